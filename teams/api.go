@@ -1,0 +1,140 @@
+package teams
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Reader reads the tenant with the application's own credential. Every call
+// has a deadline of its own inside; every error is or wraps an *Error.
+type Reader interface {
+	MessageSource
+
+	// Organization returns the tenant's display name; it is also the probe.
+	Organization(ctx context.Context) (string, error)
+	Teams(ctx context.Context) ([]Team, error)
+	Team(ctx context.Context, teamID string) (Team, error)
+	// Channels lists the channels that the team hosts, General marked.
+	Channels(ctx context.Context, teamID string) ([]Channel, error)
+	TeamMembers(ctx context.Context, teamID string) ([]Member, error)
+	// ChannelMembers lists a private or shared channel's members, indirect ones included.
+	ChannelMembers(ctx context.Context, ch ChannelRef) ([]Member, error)
+	Users(ctx context.Context) ([]User, error)
+	User(ctx context.Context, userID string) (User, error)
+	// UserPhoto and TeamPhoto return at most 4 MiB and the content type;
+	// KindNotFound where there is no photo.
+	UserPhoto(ctx context.Context, userID string) ([]byte, string, error)
+	TeamPhoto(ctx context.Context, teamID string) ([]byte, string, error)
+	Message(ctx context.Context, ref MessageRef) (Message, error)
+	// HostedContent opens an inline image by the URL in a message's body and
+	// returns its content type. A URL on a host that is not the configured
+	// Graph is refused with KindForeignHost before anything is sent.
+	HostedContent(ctx context.Context, url string) (io.ReadCloser, string, error)
+}
+
+// MessageSource has the raw calls of the three readers. An empty link asks
+// for the first page; otherwise link is a NextLink or DeltaLink, verbatim.
+type MessageSource interface {
+	// ExportTeam lists posts and replies of all the team's channels that
+	// changed after since (/teams/{id}/channels/getAllMessages).
+	ExportTeam(ctx context.Context, teamID string, since time.Time, link string) (Page, error)
+	// Delta lists a channel's changed threads with their replies.
+	Delta(ctx context.Context, ch ChannelRef, since time.Time, link string) (Page, error)
+	// List lists a channel's posts, newest first, with their replies.
+	List(ctx context.Context, ch ChannelRef, link string) (Page, error)
+	// Replies lists a post's replies.
+	Replies(ctx context.Context, root MessageRef, link string) (Page, error)
+}
+
+// Writer writes as one signed-in account. No call is ever repeated inside; an
+// error for which IsAmbiguous holds means that Graph may have accepted.
+type Writer interface {
+	Account() Account
+	// Post sends a post, or a reply where rootID is set.
+	Post(ctx context.Context, ch ChannelRef, rootID string, d Draft) (Message, error)
+	Edit(ctx context.Context, ref MessageRef, d Draft) error
+	Delete(ctx context.Context, ref MessageRef) error
+	Undelete(ctx context.Context, ref MessageRef) error
+	React(ctx context.Context, ref MessageRef, emoji string) error
+	Unreact(ctx context.Context, ref MessageRef, emoji string) error
+}
+
+// Subscription is a change notification subscription (resource subscription).
+type Subscription struct {
+	ID                string
+	Resource          string
+	ChangeType        string
+	NotificationURL   string
+	LifecycleURL      string
+	ClientState       string
+	Expires           time.Time
+	IncludeData       bool
+	CertificateID     string
+	CertificateBase64 string
+}
+
+// SubscriptionAPI manages the application's subscriptions.
+type SubscriptionAPI interface {
+	CreateSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	// RenewSubscription moves the expiry, which also reauthorizes, and sets a
+	// new certificate where one is given.
+	RenewSubscription(ctx context.Context, s Subscription) (Subscription, error)
+	DeleteSubscription(ctx context.Context, id string) error
+	ListSubscriptions(ctx context.Context) ([]Subscription, error)
+}
+
+// Sink takes messages that were read. A nil error means that they are durable.
+type Sink interface {
+	// Accept takes messages in any order and any number of times; source is
+	// the way they came (webhook, export, delta, list, history, repair).
+	Accept(ctx context.Context, source string, msgs []Message) error
+}
+
+// ChangeSink is told that something of the directory may have changed; what
+// Graph then lists is the truth.
+type ChangeSink interface {
+	DirectoryChanged(teamID, what string)
+}
+
+// TokenStore keeps the refresh tokens of delegated sign-ins.
+type TokenStore interface {
+	LoadToken(ctx context.Context, key string) (string, error)
+	// SaveToken returns only when the token is durable.
+	SaveToken(ctx context.Context, key, refreshToken string) error
+}
+
+// RawNotification is a received notification body that was not processed yet.
+type RawNotification struct {
+	Seq        int64
+	Body       []byte
+	ReceivedAt time.Time
+}
+
+// NotificationLog keeps received notifications until they are processed.
+type NotificationLog interface {
+	// AppendNotification returns only when the body is durable.
+	AppendNotification(ctx context.Context, body []byte, at time.Time) error
+	PendingNotifications(ctx context.Context, limit int) ([]RawNotification, error)
+	DeleteNotification(ctx context.Context, seq int64) error
+	QuarantineNotification(ctx context.Context, seq int64, reason string) error
+}
+
+// Cursor is how far a scope (a team, or a channel) has been read.
+type Cursor struct {
+	// Link is a delta link, empty for the other readers.
+	Link string
+	// Watermark is the newest lastModifiedDateTime that the sink has accepted
+	// together with everything before it.
+	Watermark time.Time
+	// Reader names the reader that worked last: export, delta or list.
+	Reader string
+	// FullAt is when the last full reconciliation ended.
+	FullAt time.Time
+}
+
+// CursorStore keeps cursors; an unknown scope has the zero Cursor.
+type CursorStore interface {
+	LoadCursor(ctx context.Context, scope string) (Cursor, error)
+	SaveCursor(ctx context.Context, scope string, c Cursor) error
+}
