@@ -152,6 +152,8 @@ type Page struct {
 	DeltaLink string
 	// MoreReplies names the posts of which not all replies fitted the page.
 	MoreReplies []MoreReplies
+	// Malformed counts the items that had no usable id.
+	Malformed int
 }
 
 // MoreReplies is where a post's further replies are.
