@@ -1,0 +1,39 @@
+package stack
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+)
+
+// A Dendrite must keep accounts and rooms over a restart, because the tests
+// that take the homeserver away rely on it.
+func TestDendriteKeepsItsDataOverARestart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	binary, err := BuildDendrite(ctx, func(line string) { t.Log(line) })
+	require.NoError(t, err)
+	hs, err := NewDendrite(binary, filepath.Join(t.TempDir(), "hs"), nil)
+	require.NoError(t, err)
+	require.NoError(t, hs.Start(ctx))
+	defer hs.Stop()
+
+	cli, err := RegisterUser(ctx, hs, "ada", "secret-for-a-test")
+	require.NoError(t, err)
+	room, err := cli.CreateRoom(ctx, &mautrix.ReqCreateRoom{Name: "before"})
+	require.NoError(t, err)
+	sent, err := cli.SendText(ctx, room.RoomID, "hello")
+	require.NoError(t, err)
+
+	hs.Stop()
+	require.NoError(t, hs.Start(ctx))
+	evt, err := cli.GetEvent(ctx, room.RoomID, sent.EventID)
+	require.NoError(t, err)
+	require.NoError(t, evt.Content.ParseRaw(event.EventMessage))
+	require.Equal(t, "hello", evt.Content.AsMessage().Body)
+}
