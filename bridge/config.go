@@ -1,0 +1,170 @@
+package bridge
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+//go:embed example-config.yaml
+var exampleNetworkConfig string
+
+// Config is the network section of the configuration file. Its keys are
+// explained in example-config.yaml.
+type Config struct {
+	TenantID                string `yaml:"tenant_id"`
+	ClientID                string `yaml:"client_id"`
+	ClientSecret            string `yaml:"client_secret"`
+	ClientSecretFile        string `yaml:"client_secret_file"`
+	CertificateFile         string `yaml:"certificate_file"`
+	CertificateKeyFile      string `yaml:"certificate_key_file"`
+	CertificatePassword     string `yaml:"certificate_password"`
+	CertificatePasswordFile string `yaml:"certificate_password_file"`
+
+	Cloud     string          `yaml:"cloud"`
+	Endpoints EndpointsConfig `yaml:"endpoints"`
+	CAFile    string          `yaml:"ca_file"`
+	Proxy     string          `yaml:"proxy"`
+
+	EncryptionKey     string `yaml:"encryption_key"`
+	EncryptionKeyFile string `yaml:"encryption_key_file"`
+
+	Teams             SelectionConfig `yaml:"teams"`
+	Mapping           MappingConfig   `yaml:"mapping"`
+	History           int             `yaml:"history"`
+	DirectoryInterval time.Duration   `yaml:"directory_interval"`
+	Webhook           WebhookConfig   `yaml:"webhook"`
+	Poller            PollerConfig    `yaml:"poller"`
+	Limits            LimitsConfig    `yaml:"limits"`
+	Metrics           MetricsConfig   `yaml:"metrics"`
+	OpsRoom           string          `yaml:"ops_room"`
+}
+
+// EndpointsConfig replaces a named cloud's addresses.
+type EndpointsConfig struct {
+	Login string   `yaml:"login"`
+	Graph string   `yaml:"graph"`
+	Hosts []string `yaml:"hosts"`
+}
+
+// SelectionConfig says which teams and channels are mirrored.
+type SelectionConfig struct {
+	Include         []string            `yaml:"include"`
+	Exclude         []string            `yaml:"exclude"`
+	Channels        map[string][]string `yaml:"channels"`
+	ExcludeChannels map[string][]string `yaml:"exclude_channels"`
+	MembershipTypes []string            `yaml:"membership_types"`
+}
+
+// MappingConfig says which Matrix account belongs to which person.
+type MappingConfig struct {
+	Attribute string            `yaml:"attribute"`
+	Template  string            `yaml:"template"`
+	Domain    string            `yaml:"domain"`
+	Overrides map[string]string `yaml:"overrides"`
+	Guests    bool              `yaml:"guests"`
+	Join      string            `yaml:"join"`
+}
+
+// WebhookConfig is about change notifications.
+type WebhookConfig struct {
+	Enabled      bool   `yaml:"enabled"`
+	Listen       string `yaml:"listen"`
+	PublicURL    string `yaml:"public_url"`
+	Scope        string `yaml:"scope"`
+	ResourceData bool   `yaml:"resource_data"`
+}
+
+// PollerConfig is about reading from Graph.
+type PollerConfig struct {
+	Mode              string        `yaml:"mode"`
+	Interval          time.Duration `yaml:"interval"`
+	Readers           []string      `yaml:"readers"`
+	RequestsPerSecond float64       `yaml:"requests_per_second"`
+	ReconcileInterval time.Duration `yaml:"reconcile_interval"`
+}
+
+// LimitsConfig bounds what the bridge does at once.
+type LimitsConfig struct {
+	RoomsPerSecond float64 `yaml:"rooms_per_second"`
+	ImageSize      int64   `yaml:"image_size"`
+}
+
+// MetricsConfig is about Prometheus metrics.
+type MetricsConfig struct {
+	Listen string `yaml:"listen"`
+}
+
+// The values of configuration keys that are words.
+const (
+	JoinAll   = "all"
+	JoinSpace = "space"
+
+	ScopeTenant  = "tenant"
+	ScopeChannel = "channel"
+
+	ModeCatchUp    = "catchup"
+	ModeContinuous = "continuous"
+
+	generateKey = "generate"
+)
+
+// secrets are the values that may stand in the file or in a file of their own.
+type secrets struct {
+	clientSecret        string
+	certificatePassword string
+	encryptionKey       string
+}
+
+// loadSecrets reads the x_file halves of x / x_file pairs.
+func (c *Config) loadSecrets() (secrets, error) {
+	var s secrets
+	for _, pair := range []struct {
+		key, value, file string
+		into             *string
+	}{
+		{"client_secret", c.ClientSecret, c.ClientSecretFile, &s.clientSecret},
+		{"certificate_password", c.CertificatePassword, c.CertificatePasswordFile, &s.certificatePassword},
+		{"encryption_key", c.EncryptionKey, c.EncryptionKeyFile, &s.encryptionKey},
+	} {
+		*pair.into = pair.value
+		if pair.file == "" {
+			continue
+		}
+		data, err := os.ReadFile(pair.file)
+		if err != nil {
+			return s, &ConfigError{pair.key + "_file", "can't be read", "name a file that the bridge's user may read", err}
+		}
+		*pair.into = strings.TrimSpace(string(data))
+		if *pair.into == "" {
+			return s, &ConfigError{pair.key + "_file", "is empty", "put the value into the file", nil}
+		}
+	}
+	return s, nil
+}
+
+// ConfigError says which key of the configuration is wrong and how to mend it.
+type ConfigError struct {
+	// Key is the key's path below network, or an absolute one with a colon in front.
+	Key string
+	// Problem is what is wrong with the value, Fix what to do about it.
+	Problem, Fix string
+	Err          error
+}
+
+// Error implements error.
+func (e *ConfigError) Error() string {
+	key := "network." + e.Key
+	if rest, ok := strings.CutPrefix(e.Key, ":"); ok {
+		key = rest
+	}
+	if e.Err != nil {
+		return fmt.Sprintf("%s %s (%v): %s", key, e.Problem, e.Err, e.Fix)
+	}
+	return fmt.Sprintf("%s %s: %s", key, e.Problem, e.Fix)
+}
+
+// Unwrap returns the cause.
+func (e *ConfigError) Unwrap() error { return e.Err }

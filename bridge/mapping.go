@@ -1,0 +1,128 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/teams"
+)
+
+// The attributes of a person that an account's name can be made of.
+const (
+	attributeUPN  = "upn"
+	attributeMail = "mail"
+)
+
+// The statuses of a person in the staff table.
+const (
+	StaffMapped   = "mapped"
+	StaffGuest    = "guest"
+	StaffUnmapped = "unmapped"
+	StaffDisabled = "disabled"
+)
+
+// mapper decides which Matrix account belongs to a person.
+type mapper struct {
+	cfg       MappingConfig
+	domain    string
+	tmpl      *template.Template
+	overrides map[string]string
+}
+
+// mapped is the outcome for one person.
+type mapped struct {
+	mxid   id.UserID
+	status string
+	reason string
+}
+
+// templateData is what mapping.template can name.
+type templateData struct {
+	Local, Domain, UPN, Mail, ID string
+}
+
+func newMapper(cfg MappingConfig, homeserver string) (*mapper, error) {
+	tmpl, err := template.New("mapping.template").Option("missingkey=error").Parse(cfg.Template)
+	if err != nil {
+		return nil, err
+	}
+	m := &mapper{cfg: cfg, domain: cfg.Domain, tmpl: tmpl, overrides: make(map[string]string, len(cfg.Overrides))}
+	if m.domain == "" {
+		m.domain = homeserver
+	}
+	for who, mxid := range cfg.Overrides {
+		m.overrides[strings.ToLower(who)] = mxid
+	}
+	one, err := m.localpart(teams.User{ID: "1", UPN: "one@a.example", Mail: "one@a.example"})
+	if err != nil {
+		return nil, err
+	}
+	two, err := m.localpart(teams.User{ID: "2", UPN: "two@a.example", Mail: "two@a.example"})
+	if err != nil {
+		return nil, err
+	}
+	if one == two {
+		return nil, errors.New("it gives everybody the same account")
+	}
+	return m, nil
+}
+
+// person decides for one person. Nobody is mapped who is a guest (unless the
+// configuration says so), disabled, or without the attribute.
+func (m *mapper) person(u teams.User) mapped {
+	if !u.Enabled {
+		return mapped{status: StaffDisabled, reason: "the account is disabled in the directory"}
+	}
+	for _, key := range []string{u.UPN, u.Mail, u.ID} {
+		mxid, ok := m.overrides[strings.ToLower(key)]
+		if key == "" || !ok {
+			continue
+		}
+		if mxid == "" {
+			return mapped{status: StaffUnmapped, reason: "excluded by mapping.overrides"}
+		}
+		return mapped{mxid: id.UserID(mxid), status: StaffMapped, reason: "mapping.overrides"}
+	}
+	if strings.EqualFold(u.UserType, "Guest") && !m.cfg.Guests {
+		return mapped{status: StaffGuest, reason: "guests are not mapped (mapping.guests)"}
+	}
+	if m.attribute(u) == "" {
+		return mapped{status: StaffUnmapped, reason: "the directory has no " + m.cfg.Attribute + " for this person"}
+	}
+	local, err := m.localpart(u)
+	if err != nil {
+		return mapped{status: StaffUnmapped, reason: err.Error()}
+	}
+	return mapped{mxid: id.NewUserID(local, m.domain), status: StaffMapped, reason: "mapping.template"}
+}
+
+func (m *mapper) attribute(u teams.User) string {
+	if m.cfg.Attribute == attributeMail {
+		return u.Mail
+	}
+	return u.UPN
+}
+
+func (m *mapper) localpart(u teams.User) (string, error) {
+	value := strings.ToLower(m.attribute(u))
+	local, domain, _ := strings.Cut(value, "@")
+	var b strings.Builder
+	err := m.tmpl.Execute(&b, templateData{
+		Local: local, Domain: domain, UPN: strings.ToLower(u.UPN), Mail: strings.ToLower(u.Mail), ID: strings.ToLower(u.ID),
+	})
+	if err != nil {
+		return "", err
+	}
+	out := strings.ToLower(strings.TrimSpace(b.String()))
+	if out == "" {
+		return "", errors.New("the template gives an empty name")
+	}
+	if err := id.ValidateUserLocalpart(out); err != nil {
+		return "", fmt.Errorf("%q is not a Matrix localpart: %w", out, err)
+	}
+	return out, nil
+}
