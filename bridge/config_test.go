@@ -215,7 +215,9 @@ func upgradeFile(t *testing.T, text string) map[string]any {
 }
 
 func TestUpgradeGeneratesTheKeyOnce(t *testing.T) {
-	get := func(network map[string]any) any { return upgrade(t, network)["network"].(map[string]any)["encryption_key"] }
+	get := func(network map[string]any) any {
+		return upgrade(t, network)["network"].(map[string]any)["encryption_key"]
+	}
 	require.Equal(t, "made", get(map[string]any{"encryption_key": "generate"}))
 	require.Equal(t, "made", get(map[string]any{}))
 	require.Equal(t, "kept", get(map[string]any{"encryption_key": "kept"}))
