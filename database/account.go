@@ -1,0 +1,107 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// Kinds and states of accounts.
+const (
+	AccountUser  = "user"  // somebody's own sign-in
+	AccountRelay = "relay" // an account of the relay pool
+
+	AccountOK      = "ok"
+	AccountExpired = "expired" // has to sign in again
+)
+
+// Account is a delegated sign-in. The refresh token is not part of it: it goes
+// through LoadToken and SaveToken and is sealed at rest.
+type Account struct {
+	Key, Kind, UserID, UPN, DisplayName, MXID, State, Reason string
+	UpdatedAt                                                time.Time
+}
+
+// Accounts keeps delegated sign-ins.
+type Accounts struct {
+	base
+	seal Sealer
+}
+
+const accountColumns = `key, kind, user_id, upn, display_name, mxid, state, reason, updated_at`
+
+// Upsert stores an account; its token stays as it is.
+func (s *Accounts) Upsert(ctx context.Context, a Account) error {
+	if a.State == "" {
+		a.State = AccountOK
+	}
+	_, err := s.exec(ctx, "store account", `
+		INSERT INTO teams_account (key, kind, user_id, upn, display_name, mxid, refresh_token, state, reason, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, user_id = excluded.user_id, upn = excluded.upn,
+			display_name = excluded.display_name, mxid = excluded.mxid, state = excluded.state, reason = excluded.reason,
+			updated_at = excluded.updated_at`,
+		a.Key, a.Kind, a.UserID, a.UPN, a.DisplayName, a.MXID, []byte{}, a.State, a.Reason, ms(s.now()))
+	return err
+}
+
+// SetState says whether an account can be used, and why not.
+func (s *Accounts) SetState(ctx context.Context, key, state, reason string) error {
+	_, err := s.exec(ctx, "set account state", `UPDATE teams_account SET state = $2, reason = $3, updated_at = $4 WHERE key = $1`,
+		key, state, reason, ms(s.now()))
+	return err
+}
+
+// Get returns an account, nil where there is none.
+func (s *Accounts) Get(ctx context.Context, key string) (*Account, error) {
+	return one(ctx, s.base, "account", scanAccount, `SELECT `+accountColumns+` FROM teams_account WHERE key = $1`, key)
+}
+
+// All returns the accounts of a kind, or of every kind with "".
+func (s *Accounts) All(ctx context.Context, kind string) ([]Account, error) {
+	return list(ctx, s.base, "list accounts", scanAccount,
+		`SELECT `+accountColumns+` FROM teams_account WHERE $1 = '' OR kind = $1 ORDER BY key`, kind)
+}
+
+// Delete forgets an account and its token.
+func (s *Accounts) Delete(ctx context.Context, key string) error {
+	_, err := s.exec(ctx, "delete account", `DELETE FROM teams_account WHERE key = $1`, key)
+	return err
+}
+
+// LoadToken returns the account's refresh token, "" where there is none.
+func (s *Accounts) LoadToken(ctx context.Context, key string) (string, error) {
+	sealed, err := one(ctx, s.base, "load token", dbutil.ScanSingleColumn[[]byte], `SELECT refresh_token FROM teams_account WHERE key = $1`, key)
+	if err != nil || sealed == nil || len(*sealed) == 0 {
+		return "", err
+	}
+	plain, err := s.seal.Open(*sealed, "account:"+key)
+	if err != nil {
+		return "", fmt.Errorf("load token: %w", err)
+	}
+	return string(plain), nil
+}
+
+// SaveToken stores the account's refresh token; nil means that it is durable.
+// An account that is not known yet gets a row that Upsert completes.
+func (s *Accounts) SaveToken(ctx context.Context, key, refreshToken string) error {
+	sealed, err := s.seal.Seal([]byte(refreshToken), "account:"+key)
+	if err != nil {
+		return fmt.Errorf("save token: %w", err)
+	}
+	_, err = s.exec(ctx, "save token", `
+		INSERT INTO teams_account (key, kind, user_id, upn, display_name, mxid, refresh_token, state, reason, updated_at)
+		VALUES ($1, '', '', '', '', '', $2, 'ok', '', $3)
+		ON CONFLICT (key) DO UPDATE SET refresh_token = excluded.refresh_token, updated_at = excluded.updated_at`,
+		key, sealed, ms(s.now()))
+	return err
+}
+
+func scanAccount(row dbutil.Scannable) (a Account, err error) {
+	var at int64
+	err = row.Scan(&a.Key, &a.Kind, &a.UserID, &a.UPN, &a.DisplayName, &a.MXID, &a.State, &a.Reason, &at)
+	a.UpdatedAt = fromMS(at)
+	return a, err
+}

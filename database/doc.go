@@ -1,0 +1,29 @@
+// Package database keeps what must survive a crash: child tables of
+// bridgev2's own database, with one typed store per table.
+//
+// What lives here: the schema (upgrades/*.sql), the stores, and the sealing of
+// secrets at rest. What must not: anything of Matrix, Graph or bridgev2 beyond
+// plain strings, and any decision about retrying, ordering or wording. The
+// stores say what was, the packages above decide what comes next.
+//
+// Who is authoritative for what:
+//
+//   - Journal: a Matrix event that the homeserver was told we have, until the
+//     outbox or the framework has dealt with it.
+//   - Outbox: what people said in Matrix and Teams does not have yet. One row
+//     per Matrix event for ever (it is also the deduplication), with a payload
+//     only while the row is unfinished.
+//   - Sent: which Teams message each part of an outbox row became; a part is
+//     marked before it is posted, so that a crash in between is seen.
+//   - Inbox: which version of each Teams message was accepted and which was
+//     delivered. What Graph lists is the truth, the inbox is how far we are.
+//   - Echoes: which Matrix event a source change became, as the homeserver
+//     itself confirmed it.
+//   - The rest is bookkeeping that can be rebuilt, except accounts and keys,
+//     which hold secrets and are sealed.
+//
+// Every statement runs in the transaction of its context (dbutil), so
+// (*Database).DoTxn spans these tables and bridgev2's. The SQL is the same for
+// SQLite and PostgreSQL; databasetest proves it. Times are Unix milliseconds,
+// 0 means none. Bodies of messages are never logged.
+package database

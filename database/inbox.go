@@ -1,0 +1,193 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// States of inbox rows; a delivered row has StateDone.
+const (
+	StatePending = "pending" // accepted, not in Matrix yet (or not in this version)
+	StateParked  = "parked"  // given up for now; a newer version or Unpark tries again
+)
+
+// InboxRow is one Teams message on its way to Matrix, in its newest version.
+type InboxRow struct {
+	Portal, MessageID, RootID string
+	// Version is the newest version accepted, Delivered the newest that Matrix has.
+	Version, Delivered int64
+	// CreatedAt is when the message was written in Teams.
+	CreatedAt time.Time
+	// Payload is the message in the version; it is dropped on delivery.
+	Payload                         []byte
+	State                           string
+	Attempts                        int
+	NextAt, ReceivedAt, DeliveredAt time.Time
+	Reason, Source                  string
+}
+
+// Inbox is the ingest ledger: which version of a message was accepted and
+// which was delivered. Whatever way a message comes, and however often, it is
+// one row.
+type Inbox struct{ base }
+
+const inboxColumns = `portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at, received_at,
+	delivered_at, reason, source`
+
+// Accept stores the rows in one transaction and returns how many were news. A
+// row is news when its message is unknown, or its version is higher than the
+// stored one; it then is pending at once, even if it was parked. Anything else
+// changes nothing, so versions may come in any order and any number of times.
+func (s *Inbox) Accept(ctx context.Context, rows []InboxRow) (accepted int, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	} else if len(rows) == 1 {
+		return s.accept(ctx, rows[0])
+	}
+	err = s.inTxn(ctx, func(ctx context.Context) error {
+		accepted = 0
+		for _, r := range rows {
+			n, err := s.accept(ctx, r)
+			if err != nil {
+				return err
+			}
+			accepted += n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return accepted, nil
+}
+
+func (s *Inbox) accept(ctx context.Context, r InboxRow) (int, error) {
+	if r.Portal == "" || r.MessageID == "" {
+		return 0, fmt.Errorf("accept: portal and message id must be set")
+	}
+	n, err := s.exec(ctx, "accept", `
+		INSERT INTO teams_inbox (portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at,
+			received_at, delivered_at, reason, source)
+		VALUES ($1, $2, $3, $4, 0, $5, $6, 'pending', 0, 0, $7, 0, '', $8)
+		ON CONFLICT (portal, message_id) DO UPDATE SET root_id = excluded.root_id, version = excluded.version,
+			created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 0, next_at = 0,
+			received_at = excluded.received_at, reason = '', source = excluded.source
+		WHERE excluded.version > teams_inbox.version`,
+		r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
+	return int(n), err
+}
+
+// Due returns a portal's pending rows in the order in which they were written.
+// It stops before the first row that waits for a retry, because nothing may
+// overtake it; other portals are not affected.
+func (s *Inbox) Due(ctx context.Context, portal string, now time.Time, limit int) ([]InboxRow, error) {
+	rows, err := list(ctx, s.base, "due messages", scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
+		WHERE portal = $1 AND state = 'pending' ORDER BY created_at, message_id LIMIT $2`, portal, limit)
+	for i, r := range rows {
+		if r.NextAt.After(now) {
+			return rows[:i], err
+		}
+	}
+	return rows, err
+}
+
+// Head is a portal's oldest pending row, as far as scheduling needs it.
+type Head struct {
+	Portal string
+	NextAt time.Time
+}
+
+// Heads returns for every portal with pending rows when its oldest one is due.
+func (s *Inbox) Heads(ctx context.Context) ([]Head, error) {
+	return list(ctx, s.base, "pending portals", scanHead, `
+		SELECT p.portal, (SELECT i.next_at FROM teams_inbox i WHERE i.portal = p.portal AND i.state = 'pending'
+			ORDER BY i.created_at, i.message_id LIMIT 1)
+		FROM (SELECT DISTINCT portal FROM teams_inbox WHERE state = 'pending') p ORDER BY p.portal`)
+}
+
+// PortalsDue returns the portals for which Due has rows.
+func (s *Inbox) PortalsDue(ctx context.Context, now time.Time) ([]string, error) {
+	heads, err := s.Heads(ctx)
+	var out []string
+	for _, h := range heads {
+		if !h.NextAt.After(now) {
+			out = append(out, h.Portal)
+		}
+	}
+	return out, err
+}
+
+// Delivered says that Matrix has this version. The row is done unless a newer
+// version was accepted meanwhile; then it stays pending.
+func (s *Inbox) Delivered(ctx context.Context, portal, messageID string, version int64) error {
+	_, err := s.exec(ctx, "mark delivered", `
+		UPDATE teams_inbox SET delivered = $3, delivered_at = $4, attempts = 0, next_at = 0, reason = '',
+			state = CASE WHEN version <= $3 THEN 'done' ELSE state END,
+			payload = CASE WHEN version <= $3 THEN $5 ELSE payload END
+		WHERE portal = $1 AND message_id = $2 AND delivered < $3`,
+		portal, messageID, version, ms(s.now()), []byte{})
+	return err
+}
+
+// Retry puts off a row whose delivery failed, unless a newer version came meanwhile.
+func (s *Inbox) Retry(ctx context.Context, portal, messageID string, version int64, next time.Time, reason string) error {
+	_, err := s.exec(ctx, "retry message", `UPDATE teams_inbox SET attempts = attempts + 1, next_at = $4, reason = $5
+		WHERE portal = $1 AND message_id = $2 AND version = $3 AND state = 'pending'`, portal, messageID, version, ms(next), reason)
+	return err
+}
+
+// Park gives a row up for now, with its payload, so that the messages behind it
+// go on. A newer version of it is tried again by itself.
+func (s *Inbox) Park(ctx context.Context, portal, messageID string, version int64, reason string) error {
+	_, err := s.exec(ctx, "park message", `UPDATE teams_inbox SET state = 'parked', reason = $4
+		WHERE portal = $1 AND message_id = $2 AND version = $3 AND state = 'pending'`, portal, messageID, version, reason)
+	return err
+}
+
+// Unpark makes a portal's parked rows (all with "") pending again and returns how many.
+func (s *Inbox) Unpark(ctx context.Context, portal string) (int64, error) {
+	return s.exec(ctx, "unpark", `UPDATE teams_inbox SET state = 'pending', attempts = 0, next_at = 0, reason = ''
+		WHERE state = 'parked' AND ($1 = '' OR portal = $1)`, portal)
+}
+
+// Parked returns parked rows, oldest first.
+func (s *Inbox) Parked(ctx context.Context, limit int) ([]InboxRow, error) {
+	return list(ctx, s.base, "parked messages", scanInbox,
+		`SELECT `+inboxColumns+` FROM teams_inbox WHERE state = 'parked' ORDER BY created_at, portal, message_id LIMIT $1`, limit)
+}
+
+// Get returns a row, nil where there is none.
+func (s *Inbox) Get(ctx context.Context, portal, messageID string) (*InboxRow, error) {
+	return one(ctx, s.base, "inbox row", scanInbox,
+		`SELECT `+inboxColumns+` FROM teams_inbox WHERE portal = $1 AND message_id = $2`, portal, messageID)
+}
+
+// LastDelivered returns the portal's row that was delivered last, nil where none was.
+func (s *Inbox) LastDelivered(ctx context.Context, portal string) (*InboxRow, error) {
+	return one(ctx, s.base, "last delivered", scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
+		WHERE portal = $1 AND delivered_at <> 0 ORDER BY delivered_at DESC, created_at DESC, message_id DESC LIMIT 1`, portal)
+}
+
+// Purge forgets rows that were delivered before a time. Keep them longer than
+// any reader looks back: they are the deduplication.
+func (s *Inbox) Purge(ctx context.Context, before time.Time) (int64, error) {
+	return s.exec(ctx, "purge inbox", `DELETE FROM teams_inbox WHERE state = 'done' AND delivered_at < $1`, ms(before))
+}
+
+func scanHead(row dbutil.Scannable) (h Head, err error) {
+	var next int64
+	err = row.Scan(&h.Portal, &next)
+	h.NextAt = fromMS(next)
+	return h, err
+}
+
+func scanInbox(row dbutil.Scannable) (r InboxRow, err error) {
+	var createdAt, nextAt, receivedAt, deliveredAt int64
+	err = row.Scan(&r.Portal, &r.MessageID, &r.RootID, &r.Version, &r.Delivered, &createdAt, &r.Payload, &r.State, &r.Attempts, &nextAt,
+		&receivedAt, &deliveredAt, &r.Reason, &r.Source)
+	r.CreatedAt, r.NextAt, r.ReceivedAt, r.DeliveredAt = fromMS(createdAt), fromMS(nextAt), fromMS(receivedAt), fromMS(deliveredAt)
+	return r, err
+}

@@ -1,0 +1,85 @@
+package database
+
+import (
+	"context"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// JournalEntry is a Matrix event that the homeserver was told we have.
+type JournalEntry struct {
+	Seq                   int64
+	EventID, RoomID, Type string
+	Raw                   []byte
+	ReceivedAt            time.Time
+	// Attempts counts how often the event was handed to the framework again.
+	Attempts int
+}
+
+// Journal keeps the events of accepted transactions until somebody owns them.
+type Journal struct{ base }
+
+const journalColumns = `seq, event_id, room_id, type, raw, received_at, attempts`
+
+// Append stores the entries in one transaction; nil means that all of them are
+// durable. An event that is there already, or that the outbox has already
+// taken, is skipped: the homeserver may send anything again.
+func (s *Journal) Append(ctx context.Context, entries []JournalEntry) error {
+	if len(entries) == 0 {
+		return nil
+	} else if len(entries) == 1 {
+		return s.append(ctx, entries[0])
+	}
+	return s.inTxn(ctx, func(ctx context.Context) error {
+		for _, e := range entries {
+			if err := s.append(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Journal) append(ctx context.Context, e JournalEntry) error {
+	_, err := s.exec(ctx, "append to journal", `
+		INSERT INTO teams_journal (event_id, room_id, type, raw, received_at)
+		SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM teams_outbox WHERE event_id = $1)
+		ON CONFLICT (event_id) DO NOTHING`,
+		e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
+	return err
+}
+
+// Pending returns open entries after a sequence number, oldest first.
+func (s *Journal) Pending(ctx context.Context, afterSeq int64, limit int) ([]JournalEntry, error) {
+	return list(ctx, s.base, "list journal", scanJournal, `
+		SELECT `+journalColumns+` FROM teams_journal WHERE seq > $1 ORDER BY seq LIMIT $2`, afterSeq, limit)
+}
+
+// Tried counts one more attempt to hand the event to the framework.
+func (s *Journal) Tried(ctx context.Context, eventID string) error {
+	_, err := s.exec(ctx, "count journal attempt", `UPDATE teams_journal SET attempts = attempts + 1 WHERE event_id = $1`, eventID)
+	return err
+}
+
+// Done closes an entry. Call it in the transaction that takes the event over.
+func (s *Journal) Done(ctx context.Context, eventID string) error {
+	_, err := s.exec(ctx, "close journal entry", `DELETE FROM teams_journal WHERE event_id = $1`, eventID)
+	return err
+}
+
+// Count returns how many entries are open.
+func (s *Journal) Count(ctx context.Context) (n int, err error) {
+	v, err := one(ctx, s.base, "count journal", dbutil.ScanSingleColumn[int], `SELECT COUNT(*) FROM teams_journal`)
+	if err != nil {
+		return 0, err
+	}
+	return *v, nil
+}
+
+func scanJournal(row dbutil.Scannable) (e JournalEntry, err error) {
+	var at int64
+	err = row.Scan(&e.Seq, &e.EventID, &e.RoomID, &e.Type, &e.Raw, &at, &e.Attempts)
+	e.ReceivedAt = fromMS(at)
+	return e, err
+}

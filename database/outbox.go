@@ -1,0 +1,204 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// Kinds of outbox rows.
+const (
+	KindMessage  = "message"
+	KindEdit     = "edit"
+	KindReaction = "reaction"
+	KindUnreact  = "unreact"
+	KindDelete   = "delete"
+)
+
+// States of outbox rows. Queued, sending and sent rows are unfinished.
+const (
+	StateQueued    = "queued"    // nobody is working on it
+	StateSending   = "sending"   // a request may be on its way, or was when we crashed
+	StateSent      = "sent"      // Teams has it; the room does not show that yet
+	StateDone      = "done"      // Teams has it, the room shows it
+	StateFailed    = "failed"    // it never will be in Teams, and Reason says why
+	StateCancelled = "cancelled" // taken back before Teams got it
+)
+
+// OutboxRow is one Matrix event on its way to Teams.
+type OutboxRow struct {
+	ID                                                   int64
+	EventID, Portal, RoomID, Kind                        string
+	TargetEventID, RootEventID                           string
+	SenderMXID, SenderUserID /* "" = none */, SenderName string
+	// Payload is the decrypted event content; it is dropped when the row is finished.
+	Payload                            []byte
+	EventAt, CreatedAt, NextAt, DoneAt time.Time
+	State                              string
+	Attempts                           int
+	Reason                             string
+}
+
+// Outbox is what Teams does not have yet, in the order in which it was said.
+// Rows leave the queue only through Finish or Cancel.
+type Outbox struct{ base }
+
+const (
+	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason`
+	// untouched holds for rows of which Teams cannot have seen anything: a
+	// message in several parts goes back to queued when a later part fails.
+	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)`
+)
+
+// Enqueue adds a row, queued unless State says otherwise, and sets its ID. It
+// is idempotent on EventID: inserted is false where the event was there before,
+// whatever its state. An event that needs no row of its own in the queue (an
+// edit that replaced a queued payload) is stored with State done, so that its
+// redelivery is recognised.
+func (s *Outbox) Enqueue(ctx context.Context, r *OutboxRow) (inserted bool, err error) {
+	if r.EventID == "" || r.Portal == "" || r.Kind == "" {
+		return false, fmt.Errorf("enqueue: event id, portal and kind must be set")
+	}
+	if r.State == "" {
+		r.State = StateQueued
+	}
+	r.CreatedAt = s.orNow(r.CreatedAt)
+	payload := blob(r.Payload)
+	if isFinished(r.State) {
+		r.DoneAt, payload = s.orNow(r.DoneAt), []byte{}
+	}
+	rowID, err := one(ctx, s.base, "enqueue", dbutil.ScanSingleColumn[int64], `
+		INSERT INTO teams_outbox (event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
+			sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		ON CONFLICT (event_id) DO NOTHING RETURNING id`,
+		r.EventID, r.Portal, r.RoomID, r.Kind, r.TargetEventID, r.RootEventID, r.SenderMXID, r.SenderUserID,
+		r.SenderName, payload, ms(r.EventAt), ms(r.CreatedAt), ms(r.NextAt), ms(r.DoneAt), r.State, r.Attempts, r.Reason)
+	if err != nil || rowID == nil {
+		return false, err
+	}
+	r.ID = *rowID
+	return true, nil
+}
+
+// Next returns the portal's oldest row that Teams does not have yet (queued or
+// sending), nil where there is none. It is returned even when NextAt is in the
+// future, because nothing behind it may overtake it.
+func (s *Outbox) Next(ctx context.Context, portal string) (*OutboxRow, error) {
+	return one(ctx, s.base, "next outbox row", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox
+		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' ORDER BY id LIMIT 1`, portal)
+}
+
+// ActivePortals returns the portals for which Next has a row.
+func (s *Outbox) ActivePortals(ctx context.Context) ([]string, error) {
+	return list(ctx, s.base, "active portals", dbutil.ScanSingleColumn[string],
+		`SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' ORDER BY portal`)
+}
+
+// Queue returns the portal's unfinished rows in order.
+func (s *Outbox) Queue(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list outbox", scanOutboxPtr,
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE portal = $1 AND done_at = 0 ORDER BY id LIMIT $2`, portal, limit)
+}
+
+// Unacked returns the rows that Teams has and the room does not show yet.
+func (s *Outbox) Unacked(ctx context.Context) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list unacknowledged", scanOutboxPtr,
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE done_at = 0 AND state = 'sent' ORDER BY id`)
+}
+
+// ByID returns a row, nil where there is none.
+func (s *Outbox) ByID(ctx context.Context, id int64) (*OutboxRow, error) {
+	return one(ctx, s.base, "outbox row", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE id = $1`, id)
+}
+
+// ByEvent returns a row, nil where there is none.
+func (s *Outbox) ByEvent(ctx context.Context, eventID string) (*OutboxRow, error) {
+	return one(ctx, s.base, "outbox row of event", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE event_id = $1`, eventID)
+}
+
+// ByTarget returns the unfinished rows that act on an event, in order.
+func (s *Outbox) ByTarget(ctx context.Context, targetEventID string) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "outbox rows of target", scanOutboxPtr,
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE target_event_id = $1 AND done_at = 0 ORDER BY id`, targetEventID)
+}
+
+// ReplacePayload puts an edit's content into a row; ok only while the row is
+// queued and no part of it was ever tried.
+func (s *Outbox) ReplacePayload(ctx context.Context, id int64, payload []byte) (ok bool, err error) {
+	n, err := s.exec(ctx, "replace payload", `UPDATE teams_outbox SET payload = $2 WHERE id = $1`+untouched, id, blob(payload))
+	return n > 0, err
+}
+
+// Cancel takes a row back; ok only while it is queued and no part of it was
+// ever tried.
+func (s *Outbox) Cancel(ctx context.Context, id int64, reason string) (ok bool, err error) {
+	n, err := s.exec(ctx, "cancel", `UPDATE teams_outbox SET state = 'cancelled', reason = $2, done_at = $3, payload = $4 WHERE id = $1`+untouched,
+		id, reason, ms(s.now()), []byte{})
+	return n > 0, err
+}
+
+// MarkSending takes a queued row; ok is false where it is not queued any more.
+// Call it before the first request, so that a crash leaves the row in doubt.
+func (s *Outbox) MarkSending(ctx context.Context, id int64) (ok bool, err error) {
+	n, err := s.exec(ctx, "mark sending", `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
+		WHERE id = $1 AND state = 'queued'`, id)
+	return n > 0, err
+}
+
+// MarkSent says that Teams has the row; the room is to show it next.
+func (s *Outbox) MarkSent(ctx context.Context, id int64) error {
+	_, err := s.exec(ctx, "mark sent", `UPDATE teams_outbox SET state = 'sent', reason = '' WHERE id = $1 AND done_at = 0`, id)
+	return err
+}
+
+// Finish ends a row as done, failed or cancelled and drops its payload. A row
+// that is finished already stays as it is.
+func (s *Outbox) Finish(ctx context.Context, id int64, state, reason string) error {
+	if !isFinished(state) {
+		return fmt.Errorf("finish: %q is not a final state", state)
+	}
+	_, err := s.exec(ctx, "finish", `UPDATE teams_outbox SET state = $2, reason = $3, done_at = $4, payload = $5
+		WHERE id = $1 AND done_at = 0`, id, state, reason, ms(s.now()), []byte{})
+	return err
+}
+
+// Retry puts a row that is being sent back into the queue.
+func (s *Outbox) Retry(ctx context.Context, id int64, next time.Time, reason string) error {
+	_, err := s.exec(ctx, "retry", `UPDATE teams_outbox SET state = 'queued', next_at = $2, reason = $3
+		WHERE id = $1 AND state IN ('queued', 'sending')`, id, ms(next), reason)
+	return err
+}
+
+// RetryNow makes the rows that wait for a retry due at once, of one portal or of
+// all with "", and returns how many it touched.
+func (s *Outbox) RetryNow(ctx context.Context, portal string) (int64, error) {
+	return s.exec(ctx, "retry now", `UPDATE teams_outbox SET next_at = 0
+		WHERE done_at = 0 AND state = 'queued' AND next_at <> 0 AND ($1 = '' OR portal = $1)`, portal)
+}
+
+// Purge forgets rows that were finished before a time. Keep them longer than a
+// homeserver may redeliver: they are the deduplication.
+func (s *Outbox) Purge(ctx context.Context, before time.Time) (int64, error) {
+	return s.exec(ctx, "purge outbox", `DELETE FROM teams_outbox WHERE done_at <> 0 AND done_at < $1`, ms(before))
+}
+
+func isFinished(state string) bool {
+	return state == StateDone || state == StateFailed || state == StateCancelled
+}
+
+func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
+	r, err := scanOutbox(row)
+	return &r, err
+}
+
+func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
+	var eventAt, createdAt, nextAt, doneAt int64
+	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason)
+	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt)
+	return r, err
+}
