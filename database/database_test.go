@@ -1,0 +1,77 @@
+package database_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.mau.fi/util/dbutil"
+
+	"teamsbridge/database"
+	"teamsbridge/database/databasetest"
+)
+
+func TestSQLite(t *testing.T) {
+	databasetest.Run(t, func(t *testing.T) *dbutil.Database { return databasetest.SQLite(t) })
+}
+
+func TestPostgres(t *testing.T) {
+	cluster := databasetest.Postgres(t)
+	databasetest.Run(t, func(t *testing.T) *dbutil.Database { return cluster.Open(t) })
+}
+
+// TestSurvivesReopen closes the file without any farewell, as a crash would.
+func TestSurvivesReopen(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "db")
+	first := databasetest.OpenSQLite(t, path)
+	db := databasetest.New(t, first)
+	require.NoError(t, db.Journal.Append(ctx, []database.JournalEntry{{EventID: "$a", Raw: []byte("{}")}}))
+	require.NoError(t, first.Close())
+	db = databasetest.New(t, databasetest.OpenSQLite(t, path))
+	got, err := db.Journal.Pending(ctx, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+}
+
+// TestFullSync guards the promise that accepted means on the disk.
+func TestFullSync(t *testing.T) {
+	db := databasetest.SQLite(t)
+	var synchronous int
+	var journal string
+	require.NoError(t, db.QueryRow(context.Background(), "PRAGMA synchronous").Scan(&synchronous))
+	require.NoError(t, db.QueryRow(context.Background(), "PRAGMA journal_mode").Scan(&journal))
+	require.Equal(t, 2, synchronous)
+	require.Equal(t, "wal", journal)
+}
+
+// TestHotQueriesUseIndexes keeps the queues fast with a long history behind them.
+func TestHotQueriesUseIndexes(t *testing.T) {
+	db := databasetest.New(t, databasetest.SQLite(t))
+	for query, index := range map[string]string{
+		"SELECT id FROM teams_outbox WHERE portal = 'p' AND done_at = 0 AND state <> 'sent' ORDER BY id LIMIT 1":                                  "teams_outbox_queue_idx",
+		"SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' ORDER BY portal":                                          "teams_outbox_queue_idx",
+		"SELECT id FROM teams_outbox WHERE target_event_id = '$' AND done_at = 0 ORDER BY id":                                                     "teams_outbox_target_idx",
+		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state":                                                       "teams_outbox_failed_idx",
+		"SELECT payload FROM teams_inbox WHERE portal = 'p' AND state = 'pending' ORDER BY created_at, message_id LIMIT 50":                       "teams_inbox_due_idx",
+		"SELECT DISTINCT portal FROM teams_inbox WHERE state = 'pending'":                                                                         "teams_inbox_due_idx",
+		"SELECT part FROM teams_sent WHERE portal = 'p' AND remote_id = '1' AND remote_id <> ''":                                                  "teams_sent_remote_idx",
+		"SELECT part FROM teams_sent WHERE state = 'sending' AND portal = 'p' ORDER BY started_at":                                                "teams_sent_doubt_idx",
+		"SELECT seq FROM teams_notification WHERE quarantined = '' ORDER BY seq LIMIT 5":                                                          "teams_notification_pending_idx",
+		"SELECT user_id FROM teams_staff WHERE mxid = '@a:b' AND mxid <> '' AND status = 'mapped' ORDER BY user_id LIMIT 1":                       "teams_staff_mxid_idx",
+		"SELECT COUNT(*) FROM teams_sent_reaction WHERE portal = 'p' AND target_id = '1' AND emoji = 'x' AND account_id = 'a' AND event_id <> ''": "teams_sent_reaction_target_idx",
+	} {
+		rows, err := db.Query(context.Background(), "EXPLAIN QUERY PLAN "+query)
+		plan, err := dbutil.ConvertRowFn[string](func(row dbutil.Scannable) (detail string, err error) {
+			var a, b, c any
+			err = row.Scan(&a, &b, &c, &detail)
+			return detail, err
+		}).NewRowIter(rows, err).AsList()
+		require.NoError(t, err)
+		text := strings.Join(plan, "; ")
+		require.Contains(t, text, index, query)
+		require.NotContains(t, text, "TEMP B-TREE", query)
+	}
+}
