@@ -1,0 +1,54 @@
+// Package portal is one Teams conversation and its Matrix room: the ids that
+// name both sides, what the room looks like, and the two ways that a message
+// takes between them. It is where the delivery contract is kept: nothing lost,
+// nothing twice, in order.
+//
+// # Teams to Matrix
+//
+// Ingest.Accept writes messages into the inbox ledger, whatever way they came.
+// Once it has returned nil a message can't be lost: its row stays pending until
+// Matrix has that version. Each conversation with pending rows has one lane,
+// which delivers them in the order in which they were written, a thread's root
+// before its replies. A row's states:
+//
+//	pending  accepted; a crash leaves it so, and the lane starts again from it
+//	done     Matrix has this version; a newer one makes it pending again
+//	parked   refused many times for a reason of its own, which is recorded
+//
+// A lane decides from bridgev2's message rows what there is still to do, so a
+// delivery that was cut off half-way goes on with the part that is missing. The
+// transaction id and the source key in the content cover the instant between
+// the homeserver's answer and the row.
+//
+// # Matrix to Teams
+//
+// Outbox takes an event over from the journal: outbox row, provisional message
+// row and the end of the journal row are one SQL transaction. Sender has one
+// lane per conversation with unfinished rows. A row's states:
+//
+//	queued     nobody has tried yet, or Teams certainly did not take it
+//	sending    a request may be on its way; after a crash it is read back first
+//	sent       Teams has it, the message row does not bear its id yet
+//	done       the room shows it as delivered
+//	failed     it never will be in Teams; the author was told why
+//	cancelled  taken back before Teams saw it
+//
+// Before each POST a sent part is begun, after it confirmed or aborted. A part
+// that is neither is in doubt, and is looked for in Teams before it is posted
+// again. The echo of a post is recognised by its id, and while the id is not
+// known yet, by account, thread, time and fingerprint.
+//
+// # Who is authoritative
+//
+// Graph for what a Teams message says; the ledger for which version Matrix has;
+// the outbox for what Teams still has to get; the sent parts for which Teams
+// message is an event of ours; bridgev2's message rows for which event a Teams
+// message is. Message and reaction rows are changed inside the portal's event
+// loop only, outbox and sent rows by the sender only once they are enqueued.
+//
+// # What must not live here
+//
+// HTTP, sign-in and Graph's JSON (package teams), the homeserver's transactions
+// (package matrix), conversion (package msgconv), logins, commands and
+// configuration (package bridge).
+package portal

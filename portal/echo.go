@@ -1,0 +1,212 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"sync"
+	"time"
+
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// Echo knows which Teams messages are our own posts: those that are confirmed,
+// those whose post is on its way at this moment, and those whose outcome
+// nobody knows. Ingest asks it before it takes a message for news, Sender
+// reports to it; a part in doubt is decided by one of them at a time.
+type Echo struct {
+	sent *database.Sent
+	// skew is how far Teams' clock and ours may differ.
+	skew    time.Duration
+	metrics Metrics
+	// decided is called when an echo settled a part in doubt.
+	decided func(portal string)
+
+	mu      sync.Mutex
+	portals map[string]*echoPortal
+}
+
+type echoPortal struct {
+	// decide is held by whoever judges a part in doubt.
+	decide  sync.Mutex
+	users   int
+	flights map[*flight]struct{}
+}
+
+// flight is a write that is on its way.
+type flight struct {
+	account string
+	landed  chan struct{}
+}
+
+// NewEcho makes an Echo. decided, which may be nil, is called with the portal
+// when an echo tells what became of a part in doubt.
+func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided func(portal string)) *Echo {
+	if metrics == nil {
+		metrics = NoMetrics{}
+	}
+	if decided == nil {
+		decided = func(string) {}
+	}
+	if skew == 0 {
+		skew = 90 * time.Second
+	}
+	return &Echo{sent: db.Sent, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}}
+}
+
+// OnDecided sets the function that NewEcho takes, where its receiver is made
+// later. It must be called before anything runs.
+func (e *Echo) OnDecided(decided func(portal string)) { e.decided = decided }
+
+// use returns a portal's entry; release must be called after.
+func (e *Echo) use(portal string) (p *echoPortal, release func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p = e.portals[portal]
+	if p == nil {
+		p = &echoPortal{flights: map[*flight]struct{}{}}
+		e.portals[portal] = p
+	}
+	p.users++
+	return p, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if p.users--; p.users == 0 {
+			delete(e.portals, portal)
+		}
+	}
+}
+
+// takeOff announces a write by an account; landed must be called when its
+// outcome is in the database.
+func (e *Echo) takeOff(portal, account string) (landed func()) {
+	p, release := e.use(portal)
+	f := &flight{account: account, landed: make(chan struct{})}
+	e.mu.Lock()
+	p.flights[f] = struct{}{}
+	e.mu.Unlock()
+	return sync.OnceFunc(func() {
+		e.mu.Lock()
+		delete(p.flights, f)
+		e.mu.Unlock()
+		close(f.landed)
+		release()
+	})
+}
+
+// await waits, at most limit, until the writes by an account that are on their
+// way now have landed. It reports whether there were any.
+func (e *Echo) await(ctx context.Context, portal, account string, limit time.Duration) (waited bool, err error) {
+	e.mu.Lock()
+	var wait []*flight
+	if p := e.portals[portal]; p != nil {
+		for f := range p.flights {
+			if f.account == account {
+				wait = append(wait, f)
+			}
+		}
+	}
+	e.mu.Unlock()
+	if len(wait) == 0 {
+		return false, nil
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for _, f := range wait {
+		select {
+		case <-f.landed:
+		case <-timer.C:
+			return true, nil
+		case <-ctx.Done():
+			return true, ctx.Err()
+		}
+	}
+	return true, nil
+}
+
+// judge holds the right to decide about parts in doubt of a portal.
+func (e *Echo) judge(portal string) (done func()) {
+	p, release := e.use(portal)
+	p.decide.Lock()
+	return func() {
+		p.decide.Unlock()
+		release()
+	}
+}
+
+// Own returns the part that a message is, nil where it is not ours. It may
+// wait for a post that is on its way.
+func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit time.Duration) (*database.SentPart, error) {
+	if !m.From.IsUser() {
+		return nil, nil
+	}
+	part, err := e.sent.ByRemote(ctx, portal, m.ID)
+	if err != nil || part != nil {
+		if part != nil {
+			e.metrics.Count(MetricEcho, "known")
+		}
+		return part, err
+	}
+	waited, err := e.await(ctx, portal, m.From.ID, limit)
+	if err != nil {
+		return nil, err
+	} else if waited {
+		if part, err = e.sent.ByRemote(ctx, portal, m.ID); err != nil || part != nil {
+			e.metrics.Count(MetricEcho, "waited")
+			return part, err
+		}
+	}
+	part, err = e.claim(ctx, portal, m)
+	if err == nil && part != nil {
+		e.metrics.Count(MetricEcho, "doubt")
+		e.decided(portal)
+	}
+	return part, err
+}
+
+// claim matches a message with the parts in doubt and confirms the match.
+func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*database.SentPart, error) {
+	doubts, err := e.sent.InDoubt(ctx, portal)
+	if err != nil || len(doubts) == 0 {
+		return nil, err
+	}
+	defer e.judge(portal)()
+	if doubts, err = e.sent.InDoubt(ctx, portal); err != nil {
+		return nil, err
+	}
+	for i := range doubts {
+		part := &doubts[i]
+		if !e.matches(part, m) {
+			continue
+		}
+		err = e.sent.Confirm(ctx, part.EventID, part.Part, m.ID, m.ReplyToID)
+		if errors.Is(err, database.ErrClaimed) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("confirm by echo: %w", err)
+		}
+		part.RemoteID, part.RootID, part.State = m.ID, m.ReplyToID, database.StateSent
+		return part, nil
+	}
+	return nil, nil
+}
+
+// matches reports whether a message can be what became of a part in doubt.
+func (e *Echo) matches(part *database.SentPart, m teams.Message) bool {
+	return m.From.IsUser() && m.From.ID == part.AccountID &&
+		m.ReplyToID == part.RootID &&
+		!m.Created.Before(part.StartedAt.Add(-e.skew)) &&
+		m.Deleted.IsZero() &&
+		printOf(m) == part.Fingerprint
+}
+
+// printOf returns the fingerprint of what a Teams message says.
+func printOf(m teams.Message) string {
+	body := m.Body
+	if m.BodyType == teams.BodyText {
+		body = html.EscapeString(body)
+	}
+	return body
+}

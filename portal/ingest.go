@@ -1,0 +1,233 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// batch is how many rows a lane reads at once.
+const batch = 32
+
+// forever is later than any row's time.
+var forever = time.UnixMilli(1 << 52)
+
+// Ingest brings Teams messages to Matrix. It implements teams.Sink.
+type Ingest struct {
+	o     IngestOptions
+	loop  loop
+	lanes *lanes
+	// began is when this process started: rows older than that may have been
+	// sent by the one before.
+	began time.Time
+
+	mu sync.Mutex
+	// refused counts how often a row was refused for a reason of its own.
+	refused map[string]int
+}
+
+var _ teams.Sink = (*Ingest)(nil)
+
+// NewIngest makes an Ingest. It accepts messages at once, and delivers them
+// while Run runs.
+func NewIngest(o IngestOptions) *Ingest {
+	o.setDefaults()
+	in := &Ingest{
+		o:       o,
+		loop:    loop{bridge: o.Bridge, source: o.Source, timeout: o.DeliverTimeout},
+		began:   o.Now(),
+		refused: map[string]int{},
+	}
+	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
+	return in
+}
+
+// Accept takes messages in any order and any number of times. Once it returns
+// nil, those of wanted conversations are in the ledger for good.
+func (in *Ingest) Accept(ctx context.Context, source string, msgs []teams.Message) error {
+	rows := make([]database.InboxRow, 0, len(msgs))
+	portals := make(map[string]struct{}, 1)
+	now := in.o.Now()
+	for _, m := range msgs {
+		switch {
+		case m.ID == "" || m.Channel.TeamID == "" || m.Channel.ChannelID == "":
+			in.o.Metrics.Count(MetricDropped, "incomplete")
+			continue
+		case !in.o.Wanted(m.Channel):
+			in.o.Metrics.Count(MetricDropped, "not mirrored")
+			continue
+		}
+		payload, err := teams.EncodeStored(m)
+		if err != nil {
+			return fmt.Errorf("encode message for the ledger: %w", err)
+		}
+		key := string(ChannelPortal(m.Channel).ID)
+		rows = append(rows, database.InboxRow{
+			Portal: key, MessageID: m.ID, RootID: m.ReplyToID, Version: versionOf(m),
+			CreatedAt: m.Created, Payload: payload, ReceivedAt: now, Source: source,
+		})
+		portals[key] = struct{}{}
+	}
+	accepted, err := in.o.DB.Inbox.Accept(ctx, rows)
+	if err != nil {
+		return fmt.Errorf("write to the ledger: %w", err)
+	}
+	for range accepted {
+		in.o.Metrics.Count(MetricAccepted, source)
+	}
+	if accepted > 0 {
+		for key := range portals {
+			in.lanes.wakeAfter(key, in.o.Settle)
+		}
+	}
+	return nil
+}
+
+// versionOf returns a message's version; a message without one gets its time
+// of change, because the ledger takes nothing below 1.
+func versionOf(m teams.Message) int64 {
+	for _, t := range []time.Time{m.Modified, m.Created} {
+		if m.ETag > 0 {
+			break
+		} else if !t.IsZero() {
+			return max(t.UnixMilli(), 1)
+		}
+	}
+	return max(m.ETag, 1)
+}
+
+// Wake makes a conversation's lane look again now, for example because its
+// room was created.
+func (in *Ingest) Wake(portal string) { in.lanes.wake(portal) }
+
+// Busy returns how many conversations have messages on their way to Matrix.
+func (in *Ingest) Busy() int { return in.lanes.busy() }
+
+// Run delivers until ctx ends, and returns when every lane has stopped.
+func (in *Ingest) Run(ctx context.Context) {
+	ctx = in.o.Logger.WithContext(ctx)
+	in.lanes.start(ctx)
+	defer in.lanes.stop()
+	sweep := time.NewTicker(in.o.Sweep)
+	defer sweep.Stop()
+	for {
+		portals, err := in.o.DB.Inbox.PortalsDue(ctx, in.o.Now())
+		if err != nil && ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the ledger")
+		}
+		for _, key := range portals {
+			in.lanes.wake(key)
+		}
+		select {
+		case <-sweep.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// work delivers a conversation's due rows in order.
+func (in *Ingest) work(ctx context.Context, portal string) time.Time {
+	for ctx.Err() == nil {
+		rows, err := in.o.DB.Inbox.Due(ctx, portal, forever, batch)
+		if err != nil {
+			if ctx.Err() == nil {
+				zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the ledger")
+			}
+			return in.o.Now().Add(in.o.RetryMin)
+		}
+		reread := false
+		for i := range rows {
+			row := &rows[i]
+			at := row.NextAt
+			if rested := row.ReceivedAt.Add(in.o.Settle); rested.After(at) {
+				at = rested
+			}
+			if at.After(in.o.Now()) {
+				return at
+			}
+			var wait time.Time
+			if wait, reread = in.step(ctx, row); !wait.IsZero() {
+				return wait
+			} else if reread || ctx.Err() != nil {
+				break
+			}
+		}
+		if !reread && len(rows) < batch {
+			return time.Time{}
+		}
+	}
+	return time.Time{}
+}
+
+// errReread says that the ledger has got a row that comes first.
+var errReread = errors.New("another message comes first")
+
+// step delivers one row and writes down what came of it.
+func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.Time, reread bool) {
+	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("message", row.MessageID).Int64("version", row.Version).Logger()
+	ctx = log.WithContext(ctx)
+	m, err := teams.DecodeStored(row.Payload)
+	if err != nil {
+		err = &refusal{reason: "unreadable ledger row", err: err}
+	} else {
+		err = in.deliver(ctx, row, m)
+	}
+	key := row.Portal + "\x00" + row.MessageID
+	if err == nil {
+		in.forgetRefusals(key)
+		if err = in.o.DB.Inbox.Delivered(ctx, row.Portal, row.MessageID, row.Version); err == nil {
+			in.o.Metrics.Observe(DurationIngest, in.o.Now().Sub(row.ReceivedAt))
+			return time.Time{}, false
+		}
+	}
+	switch {
+	case errors.Is(err, errReread):
+		return time.Time{}, true
+	case ctx.Err() != nil:
+		return in.o.Now().Add(in.o.RetryMin), false
+	}
+	reason, own := reasonOf(err)
+	if own && in.countRefusal(key) >= in.o.ParkAfter {
+		in.forgetRefusals(key)
+		log.Err(err).Msg("Giving a Teams message up for now")
+		in.o.Metrics.Count(MetricParked, reason)
+		if err = in.o.DB.Inbox.Park(ctx, row.Portal, row.MessageID, row.Version, reason); err == nil {
+			return time.Time{}, false
+		}
+	}
+	next := in.o.Now().Add(backoff(row.Attempts, in.o.RetryMin, in.o.RetryMax))
+	if errors.Is(err, errNoRoom) || errors.Is(err, errNoSource) {
+		log.Debug().Msg("Teams message waits for its room")
+	} else {
+		log.Warn().Err(err).Time("next", next).Msg("Could not deliver a Teams message, will try again")
+	}
+	in.o.Metrics.Count(MetricIngestRetry, reason)
+	if err = in.o.DB.Inbox.Retry(ctx, row.Portal, row.MessageID, row.Version, next, reason); err != nil && ctx.Err() == nil {
+		log.Err(err).Msg("Could not write to the ledger")
+	}
+	return next, false
+}
+
+func (in *Ingest) countRefusal(key string) int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.refused[key]++
+	return in.refused[key]
+}
+
+func (in *Ingest) forgetRefusals(key string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.refused, key)
+}
+
+func portalIDOf(row *database.InboxRow) networkid.PortalID { return networkid.PortalID(row.Portal) }

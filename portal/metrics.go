@@ -1,0 +1,60 @@
+package portal
+
+import "time"
+
+// Metrics counts what happens to messages. Names and reasons come from a small
+// fixed set, so that they can be labels.
+type Metrics interface {
+	// Count adds one to a counter.
+	Count(name, reason string)
+	// Observe records how long something took.
+	Observe(name string, d time.Duration)
+}
+
+// NoMetrics counts nothing.
+type NoMetrics struct{}
+
+// Count implements Metrics.
+func (NoMetrics) Count(string, string) {}
+
+// Observe implements Metrics.
+func (NoMetrics) Observe(string, time.Duration) {}
+
+// The names of counters and durations.
+const (
+	// MetricAccepted counts messages that the ledger took as news; the reason
+	// is the way they came.
+	MetricAccepted = "ingest_accepted"
+	// MetricDropped counts messages that are not for us, by reason.
+	MetricDropped = "ingest_dropped"
+	// MetricDelivered counts what was done to Matrix (message, edit, reaction…).
+	MetricDelivered = "ingest_delivered"
+	// MetricIngestRetry counts deliveries that are tried again, by reason.
+	MetricIngestRetry = "ingest_retry"
+	// MetricParked counts messages that were given up for now, by reason.
+	MetricParked = "ingest_parked"
+	// MetricEcho counts own posts that came back (known, waited, doubt).
+	MetricEcho = "echo"
+	// MetricMedia counts images, by what became of them.
+	MetricMedia = "media"
+	// MetricEnqueued counts events that the outbox took, by kind.
+	MetricEnqueued = "outbox_enqueued"
+	// MetricCoalesced counts events that were merged into a queued one, by kind.
+	MetricCoalesced = "outbox_coalesced"
+	// MetricRefused counts events that the outbox refused, by reason.
+	MetricRefused = "outbox_refused"
+	// MetricSent counts rows that Teams took, by kind.
+	MetricSent = "outbox_sent"
+	// MetricFailed counts rows that Teams never will have, by reason.
+	MetricFailed = "outbox_failed"
+	// MetricSendRetry counts rows that are tried again, by reason.
+	MetricSendRetry = "outbox_retry"
+	// MetricDoubt counts posts of unknown outcome (found, absent, unknown).
+	MetricDoubt = "outbox_doubt"
+	// MetricRelayed counts rows that went through a relay account, by kind.
+	MetricRelayed = "outbox_relayed"
+	// DurationIngest is the time from acceptance to delivery.
+	DurationIngest = "ingest_delay"
+	// DurationSend is the time from the Matrix event to Teams' answer.
+	DurationSend = "outbox_delay"
+)

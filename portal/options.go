@@ -1,0 +1,215 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
+	"teamsbridge/teams"
+)
+
+// Directory answers who is who, from memory and without I/O.
+type Directory interface {
+	msgconv.People
+	// Mapped reports whether a login stands for the person.
+	Mapped(userID string) bool
+	// IsRelay reports whether the person is an account of the relay pool,
+	// whose own reactions are not shown.
+	IsRelay(userID string) bool
+}
+
+// ErrNoAccount is returned by Writers where no account is there that could
+// write; it is waited for, and the row stays queued.
+var ErrNoAccount = errors.New("no account to write with")
+
+// ErrOwnAccount is returned by Writers where only one account could write and
+// it can't any more; the row fails with it.
+var ErrOwnAccount = errors.New("the account that posted this is not signed in any more")
+
+// Writers chooses the account that writes a row.
+type Writers interface {
+	// For returns the writer for a row and whether it is a relay account: the
+	// sender's own where it is signed in, else one of the relay pool. Where
+	// preferred is not empty and can still write, it is the one returned.
+	For(ctx context.Context, row *database.OutboxRow, preferred string) (w teams.Writer, relayed bool, err error)
+	// Relay returns a relay account, after the sender's own account was refused.
+	Relay(ctx context.Context, row *database.OutboxRow, preferred string) (teams.Writer, error)
+	// Exactly returns the named account and no other (an edit or a deletion
+	// goes through the account that posted), or ErrOwnAccount.
+	Exactly(ctx context.Context, row *database.OutboxRow, accountID string) (teams.Writer, error)
+	// Failed tells that an account was refused with err, so that its state can
+	// be shown and it is not chosen again until it signs in.
+	Failed(ctx context.Context, accountID string, err error)
+}
+
+// Common is what ingest, outbox and sender share.
+type Common struct {
+	Bridge *bridgev2.Bridge
+	DB     *database.Database
+	// Source returns the login through which the portal loops are reached; nil
+	// while there is none yet.
+	Source    func() *bridgev2.UserLogin
+	Directory Directory
+	// Echo must be the same for Ingest and Sender.
+	Echo    *Echo
+	Metrics Metrics
+	Logger  zerolog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// WithKey puts the key of an event that is to be sent into the context, so
+	// that its transaction id is deterministic (matrix.WithKey).
+	WithKey func(ctx context.Context, key string) context.Context
+}
+
+func (c *Common) setDefaults() {
+	if c.Metrics == nil {
+		c.Metrics = NoMetrics{}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.WithKey == nil {
+		c.WithKey = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+}
+
+// IngestOptions configures an Ingest. Zero durations and sizes mean the default.
+type IngestOptions struct {
+	Common
+	Reader teams.Reader
+	// Wanted reports whether a conversation is to be mirrored; nil means all.
+	Wanted func(teams.ChannelRef) bool
+	// Settle is how long a message rests before it is delivered, so that
+	// messages whose notifications were swapped arrive in order. Default 150 ms;
+	// negative means not at all.
+	Settle time.Duration
+	// Concurrency is how many conversations are delivered at once. Default 16.
+	Concurrency int
+	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
+	MaxImage int64
+	// MediaPatience is how long a message waits for its images while Graph does
+	// not answer, before it goes without them. Default 5 minutes.
+	MediaPatience time.Duration
+	// EchoWait is how long a message by one of our accounts waits for the
+	// outcome of that account's post. Default 30 s.
+	EchoWait time.Duration
+	// RetryMin and RetryMax bound the backoff. Default 1 s and 1 minute.
+	RetryMin, RetryMax time.Duration
+	// ParkAfter is how often a message is refused for a reason of its own
+	// before it is parked. Default 6.
+	ParkAfter int
+	// DeliverTimeout bounds one delivery. Default 4 minutes, which must stay
+	// below bridgev2's own limit of 5.
+	DeliverTimeout time.Duration
+	// Sweep is how often the ledger is looked over for conversations without a
+	// lane. Default 30 s.
+	Sweep time.Duration
+}
+
+func (o *IngestOptions) setDefaults() {
+	o.Common.setDefaults()
+	if o.Wanted == nil {
+		o.Wanted = func(teams.ChannelRef) bool { return true }
+	}
+	def(&o.Settle, 150*time.Millisecond)
+	def(&o.Concurrency, 16)
+	def(&o.MaxImage, 50<<20)
+	def(&o.MediaPatience, 5*time.Minute)
+	def(&o.EchoWait, 30*time.Second)
+	def(&o.RetryMin, time.Second)
+	def(&o.RetryMax, time.Minute)
+	def(&o.ParkAfter, 6)
+	def(&o.DeliverTimeout, 4*time.Minute)
+	def(&o.Sweep, 30*time.Second)
+}
+
+// OutboxOptions configures an Outbox.
+type OutboxOptions struct {
+	Common
+	// Wake tells the sender that a portal has a row.
+	Wake func(portal string)
+}
+
+// SenderOptions configures a Sender. Zero durations and sizes mean the default.
+type SenderOptions struct {
+	Common
+	Reader  teams.Reader
+	Writers Writers
+	// Echoed is told about a portal whose ledger may go on (Ingest.Wake).
+	Echoed func(portal string)
+	// Concurrency is how many conversations are sent at once. Default 64.
+	Concurrency int
+	// RetryMin and RetryMax bound the backoff. Default 1 s and 2 minutes.
+	RetryMin, RetryMax time.Duration
+	// DoubtWindow is how long a post of unknown outcome is looked for before
+	// it counts as not accepted. Default 20 s; DoubtLook is the time between
+	// looks, default 4 s.
+	DoubtWindow, DoubtLook time.Duration
+	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
+	DoubtSkew time.Duration
+	// LateAfter is from when on a message shows its original time. Default 2 minutes.
+	LateAfter time.Duration
+	// IndicateAfter is from when on a waiting message is shown as queued.
+	// Default 5 s.
+	IndicateAfter time.Duration
+	// MaxImage is the most bytes of an image that go inline. Default 2.9 MiB.
+	MaxImage int64
+	// Link returns where an event can be read in Matrix; nil means matrix.to.
+	Link func(roomID id.RoomID, eventID id.EventID) string
+	// Zone is the zone in which original times are shown; nil means UTC.
+	Zone *time.Location
+	// Sweep is how often the outbox is looked over for portals without a lane
+	// and for rows that were not acknowledged. Default 30 s.
+	Sweep time.Duration
+}
+
+func (o *SenderOptions) setDefaults() {
+	o.Common.setDefaults()
+	if o.Echoed == nil {
+		o.Echoed = func(string) {}
+	}
+	if o.Link == nil {
+		o.Link = func(roomID id.RoomID, eventID id.EventID) string {
+			return roomID.EventURI(eventID, o.Bridge.Matrix.ServerName()).MatrixToURL()
+		}
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
+	}
+	def(&o.Concurrency, 64)
+	def(&o.RetryMin, time.Second)
+	def(&o.RetryMax, 2*time.Minute)
+	def(&o.DoubtWindow, 20*time.Second)
+	def(&o.DoubtLook, 4*time.Second)
+	def(&o.DoubtSkew, 90*time.Second)
+	def(&o.LateAfter, 2*time.Minute)
+	def(&o.IndicateAfter, 5*time.Second)
+	def(&o.MaxImage, 2900<<10)
+	def(&o.Sweep, 30*time.Second)
+}
+
+// def replaces a zero value.
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// backoff returns the wait after a number of attempts.
+func backoff(attempts int, lo, hi time.Duration) time.Duration {
+	d := lo
+	for range attempts {
+		if d >= hi/2 {
+			return hi
+		}
+		d *= 2
+	}
+	return min(d, hi)
+}

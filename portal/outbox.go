@@ -1,0 +1,371 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
+)
+
+// Actor is who did something in Matrix.
+type Actor struct {
+	// UserID is the person's id in the directory; empty for somebody who is
+	// mapped to nobody, in whose name a relay account writes.
+	UserID string
+	// Name is how Teams is to call them where somebody else's account writes.
+	Name string
+}
+
+// ActorOf returns who an event is by, given the person behind the client that
+// handles it (empty for the system login, which handles relayed events).
+func ActorOf(userID, name string, orig *bridgev2.OrigSender) Actor {
+	if orig == nil {
+		return Actor{UserID: userID, Name: name}
+	}
+	name = orig.DisambiguatedName
+	if name == "" {
+		name = orig.UserID.String()
+	}
+	return Actor{Name: name}
+}
+
+// Outbox takes Matrix events over from the homeserver's journal. Its functions
+// are called inside portals' loops by the clients of the bridge; when one has
+// returned without a failure, the event is durable and the journal row gone.
+type Outbox struct {
+	o OutboxOptions
+}
+
+// NewOutbox makes an Outbox.
+func NewOutbox(o OutboxOptions) *Outbox {
+	o.setDefaults()
+	if o.Wake == nil {
+		o.Wake = func(string) {}
+	}
+	return &Outbox{o: o}
+}
+
+// HandleMessage queues a message. The answer is pending: the message row that
+// bridgev2 would write is written here, in the outbox row's transaction.
+func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage, by Actor) (*bridgev2.MatrixMessageResponse, error) {
+	payload, err := json.Marshal(msg.Content)
+	if err != nil {
+		return nil, refuse(errUnreadable, err)
+	}
+	row := b.row(database.KindMessage, msg.Portal, msg.Event.ID, msg.Event.Sender, time.UnixMilli(msg.Event.Timestamp), by)
+	row.Payload = payload
+	stored := &brdb.Message{
+		ID:         ProvisionalID(msg.Event.ID),
+		MXID:       msg.Event.ID,
+		Room:       msg.Portal.PortalKey,
+		SenderID:   UserID(by.UserID),
+		SenderMXID: msg.Event.Sender,
+		Timestamp:  time.UnixMilli(msg.Event.Timestamp),
+		Metadata:   &MessageMetadata{Outbound: true},
+	}
+	if root := msg.ThreadRoot; root != nil {
+		row.RootEventID = root.MXID.String()
+		stored.ThreadRoot = root.ID
+		if root.ThreadRoot != "" {
+			stored.ThreadRoot = root.ThreadRoot
+		}
+	}
+	if msg.ReplyTo != nil {
+		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
+	}
+	// The row's sender is a foreign key.
+	if _, err = b.o.Bridge.GetGhostByID(ctx, stored.SenderID); err != nil {
+		return nil, fmt.Errorf("get ghost of sender: %w", err)
+	}
+	inserted := false
+	err = b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
+			return err
+		}
+		return b.o.Bridge.DB.Message.Insert(ctx, stored)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue message: %w", err)
+	}
+	b.queued(ctx, row, inserted)
+	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+}
+
+// HandleEdit queues an edit. While the message itself is queued the edit
+// replaces its text; the edit's own row then finds nothing to do in its turn.
+func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by Actor) error {
+	target := edit.EditTarget
+	meta := metaOf(target)
+	switch {
+	case edit.Event.Sender != target.SenderMXID:
+		return b.refused(ctx, errNotAuthorEdit)
+	case meta.Deleted || meta.Deleting:
+		return b.refused(ctx, errDeleted)
+	}
+	payload, err := json.Marshal(edit.Content)
+	if err != nil {
+		return refuse(errUnreadable, err)
+	}
+	row := b.row(database.KindEdit, edit.Portal, edit.Event.ID, edit.Event.Sender, time.UnixMilli(edit.Event.Timestamp), by)
+	row.TargetEventID, row.Payload = target.MXID.String(), payload
+	inserted, merged := false, false
+	err = b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
+		if err != nil {
+			return err
+		} else if message != nil && isLost(message) {
+			return b.refused(ctx, errNeverSent)
+		}
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
+			return err
+		}
+		if message != nil {
+			if merged, err = b.o.DB.Outbox.ReplacePayload(ctx, message.ID, payload); err != nil {
+				return err
+			}
+		}
+		return b.replaceOlderEdits(ctx, row)
+	})
+	if err != nil {
+		return fmt.Errorf("queue edit: %w", err)
+	}
+	if merged {
+		b.o.Metrics.Count(MetricCoalesced, row.Kind)
+	}
+	b.queued(ctx, row, inserted)
+	return errQueued()
+}
+
+// replaceOlderEdits makes edits that wait in front of a newer one say the same:
+// Teams then never shows what was replaced.
+func (b *Outbox) replaceOlderEdits(ctx context.Context, row *database.OutboxRow) error {
+	waiting, err := b.o.DB.Outbox.ByTarget(ctx, row.TargetEventID)
+	if err != nil {
+		return err
+	}
+	for _, older := range waiting {
+		if older.Kind != database.KindEdit || older.ID >= row.ID {
+			continue
+		}
+		if _, err = b.o.DB.Outbox.ReplacePayload(ctx, older.ID, row.Payload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HandleRemove queues the deletion of a message. A message that Teams has not
+// seen yet is taken back instead, with everything that waits for it; a nil
+// error then tells bridgev2 to forget the message.
+func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessageRemove, by Actor) error {
+	target := remove.TargetMessage
+	if remove.Event.Sender != target.SenderMXID {
+		return b.refused(ctx, errNotAuthorDelete)
+	}
+	row := b.row(database.KindDelete, remove.Portal, remove.Event.ID, remove.Event.Sender, time.UnixMilli(remove.Event.Timestamp), by)
+	row.TargetEventID = target.MXID.String()
+	inserted, gone := false, false
+	err := b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case metaOf(target).Deleted, message != nil && isLost(message):
+			gone = true
+		case message != nil && message.State == database.StateQueued:
+			if gone, err = b.o.DB.Outbox.Cancel(ctx, message.ID, "deleted before it was sent"); err != nil {
+				return err
+			}
+		}
+		if gone {
+			row.State, row.Reason = database.StateDone, "nothing to delete in Teams"
+			if err = b.cancelFollowers(ctx, row.TargetEventID); err != nil {
+				return err
+			}
+		}
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted || gone {
+			return err
+		}
+		metaOf(target).Deleting = true
+		return b.o.Bridge.DB.Message.Update(ctx, target)
+	})
+	if err != nil {
+		return fmt.Errorf("queue deletion: %w", err)
+	}
+	if gone {
+		b.o.Metrics.Count(MetricCoalesced, row.Kind)
+		b.o.Wake(row.Portal)
+		// A deleted root keeps its row: the thread goes on under its event.
+		if metaOf(target).Deleted {
+			return errNothingToDo()
+		}
+		return nil
+	}
+	b.queued(ctx, row, inserted)
+	return errQueued()
+}
+
+// cancelFollowers takes back the edits and reactions that wait for an event.
+func (b *Outbox) cancelFollowers(ctx context.Context, eventID string) error {
+	waiting, err := b.o.DB.Outbox.ByTarget(ctx, eventID)
+	if err != nil {
+		return err
+	}
+	for _, row := range waiting {
+		if _, err = b.o.DB.Outbox.Cancel(ctx, row.ID, "message was deleted before it was sent"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PreHandleReaction tells bridgev2 how a reaction is stored.
+func (b *Outbox) PreHandleReaction(_ context.Context, react *bridgev2.MatrixReaction, by Actor) (bridgev2.MatrixReactionPreResponse, error) {
+	emoji, err := msgconv.EmojiToTeams(react.Content.RelatesTo.Key)
+	if err != nil {
+		return bridgev2.MatrixReactionPreResponse{}, refuse(errBadReaction, err)
+	}
+	return bridgev2.MatrixReactionPreResponse{SenderID: UserID(by.UserID), EmojiID: emojiID(emoji)}, nil
+}
+
+// HandleReaction queues a reaction and stores its row.
+func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReaction, by Actor) (*brdb.Reaction, error) {
+	target := react.TargetMessage
+	if meta := metaOf(target); meta.Deleted || meta.Deleting {
+		return nil, b.refused(ctx, errDeleted)
+	}
+	row := b.row(database.KindReaction, react.Portal, react.Event.ID, react.Event.Sender, time.UnixMilli(react.Event.Timestamp), by)
+	row.TargetEventID, row.Payload = target.MXID.String(), []byte(react.Content.RelatesTo.Key)
+	stored := &brdb.Reaction{
+		Room: react.Portal.PortalKey, MessageID: target.ID, MessagePartID: target.PartID,
+		SenderID: react.PreHandleResp.SenderID, SenderMXID: react.Event.Sender, EmojiID: react.PreHandleResp.EmojiID,
+		MXID: react.Event.ID, Timestamp: time.UnixMilli(react.Event.Timestamp),
+		Metadata: &ReactionMetadata{OutboxEvent: react.Event.ID.String(), Queued: true},
+	}
+	if _, err := b.o.Bridge.GetGhostByID(ctx, stored.SenderID); err != nil {
+		return nil, fmt.Errorf("get ghost of sender: %w", err)
+	}
+	inserted := false
+	err := b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
+		if err != nil {
+			return err
+		} else if message != nil && isLost(message) {
+			return b.refused(ctx, errNeverSent)
+		}
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
+			return err
+		}
+		return b.o.Bridge.DB.Reaction.Upsert(ctx, stored)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue reaction: %w", err)
+	}
+	b.queued(ctx, row, inserted)
+	return nil, errQueued()
+}
+
+// HandleReactionRemove queues the removal of a reaction; a reaction that Teams
+// has not seen yet is taken back instead.
+func (b *Outbox) HandleReactionRemove(ctx context.Context, remove *bridgev2.MatrixReactionRemove, by Actor) error {
+	target := remove.TargetReaction
+	if remove.Event.Sender != target.SenderMXID {
+		return b.refused(ctx, errNotAuthorReaction)
+	}
+	row := b.row(database.KindUnreact, remove.Portal, remove.Event.ID, remove.Event.Sender, time.UnixMilli(remove.Event.Timestamp), by)
+	row.TargetEventID, row.Payload = target.MXID.String(), []byte(target.EmojiID)
+	inserted, gone := false, false
+	err := b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		reaction, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
+		if err != nil {
+			return err
+		}
+		switch {
+		case reaction != nil && isLost(reaction):
+			gone = true
+		case reaction != nil && reaction.State == database.StateQueued:
+			if gone, err = b.o.DB.Outbox.Cancel(ctx, reaction.ID, "removed before it was sent"); err != nil {
+				return err
+			}
+		}
+		if gone {
+			row.State, row.Reason = database.StateDone, "nothing to remove in Teams"
+		} else {
+			// The message that was reacted to is found through the reaction's row.
+			row.RootEventID = b.reactedEvent(ctx, target)
+		}
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted || gone {
+			return err
+		}
+		reactionMetaOf(target).Removing = true
+		return b.o.Bridge.DB.Reaction.Upsert(ctx, target)
+	})
+	if err != nil {
+		return fmt.Errorf("queue removal of reaction: %w", err)
+	}
+	if gone {
+		b.o.Metrics.Count(MetricCoalesced, row.Kind)
+		return nil
+	}
+	b.queued(ctx, row, inserted)
+	return errQueued()
+}
+
+// reactedEvent returns the event of the message that a reaction is on.
+func (b *Outbox) reactedEvent(ctx context.Context, r *brdb.Reaction) string {
+	message, err := b.o.Bridge.DB.Message.GetPartByID(ctx, r.Room.Receiver, r.MessageID, r.MessagePartID)
+	if err != nil || message == nil {
+		return ""
+	}
+	return message.MXID.String()
+}
+
+// row makes an outbox row.
+func (b *Outbox) row(kind string, p *bridgev2.Portal, eventID id.EventID, sender id.UserID, at time.Time, by Actor) *database.OutboxRow {
+	return &database.OutboxRow{
+		EventID: eventID.String(), Portal: string(p.ID), RoomID: p.MXID.String(), Kind: kind,
+		SenderMXID: sender.String(), SenderUserID: by.UserID, SenderName: by.Name, EventAt: at,
+	}
+}
+
+// enqueue stores a row and ends its journal row, inside a transaction.
+func (b *Outbox) enqueue(ctx context.Context, row *database.OutboxRow) (inserted bool, err error) {
+	if inserted, err = b.o.DB.Outbox.Enqueue(ctx, row); err != nil {
+		return false, err
+	}
+	return inserted, b.o.DB.Journal.Done(ctx, row.EventID)
+}
+
+func (b *Outbox) queued(ctx context.Context, row *database.OutboxRow, inserted bool) {
+	if !inserted {
+		zerolog.Ctx(ctx).Debug().Msg("Matrix event was in the outbox already")
+	} else {
+		b.o.Metrics.Count(MetricEnqueued, row.Kind)
+	}
+	b.o.Wake(row.Portal)
+}
+
+// isLost reports whether a row never got to Teams and never will.
+func isLost(row *database.OutboxRow) bool {
+	return row.State == database.StateFailed || row.State == database.StateCancelled
+}
+
+// refused counts a refusal and returns it as a status.
+func (b *Outbox) refused(ctx context.Context, why error) error {
+	b.o.Metrics.Count(MetricRefused, why.Error())
+	zerolog.Ctx(ctx).Debug().Err(why).Msg("Refusing a Matrix event")
+	return refuse(why, nil)
+}
+
+var errUnreadable = errors.New("the event can't be read")

@@ -1,0 +1,101 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+)
+
+// What people are told when an event can't go to Teams.
+var (
+	errNotAuthorEdit     = errors.New("only its author can edit a message in Teams")
+	errNotAuthorDelete   = errors.New("only its author can delete a message in Teams")
+	errNotAuthorReaction = errors.New("only whoever reacted can take a reaction back in Teams")
+	errDeleted           = errors.New("the message is deleted")
+	errNeverSent         = errors.New("the message never got to Teams")
+	errBadReaction       = errors.New("this reaction does not exist in Teams")
+	errIsQueued          = errors.New("queued for Teams")
+	errNothing           = errors.New("there is nothing to do in Teams")
+)
+
+// refuse makes a final, certain failure of an error, with a notice to the author.
+func refuse(why, cause error) error {
+	message := why.Error()
+	if cause != nil {
+		message = fmt.Sprintf("%s: %s", message, cause.Error())
+		why = errors.Join(why, cause)
+	}
+	return bridgev2.WrapErrorInStatus(why).
+		WithStatus(event.MessageStatusFail).
+		WithErrorReason(event.MessageStatusUnsupported).
+		WithIsCertain(true).WithSendNotice(true).WithMessage(message)
+}
+
+// errQueued tells bridgev2 that an edit, reaction or redaction is pending: it
+// shows that and leaves its own rows alone.
+func errQueued() error {
+	return bridgev2.WrapErrorInStatus(errIsQueued).
+		WithStatus(event.MessageStatusPending).
+		WithErrorReason(event.MessageStatusBridgeUnavailable).
+		WithIsCertain(true).WithSendNotice(false)
+}
+
+// errNothingToDo tells bridgev2 that an event succeeded and leaves its rows alone.
+func errNothingToDo() error {
+	return bridgev2.WrapErrorInStatus(errNothing).
+		WithStatus(event.MessageStatusSuccess).
+		WithIsCertain(true).WithSendNotice(false)
+}
+
+// statusInfo names the event of an outbox row.
+func statusInfo(row *database.OutboxRow) *bridgev2.MessageStatusEventInfo {
+	info := &bridgev2.MessageStatusEventInfo{
+		RoomID:        id.RoomID(row.RoomID),
+		SourceEventID: id.EventID(row.EventID),
+		EventType:     event.EventMessage,
+		Sender:        id.UserID(row.SenderMXID),
+	}
+	switch row.Kind {
+	case database.KindReaction:
+		info.EventType = event.EventReaction
+	case database.KindUnreact, database.KindDelete:
+		info.EventType = event.EventRedaction
+	case database.KindMessage:
+		info.ThreadRoot = id.EventID(row.RootEventID)
+	}
+	return info
+}
+
+// statusSender sends statuses of outbox rows.
+type statusSender struct{ bridge *bridgev2.Bridge }
+
+func (s statusSender) send(ctx context.Context, row *database.OutboxRow, st bridgev2.MessageStatus) {
+	s.bridge.Matrix.SendMessageStatus(ctx, &st, statusInfo(row))
+}
+
+func (s statusSender) pending(ctx context.Context, row *database.OutboxRow, why error) {
+	s.send(ctx, row, bridgev2.WrapErrorInStatus(why).
+		WithStatus(event.MessageStatusPending).
+		WithErrorReason(event.MessageStatusBridgeUnavailable).
+		WithIsCertain(true).WithSendNotice(false))
+}
+
+func (s statusSender) delivered(ctx context.Context, row *database.OutboxRow) {
+	s.send(ctx, row, bridgev2.MessageStatus{
+		Status:      event.MessageStatusSuccess,
+		DeliveredTo: []id.UserID{s.bridge.Bot.GetMXID()},
+	})
+}
+
+func (s statusSender) failed(ctx context.Context, row *database.OutboxRow, why error, message string) {
+	s.send(ctx, row, bridgev2.WrapErrorInStatus(why).
+		WithStatus(event.MessageStatusFail).
+		WithErrorReason(event.MessageStatusNetworkError).
+		WithIsCertain(true).WithSendNotice(true).WithMessage(message))
+}
