@@ -1,6 +1,7 @@
 package teamstest
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (t *Tenant) AddUser(spec UserSpec) *User {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	u := &User{
-		ID: spec.ID, t: t, displayName: spec.DisplayName, upn: spec.UPN, mail: spec.Mail,
+		ID: strings.ToLower(spec.ID), t: t, displayName: spec.DisplayName, upn: spec.UPN, mail: spec.Mail,
 		jobTitle: spec.JobTitle, guest: spec.Guest, enabled: !spec.Disabled, created: t.clock.Now(),
 	}
 	if u.ID == "" {
@@ -59,10 +60,9 @@ func (t *Tenant) AddUser(spec UserSpec) *User {
 	switch u.mail {
 	case "":
 		u.mail = u.upn
-		if u.guest && strings.Contains(u.upn, "#EXT#") {
-			local, _, _ := strings.Cut(u.upn, "#EXT#")
-			at := strings.LastIndex(local, "_")
-			u.mail = local[:max(at, 0)] + "@" + local[at+1:]
+		if local, _, guest := strings.Cut(u.upn, "#EXT#"); guest {
+			at := max(strings.LastIndex(local, "_"), 0)
+			u.mail = local[:at] + "@" + strings.TrimPrefix(local[at:], "_")
 		}
 	case "-":
 		u.mail = ""
@@ -72,6 +72,8 @@ func (t *Tenant) AddUser(spec UserSpec) *User {
 	return u
 }
 
+// localPart makes a sign-in name of a display name: "Zoë de Vries" becomes
+// "zo.de.vries".
 func localPart(name string) string {
 	return strings.ToLower(strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if r == ' ' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -81,9 +83,26 @@ func localPart(name string) string {
 	}, name)), "."))
 }
 
+// User returns the person with that object id or sign-in name, nil if none.
+func (t *Tenant) User(key string) *User {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.user(key)
+}
+
+// Users returns everybody in the directory.
+func (t *Tenant) Users() []*User {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(t.users), func(u *User) bool { return u.deleted })
+}
+
 // user finds a person by object id or sign-in name. t.mu is held.
 func (t *Tenant) user(key string) *User {
-	if u := t.usersByID[strings.ToLower(key)]; u != nil && !u.deleted {
+	if u := t.usersByID[strings.ToLower(key)]; u != nil {
+		if u.deleted {
+			return nil
+		}
 		return u
 	}
 	for _, u := range t.users {
@@ -95,15 +114,62 @@ func (t *Tenant) user(key string) *User {
 }
 
 // UPN is the person's sign-in name.
-func (u *User) UPN() string {
-	u.t.mu.Lock()
-	defer u.t.mu.Unlock()
-	return u.upn
-}
+func (u *User) UPN() string { return locked(u.t, func() string { return u.upn }) }
+
+// Mail is the person's address, "" for none.
+func (u *User) Mail() string { return locked(u.t, func() string { return u.mail }) }
 
 // DisplayName is the person's name.
-func (u *User) DisplayName() string {
+func (u *User) DisplayName() string { return locked(u.t, func() string { return u.displayName }) }
+
+// Guest reports whether the person is a guest of the organisation.
+func (u *User) Guest() bool { return locked(u.t, func() bool { return u.guest }) }
+
+// Enabled reports whether the person may sign in.
+func (u *User) Enabled() bool { return locked(u.t, func() bool { return u.enabled && !u.deleted }) }
+
+// Rename gives the person another display name. Messages show it at once.
+func (u *User) Rename(name string) { u.change(func() { u.displayName = name }) }
+
+// SetUPN gives the person another sign-in name, and mail address if both were
+// the same.
+func (u *User) SetUPN(upn string) {
+	u.change(func() {
+		if u.mail == u.upn {
+			u.mail = upn
+		}
+		u.upn = upn
+	})
+}
+
+// SetEnabled lets the person sign in or not.
+func (u *User) SetEnabled(enabled bool) { u.change(func() { u.enabled = enabled }) }
+
+// Delete takes the person out of the directory and out of every team. What
+// they wrote stays.
+func (u *User) Delete() {
 	u.t.mu.Lock()
-	defer u.t.mu.Unlock()
-	return u.displayName
+	defer u.t.unlock()
+	u.deleted = true
+	for _, team := range u.t.teams {
+		team.removeMember(u, nil)
+	}
+}
+
+// SetPhoto gives the person a picture; nil takes it away.
+func (u *User) SetPhoto(data []byte, contentType string) {
+	u.change(func() { u.photo, u.photoType = slices.Clone(data), contentType })
+}
+
+func (u *User) change(alter func()) {
+	u.t.mu.Lock()
+	defer u.t.unlock()
+	alter()
+}
+
+// locked reads something under the tenant's lock.
+func locked[T any](t *Tenant, read func() T) T {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return read()
 }

@@ -18,7 +18,58 @@ type route struct {
 }
 
 // coreRoutes are the routes of the core.
-func coreRoutes() []route { return nil }
+func coreRoutes() []route {
+	routes := []route{
+		{OpBatch, "POST", "/$batch", anyToken(), runBatch},
+		{OpOrganization, "GET", "/organization", readsOrganization(), guarded(getOrganization)},
+		{OpUsers, "GET", "/users", readsUsers(), guarded(listUsers)},
+		{OpMe, "GET", "/me", anyToken(), guarded(getUser)},
+		{OpUser, "GET", "/users/{user}", readsUsers(), guarded(getUser)},
+		{OpGroups, "GET", "/groups", readsGroups(), guarded(listGroups)},
+		{OpTeams, "GET", "/teams", readsTeams(), guarded(listTeams)},
+		{OpJoinedTeams, "GET", "/me/joinedTeams", readsTeams(), guarded(listJoinedTeams)},
+		{OpJoinedTeams, "GET", "/users/{user}/joinedTeams", readsTeams(), guarded(listJoinedTeams)},
+		{OpTeam, "GET", "/teams/{team}", readsTeam(), guarded(getTeam)},
+		{OpTeamMembers, "GET", "/teams/{team}/members", readsTeamMembers(), guarded(listTeamMembers)},
+		{OpChannels, "GET", "/teams/{team}/channels", readsChannels(), guarded(listChannels)},
+		{OpAllChannels, "GET", "/teams/{team}/allChannels", readsAllChannels(), guarded(listAllChannels)},
+		{OpIncomingChannels, "GET", "/teams/{team}/incomingChannels", readsAllChannels(), guarded(listIncomingChannels)},
+		{OpPrimaryChannel, "GET", "/teams/{team}/primaryChannel", readsChannels(), guarded(getPrimaryChannel)},
+		{OpExport, "GET", "/teams/{team}/channels/getAllMessages", exportsMessages(), guarded(exportMessages)},
+		{OpChannel, "GET", "/teams/{team}/channels/{channel}", readsChannels(), guarded(getChannel)},
+		{OpChannelMembers, "GET", "/teams/{team}/channels/{channel}/members", readsChannelMembers(), guarded(listChannelMembers)},
+		{OpChannelAllMembers, "GET", "/teams/{team}/channels/{channel}/allMembers", readsChannelMembers(), guarded(listChannelAllMembers)},
+		{OpFilesFolder, "GET", "/teams/{team}/channels/{channel}/filesFolder", readsFiles(), guarded(getFilesFolder)},
+		{OpMessages, "GET", "/teams/{team}/channels/{channel}/messages", readsMessages(), guarded(listMessages)},
+		{OpPostMessage, "POST", "/teams/{team}/channels/{channel}/messages", sendsMessages(), writing(postMessage)},
+		{OpMessagesDelta, "GET", "/teams/{team}/channels/{channel}/messages/delta", readsMessages(), guarded(messagesDelta)},
+		{OpReplies, "GET", "/teams/{team}/channels/{channel}/messages/{message}/replies", readsMessages(), guarded(listReplies)},
+		{OpPostReply, "POST", "/teams/{team}/channels/{channel}/messages/{message}/replies", sendsMessages(), writing(postReply)},
+	}
+	for _, owner := range []string{"/me", "/users/{user}"} {
+		routes = append(routes,
+			route{OpUserPhoto, "GET", owner + "/photo/$value", readsPhotos(), guarded(getUserPhoto)},
+			route{OpUserPhoto, "GET", owner + "/photos/{size}/$value", readsPhotos(), guarded(getUserPhoto)})
+	}
+	for _, owner := range []string{"/teams/{team}", "/groups/{team}"} {
+		routes = append(routes,
+			route{OpTeamPhoto, "GET", owner + "/photo/$value", readsTeam(), guarded(getTeamPhoto)},
+			route{OpTeamPhoto, "GET", owner + "/photos/{size}/$value", readsTeam(), guarded(getTeamPhoto)})
+	}
+	const post = "/teams/{team}/channels/{channel}/messages/{message}"
+	for path, get := range map[string]Op{post: OpMessage, post + "/replies/{reply}": OpReply} {
+		routes = append(routes,
+			route{get, "GET", path, readsMessages(), guarded(getMessage)},
+			route{OpPatchMessage, "PATCH", path, editsMessages(), writing(patchMessage)},
+			route{OpSoftDelete, "POST", path + "/softDelete", deletesMessages(), writing(softDeleteMessage)},
+			route{OpUndoSoftDelete, "POST", path + "/undoSoftDelete", deletesMessages(), writing(undoSoftDeleteMessage)},
+			route{OpSetReaction, "POST", path + "/setReaction", reacts(), writing(setReaction)},
+			route{OpUnsetReaction, "POST", path + "/unsetReaction", reacts(), writing(unsetReaction)},
+			route{OpHostedContents, "GET", path + "/hostedContents", readsMessages(), guarded(listHostedContents)},
+			route{OpHostedContent, "GET", path + "/hostedContents/{content}/$value", readsMessages(), guarded(getHostedContent)})
+	}
+	return routes
+}
 
 type compiledRoute struct {
 	route

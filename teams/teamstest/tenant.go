@@ -47,6 +47,9 @@ type Options struct {
 	// DeltaTokenLife is how long skip and delta tokens of a delta query live,
 	// 0 for 30 days. Microsoft names no figure for messages.
 	DeltaTokenLife time.Duration
+	// ExpandLimit is how many replies $expand=replies returns of a post, 0
+	// for the documented 1,000.
+	ExpandLimit int
 	// ExportOmitsShared leaves shared channels out of getAllMessages. Its
 	// page speaks of "public and private channels" only.
 	ExportOmitsShared bool
@@ -77,6 +80,15 @@ type Tenant struct {
 	usersByID map[string]*User
 	teams     []*Team
 	teamsByID map[string]*Team
+	pages     int    // counts pages of lists, for uneven ones
+	seq       uint64 // counts committed changes of messages
+	lag       time.Duration
+	pending   []change // committed, not yet delivered to onChange
+	// Page tokens carry the epoch of their making; older ones are refused.
+	epoch, goneEpoch, forgottenEpoch int
+
+	// delivering is held while onChange hears of changes, to keep their order.
+	delivering sync.Mutex
 
 	edge edgeState
 }
@@ -103,6 +115,7 @@ func Start(opts Options) (*Tenant, error) {
 	}
 	t := &Tenant{
 		opts: opts, clock: opts.Clock, ids: newIDs(opts.Seed),
+		lag:       opts.Lag,
 		usersByID: map[string]*User{}, teamsByID: map[string]*Team{},
 	}
 	t.TenantID = t.ids.guid()
@@ -131,6 +144,20 @@ func Start(opts Options) (*Tenant, error) {
 func (t *Tenant) Close() error {
 	t.seams.close()
 	return t.server.close()
+}
+
+// SetLag changes how long writes from now on stay invisible to reads.
+func (t *Tenant) SetLag(lag time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lag = lag
+}
+
+// SetRefuseAppDelta changes whether channel delta is refused to applications.
+func (t *Tenant) SetRefuseAppDelta(refuse bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opts.RefuseAppDelta = refuse
 }
 
 // URL is the origin of both the sign-in service and Graph.
