@@ -56,6 +56,11 @@ type Options struct {
 	// NoSystemEvents keeps the channels free of system messages.
 	NoSystemEvents bool
 
+	// SignIn sets the sign-in service up.
+	SignIn SignInOptions
+	// Notify sets change notifications up.
+	Notify NotifyOptions
+
 	// prepare runs after installEdge: tests of the core put in their own seams.
 	prepare func(t *Tenant)
 }
