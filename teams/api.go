@@ -129,7 +129,7 @@ type Cursor struct {
 	Watermark time.Time
 	// Reader names the reader that worked last: export, delta or list.
 	Reader string
-	// FullAt is when the last full reconciliation ended.
+	// FullAt is when the last full reconciliation began.
 	FullAt time.Time
 }
 
