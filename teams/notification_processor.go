@@ -136,7 +136,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		wait := time.Duration(-1)
 		if err != nil {
 			p.opts.Logger.Error().Err(err).Msg("Notification log can't be read")
-			wait = backoff(failures, processorFirstRetry, processorLastRetry)
+			wait = retryWait(failures, processorFirstRetry, processorLastRetry)
 			failures++
 		} else {
 			failures = 0
@@ -291,7 +291,7 @@ func (p *Processor) finish(ctx context.Context, w *rowWork) {
 		p.mu.Unlock()
 		return
 	}
-	wait := max(backoff(w.state.attempts, processorFirstRetry, processorLastRetry), RetryAfter(err))
+	wait := max(retryWait(w.state.attempts, processorFirstRetry, processorLastRetry), RetryAfter(err))
 	w.state.attempts++
 	w.state.next = p.opts.Now().Add(wait)
 	p.rows[seq] = w.state

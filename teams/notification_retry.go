@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// backoff returns the wait after the attempt-th failure (from 0): doubling
+// retryWait returns the wait after the attempt-th failure (from 0): doubling
 // from first up to last, shortened by up to a fifth at random so that many
 // that failed together don't come back together.
-func backoff(attempt int, first, last time.Duration) time.Duration {
+func retryWait(attempt int, first, last time.Duration) time.Duration {
 	wait := last
 	if attempt < 32 {
 		if d := first << attempt; d > 0 && d < last {

@@ -324,7 +324,7 @@ func (p *Poller) failed(u *unit, err error, now time.Time) (missing bool) {
 		return kind == KindNotFound
 	case KindUnavailable, KindSignInExpired:
 		// Not this unit's trouble: nobody needs to ask for a moment.
-		wait := max(backoff(p.outages, pollerFirstRetry, pollerPauseMax), RetryAfter(err))
+		wait := max(retryWait(p.outages, pollerFirstRetry, pollerPauseMax), RetryAfter(err))
 		p.outages++
 		p.pause = now.Add(wait)
 	case KindThrottled:
@@ -346,6 +346,6 @@ func (p *Poller) later(u *unit, err error, now time.Time) {
 	if kind := KindOf(err); kind == KindUnavailable || kind == KindSignInExpired {
 		last = pollerPauseMax
 	}
-	u.due = now.Add(max(backoff(u.failures, pollerFirstRetry, last), RetryAfter(err)))
+	u.due = now.Add(max(retryWait(u.failures, pollerFirstRetry, last), RetryAfter(err)))
 	u.failures++
 }

@@ -312,7 +312,7 @@ func (m *SubscriptionManager) failed(state *subscriptionState, resource string, 
 	defer m.mu.Unlock()
 	m.delay(err)
 	state.err = err
-	wait := max(backoff(state.failures, subscriptionFirstRetry, subscriptionLastRetry), RetryAfter(err))
+	wait := max(retryWait(state.failures, subscriptionFirstRetry, subscriptionLastRetry), RetryAfter(err))
 	switch KindOf(err) {
 	case KindThrottled, KindUnavailable, KindSignInExpired:
 		wait = RetryAfter(err) // the round's own pace is slow enough
