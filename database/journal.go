@@ -68,6 +68,15 @@ func (s *Journal) Done(ctx context.Context, eventID string) error {
 	return err
 }
 
+// LastSeq returns the newest open entry's sequence number, 0 where none is open.
+func (s *Journal) LastSeq(ctx context.Context) (int64, error) {
+	v, err := one(ctx, s.base, "last journal entry", dbutil.ScanSingleColumn[int64], `SELECT COALESCE(MAX(seq), 0) FROM teams_journal`)
+	if err != nil {
+		return 0, err
+	}
+	return *v, nil
+}
+
 // Count returns how many entries are open.
 func (s *Journal) Count(ctx context.Context) (n int, err error) {
 	v, err := one(ctx, s.base, "count journal", dbutil.ScanSingleColumn[int], `SELECT COUNT(*) FROM teams_journal`)

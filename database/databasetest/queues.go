@@ -58,6 +58,9 @@ func testJournal(t *testing.T, ctx context.Context, e *env) {
 		{EventID: "$a", RoomID: "!r", Type: "m.room.message", Raw: []byte(`{"a":1}`)},
 		{EventID: "$b", RoomID: "!r", Type: "m.reaction", Raw: []byte("\x00\xff binary survives")},
 	}
+	empty, err := e.db.Journal.LastSeq(ctx)
+	require.NoError(t, err)
+	require.Zero(t, empty)
 	require.NoError(t, e.db.Journal.Append(ctx, nil))
 	require.NoError(t, e.db.Journal.Append(ctx, entries))
 	require.NoError(t, e.db.Journal.Append(ctx, append(entries, database.JournalEntry{EventID: "$c"})), "a redelivery with more in it")
@@ -69,6 +72,10 @@ func testJournal(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, "!r", got[1].RoomID)
 	require.Equal(t, "m.reaction", got[1].Type)
 	require.Equal(t, e.clock.Now(), got[1].ReceivedAt)
+
+	last, err := e.db.Journal.LastSeq(ctx)
+	require.NoError(t, err)
+	require.Equal(t, got[2].Seq, last)
 
 	rest, err := e.db.Journal.Pending(ctx, got[0].Seq, 1)
 	require.NoError(t, err)

@@ -1,0 +1,107 @@
+package matrix
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	mxconn "maunium.net/go/mautrix/bridgev2/matrix"
+	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/database"
+)
+
+// retryDelay is how long an event waits whose handling failed because of us.
+const retryDelay = 30 * time.Second
+
+// Connector is mautrix's connector with the journal around it.
+type Connector struct {
+	*mxconn.Connector
+
+	db      *database.Database
+	opts    Options
+	journal *journal
+
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+	replayOnce sync.Once
+}
+
+var _ bridgev2.MatrixConnector = (*Connector)(nil)
+
+// Start upgrades the bridge's own tables and runs OnUpgraded, both before the
+// first transaction can come and before the homeserver has to answer.
+func (c *Connector) Start(ctx context.Context) error {
+	if err := c.db.Upgrade(ctx); err != nil {
+		return bridgev2.DBUpgradeError{Section: "teams", Err: err}
+	}
+	if err := c.journal.prepare(ctx); err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	if c.opts.OnUpgraded != nil {
+		if err := c.opts.OnUpgraded(ctx); err != nil {
+			return err
+		}
+	}
+	return c.Connector.Start(ctx)
+}
+
+// Replay starts handing over what was open at the last stop, and opens the way
+// for new transactions when that is done. Install calls it when the bridge has
+// started; calling it again does nothing.
+func (c *Connector) Replay() {
+	c.replayOnce.Do(func() {
+		ctx, cancel := context.WithCancel(c.Bridge.BackgroundCtx)
+		c.cancel = cancel
+		c.background.Go(func() {
+			c.journal.replayUntilDone(ctx)
+			c.journal.run(ctx)
+		})
+	})
+}
+
+// PreStop lets transactions that wait for the replay go, then stops the listener.
+func (c *Connector) PreStop() {
+	c.journal.stop()
+	c.Connector.PreStop()
+}
+
+// Stop ends the sweeper, then the framework's connector.
+func (c *Connector) Stop() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.background.Wait()
+	c.Connector.Stop()
+}
+
+// SendMessageStatus closes the event's journal entry, because whoever reports a
+// status has dealt with it. An event that could not be handled because of us
+// (the database failed, say) is kept instead and tried again, and shows as
+// pending. State events get no status event: every rename would leave one.
+func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo) {
+	copied := *status
+	eventID := string(info.SourceEventID)
+	if c.journal.isOpen(eventID) {
+		if failed(copied.Status) && transient(copied.InternalError) {
+			c.journal.log.Warn().Err(copied.InternalError).Str("event_id", eventID).Msg("An event could not be handled now, will try again")
+			c.journal.putOff(eventID, retryDelay)
+			copied.Status, copied.SendNotice = event.MessageStatusPending, false
+		} else {
+			c.journal.finish(ctx, eventID)
+		}
+	}
+	if info.EventType.IsState() {
+		copied.DisableMSS = true
+	}
+	if c.opts.OnStatus != nil {
+		c.opts.OnStatus(ctx, &copied, info)
+	}
+	c.Connector.SendMessageStatus(ctx, &copied, info)
+}
+
+func failed(status event.MessageStatus) bool {
+	return status == event.MessageStatusRetriable || status == event.MessageStatusFail || status == ""
+}

@@ -1,0 +1,22 @@
+// Package matrix is the homeserver side: it stands between mautrix's connector
+// and the homeserver and adds what the framework lacks for a durable bridge.
+//
+// What lives here:
+//
+//   - the transaction journal: an event of a mirrored room is in SQL before the
+//     homeserver gets its 200, is handed to the framework again after a crash,
+//     and leaves when somebody owns it;
+//   - idempotent sends: the transaction id of an event that mirrors a source
+//     change is derived from that change, and the homeserver's own echo of the
+//     event is kept as its confirmation;
+//   - small corrections of the framework's connector (connection limit, no
+//     status events about state, servers with an old spec version).
+//
+// What must not live here: anything of Teams, conversion, room contents, and
+// any decision about what a queued message looks like.
+//
+// The homeserver is authoritative for which events exist; the journal for
+// which of them nobody has dealt with yet. Uses of the framework's internals
+// are in install.go, journal.go and barrier.go, each with a contract test that
+// fails loudly when mautrix changes.
+package matrix

@@ -1,0 +1,117 @@
+package matrix
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+	"maunium.net/go/mautrix/appservice"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+)
+
+// transaction is what the homeserver sends, as far as the journal needs it.
+type transaction struct {
+	Events []json.RawMessage `json:"events"`
+}
+
+var errNotObject = errors.New("event is not an object")
+
+// parseTransaction refuses what the framework would refuse, before anything is stored.
+func parseTransaction(body []byte) (*transaction, error) {
+	var txn transaction
+	if err := json.Unmarshal(body, &txn); err != nil {
+		return nil, fmt.Errorf("transaction: %w", err)
+	}
+	for _, raw := range txn.Events {
+		if !gjson.ParseBytes(raw).IsObject() {
+			return nil, errNotObject
+		}
+	}
+	return &txn, nil
+}
+
+// journalled are the types of events that people say something with.
+func journalled(eventType string) bool {
+	switch eventType {
+	case "m.room.message", "m.sticker", "m.reaction", "m.room.redaction", "m.room.encrypted",
+		"org.matrix.msc3381.poll.start", "m.poll.start":
+		return true
+	default:
+		return false
+	}
+}
+
+// sorted is a transaction's events by what the journal does with them.
+type sorted struct {
+	entries []database.JournalEntry
+	echoes  []database.Echo
+	// puppetEchoes are echoes of people's own accounts. A copy of such an event
+	// proves nothing about duplicates: people can send it.
+	puppetEchoes []database.Echo
+}
+
+// sort decides for each event: one that we sent confirms a send and is never
+// journalled, because the framework ignores it; one that says something in a
+// mirrored room is journalled; the rest is none of the journal's business.
+func (j *journal) sort(ctx context.Context, txn *transaction, now time.Time) (out sorted) {
+	isPortal := map[string]bool{}
+	for _, raw := range txn.Events {
+		evt := gjson.ParseBytes(raw)
+		eventID, roomID, sender, eventType := evt.Get("event_id").Str, evt.Get("room_id").Str, evt.Get("sender").Str, evt.Get("type").Str
+		own, puppet := j.isOwn(id.UserID(sender)), j.isPuppeted(evt)
+		if own || puppet {
+			echo := database.Echo{SourceKey: contentField(evt, SourceField).Str, EventID: eventID, RoomID: roomID, At: now}
+			if echo.SourceKey == "" || eventID == "" || !j.prover.check(roomID, echo.SourceKey, contentField(evt, ProofField).Str) {
+				continue
+			} else if own {
+				out.echoes = append(out.echoes, echo)
+			} else {
+				out.puppetEchoes = append(out.puppetEchoes, echo)
+			}
+			continue
+		}
+		if eventID == "" || !journalled(eventType) || evt.Get("state_key").Exists() || j.isCommand(evt) {
+			continue
+		}
+		portal, known := isPortal[roomID]
+		if !known {
+			portal = j.isPortal(ctx, id.RoomID(roomID))
+			isPortal[roomID] = portal
+		}
+		if portal {
+			out.entries = append(out.entries, database.JournalEntry{
+				EventID: eventID, RoomID: roomID, Type: eventType, Raw: raw, ReceivedAt: now,
+			})
+		}
+	}
+	return out
+}
+
+// isPuppeted reports whether the framework will ignore the event as one that
+// the bridge sent from somebody's own account.
+func (j *journal) isPuppeted(evt gjson.Result) bool {
+	value := contentField(evt, appservice.DoublePuppetKey)
+	if value.Type != gjson.String || value.Str != j.puppetValue() {
+		return false
+	}
+	at := contentField(evt, appservice.DoublePuppetTSKey)
+	return at.Type != gjson.Number || at.Int() == evt.Get("origin_server_ts").Int()
+}
+
+// isCommand reports whether the event is an order to the bot, which is not to
+// be given again after a crash.
+func (j *journal) isCommand(evt gjson.Result) bool {
+	prefix := j.commandPrefix()
+	return prefix != "" && evt.Get("type").Str == "m.room.message" && strings.HasPrefix(evt.Get("content.body").Str, prefix)
+}
+
+// contentField reads a top-level field of the content whose name has dots.
+func contentField(evt gjson.Result, name string) gjson.Result {
+	return evt.Get("content." + strings.ReplaceAll(name, ".", `\.`))
+}

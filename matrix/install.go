@@ -1,0 +1,139 @@
+package matrix
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/commands"
+	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+)
+
+const (
+	defaultMaxBody  = 32 << 20 // 100 events of 64 KiB and as much ephemeral data, with room
+	defaultMaxConns = 32
+)
+
+// Options says what Install needs.
+type Options struct {
+	// DB holds the bridge's own tables; Start upgrades them.
+	DB *database.Database
+	// Source returns the login on whose behalf the journal puts markers into
+	// portals' queues (the system login), nil while there is none.
+	Source func() *bridgev2.UserLogin
+	// OnUpgraded runs when the tables are there and before anything else starts.
+	OnUpgraded func(ctx context.Context) error
+	// OnStatus sees every message status before it is sent.
+	OnStatus func(ctx context.Context, status *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo)
+	// OnDuplicate is told when one source change became two events in a room.
+	OnDuplicate func(database.Echo)
+	// MaxBody limits a transaction, MaxConns the connections to the homeserver;
+	// 0 takes the defaults (32 MiB, 32).
+	MaxBody  int64
+	MaxConns int
+	// Now is the clock, time.Now where nil.
+	Now func() time.Time
+}
+
+// Install puts the journal, the idempotent sends and the corrections into a
+// bridge. Call it in PostInit, before anything else that uses m.Matrix.AS.
+func Install(m *mxmain.BridgeMain, opts Options) *Connector {
+	if opts.MaxBody == 0 {
+		opts.MaxBody = defaultMaxBody
+	}
+	if opts.MaxConns == 0 {
+		opts.MaxConns = defaultMaxConns
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts}
+	as, prover := m.Matrix.AS, newProver(m.Matrix.AS.Registration.AppToken)
+	inner := as.Router
+	c.journal = &journal{
+		db: opts.DB, now: opts.Now, prover: prover, log: m.Bridge.Log.With().Str("component", "journal").Logger(),
+		token: as.Registration.ServerToken, maxBody: opts.MaxBody, inner: inner,
+		puppetValue:   func() string { return as.DoublePuppetValue },
+		commandPrefix: func() string { return m.Bridge.Config.CommandPrefix },
+		isOwn:         func(user id.UserID) bool { return user == m.Matrix.Bot.UserID || m.Bridge.IsGhostMXID(user) },
+		isPortal:      isPortal(m.Bridge),
+		barrier:       portalBarrier(m.Bridge, opts.Source),
+		onDuplicate:   opts.OnDuplicate,
+		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{},
+	}
+	outer := http.NewServeMux()
+	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)
+	outer.Handle("/", inner)
+	as.Router = outer
+
+	as.HTTPClient.Transport = &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover}
+	// Dendrite announces an older spec version than it implements; a server that
+	// is really too old fails at the first request it does not know.
+	m.Matrix.IgnoreUnsupportedServer = true
+	for _, eventType := range []event.Type{
+		event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction, event.EventUnstablePollStart,
+	} {
+		m.Matrix.EventProcessor.On(eventType, c.journal.dispatched)
+	}
+	m.Bridge.Matrix = c
+	replaceCommands(m.Bridge, c)
+	next := m.PostStart
+	m.PostStart = func() {
+		c.Replay()
+		if next != nil {
+			next()
+		}
+	}
+	return c
+}
+
+// isPortal reports whether a room is mirrored; in doubt it is.
+func isPortal(br *bridgev2.Bridge) func(context.Context, id.RoomID) bool {
+	return func(ctx context.Context, roomID id.RoomID) bool {
+		portal, err := br.GetPortalByMXID(ctx, roomID)
+		return err != nil || portal != nil
+	}
+}
+
+// limitConns bounds the connections to the homeserver, which is the bridge's
+// global limit of requests in flight, and keeps them open between requests.
+func limitConns(base http.RoundTripper, conns int) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	transport, ok := base.(*http.Transport)
+	if !ok {
+		return base
+	}
+	transport = transport.Clone()
+	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost, transport.MaxIdleConns = conns, conns, max(conns, transport.MaxIdleConns)
+	return transport
+}
+
+// replaceCommands replaces the framework's command that expects its own
+// connector type in Bridge.Matrix.
+func replaceCommands(br *bridgev2.Bridge, c *Connector) {
+	processor, ok := br.Commands.(*commands.Processor)
+	if !ok {
+		return
+	}
+	processor.AddHandler(&commands.FullHandler{
+		Func: func(ce *commands.Event) {
+			if c.Crypto == nil {
+				ce.Reply("This bridge has no end-to-bridge encryption.")
+				return
+			}
+			c.Crypto.ResetSession(ce.Ctx, ce.RoomID)
+			ce.Reply("The encryption session of this room was reset; keys are shared again with the next message.")
+		},
+		Name:          "discard-megolm-session",
+		Aliases:       []string{"discard-session"},
+		Help:          commands.HelpMeta{Section: commands.HelpSectionAdmin, Description: "Discard the Megolm session in the room"},
+		RequiresAdmin: true,
+	})
+}

@@ -1,0 +1,177 @@
+package matrix
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.mau.fi/util/exstrings"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+)
+
+const (
+	transactionPath = "/_matrix/app/v1/transactions/"
+	// storeTimeout bounds the SQL of one transaction.
+	storeTimeout = 15 * time.Second
+	// gateWait is how long a transaction waits for the replay after a start,
+	// shorter than the homeservers' own timeouts (30 s, 60 s).
+	gateWait = 20 * time.Second
+)
+
+// journal keeps transactions before they are acknowledged and follows their
+// events until somebody owns them.
+type journal struct {
+	db     *database.Database
+	log    zerolog.Logger
+	prover *prover
+	now    func() time.Time
+
+	token         string
+	maxBody       int64
+	inner         http.Handler
+	puppetValue   func() string
+	commandPrefix func() string
+	isOwn         func(id.UserID) bool
+	isPortal      func(ctx context.Context, roomID id.RoomID) bool
+	barrier       func(ctx context.Context, roomID id.RoomID, done func()) barrierResult
+	onDuplicate   func(database.Echo)
+
+	gate     chan struct{} // closed when the replay is over
+	stopping chan struct{} // closed when the bridge stops
+	stopOnce sync.Once
+
+	// replayTo is the last entry of the run before, replayed how far the replay came.
+	replayTo, replayed int64
+
+	mu   sync.Mutex
+	open map[string]*openEvent // by event id: journalled, not known to be closed
+}
+
+// ServeHTTP takes a transaction: who asks, how much, what shape, into SQL, and
+// only then to the framework, which answers.
+func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !j.authorised(w, r) {
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, j.maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		j.log.Error().Int64("limit", tooLarge.Limit).Msg("Refused a transaction that is too large")
+		mautrix.MTooLarge.WithMessage("Transaction is too large").Write(w)
+		return
+	} else if err != nil {
+		mautrix.MNotJSON.WithMessage("Failed to read the transaction").Write(w)
+		return
+	}
+	txn, err := parseTransaction(body)
+	if err != nil {
+		j.log.Error().Err(err).Int("bytes", len(body)).Msg("Refused a malformed transaction")
+		mautrix.MBadJSON.WithMessage("Failed to parse the transaction").Write(w)
+		return
+	}
+	if err := j.store(r.Context(), txn); err != nil {
+		j.log.Error().Err(err).Msg("Failed to store a transaction, the homeserver will send it again")
+		mautrix.MUnknown.WithMessage("Failed to store the transaction").WithStatus(http.StatusInternalServerError).Write(w)
+		return
+	}
+	if !j.waitForGate(r.Context()) {
+		mautrix.MUnknown.WithMessage("The bridge is not ready yet").WithStatus(http.StatusServiceUnavailable).Write(w)
+		return
+	}
+	j.forward(w, r, body)
+}
+
+// authorised checks the homeserver's token in constant time.
+func (j *journal) authorised(w http.ResponseWriter, r *http.Request) bool {
+	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !found {
+		mautrix.MMissingToken.WithMessage("Missing access token").Write(w)
+		return false
+	} else if j.token == "" || !exstrings.ConstantTimeEqual(token, j.token) {
+		mautrix.MUnknownToken.WithMessage("Invalid access token").Write(w)
+		return false
+	}
+	return true
+}
+
+// store makes a transaction durable in one SQL transaction.
+func (j *journal) store(ctx context.Context, txn *transaction) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	events := j.sort(ctx, txn, j.now())
+	if len(events.entries)+len(events.echoes)+len(events.puppetEchoes) == 0 {
+		return nil
+	}
+	var duplicates []database.Echo
+	err := j.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		if err = j.db.Journal.Append(ctx, events.entries); err != nil {
+			return err
+		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
+			return err
+		}
+		duplicates, err = j.db.Echoes.Record(ctx, events.echoes)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	j.track(events.entries)
+	for _, echo := range duplicates {
+		j.log.Warn().Str("source_key", echo.SourceKey).Str("event_id", echo.EventID).Str("room_id", echo.RoomID).
+			Msg("A source change became two events")
+		if j.onDuplicate != nil {
+			j.onDuplicate(echo)
+		}
+	}
+	return nil
+}
+
+// waitForGate waits until the replay is over; false means that the homeserver
+// is to come again.
+func (j *journal) waitForGate(ctx context.Context) bool {
+	select {
+	case <-j.gate:
+		return true
+	default:
+	}
+	timer := time.NewTimer(gateWait)
+	defer timer.Stop()
+	select {
+	case <-j.gate:
+		return true
+	case <-j.stopping:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// forward hands the transaction to the framework under an id that covers its
+// content: Dendrite may send more events under an id that was used before, and
+// the framework would ignore them.
+func (j *journal) forward(w http.ResponseWriter, r *http.Request, body []byte) {
+	hash := sha256.New()
+	hash.Write([]byte(r.PathValue("txnID") + "\x00"))
+	hash.Write(body)
+	txnID := base64.RawURLEncoding.EncodeToString(hash.Sum(nil))
+	out := r.Clone(r.Context())
+	out.URL = &url.URL{Path: transactionPath + txnID, RawQuery: r.URL.RawQuery}
+	out.RequestURI = out.URL.RequestURI()
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.ContentLength = int64(len(body))
+	j.inner.ServeHTTP(w, out)
+}
+
+// stop lets waiting transactions go.
+func (j *journal) stop() { j.stopOnce.Do(func() { close(j.stopping) }) }

@@ -1,0 +1,109 @@
+package matrix
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// maxEventBody is far above what a homeserver accepts for an event.
+const maxEventBody = 1 << 20
+
+// sendPath matches PUT …/rooms/{room}/send/{type}/{txn} and …/redact/{event}/{txn}, escaped.
+var sendPath = regexp.MustCompile(`^(.*/_matrix/client/[^/]+/rooms/([^/]+)/(send|redact)/[^/]+/)([^/]+)$`)
+
+// roundTripper makes the sends under a WithKey context idempotent.
+type roundTripper struct {
+	next   http.RoundTripper
+	prover *prover
+}
+
+// RoundTrip replaces the transaction id and adds the source fields; requests
+// without a key and all other requests pass unchanged.
+func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	key := keyFrom(req.Context())
+	if key == nil || req.Method != http.MethodPut {
+		return rt.next.RoundTrip(req)
+	}
+	match := sendPath.FindStringSubmatch(req.URL.EscapedPath())
+	if match == nil {
+		return rt.next.RoundTrip(req)
+	}
+	path, room, kind, clientTxn := match[1], match[2], match[3], match[4]
+	out := req.Clone(req.Context())
+	txn := key.transactionID(senderOf(req), path, clientTxn)
+	if err := setPath(out.URL, path+txn); err != nil {
+		return nil, closeBody(req, err)
+	}
+	if kind == "send" {
+		roomID, err := url.PathUnescape(room)
+		if err != nil {
+			return nil, closeBody(req, fmt.Errorf("room in path: %w", err))
+		}
+		if err := rt.addSource(out, req, roomID, key.key); err != nil {
+			return nil, closeBody(req, err)
+		}
+	}
+	return rt.next.RoundTrip(out)
+}
+
+// addSource puts the key into the event's content. It is outside of any
+// encryption, so that the echo of an encrypted event confirms too.
+func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) error {
+	if req.Body == nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxEventBody+1))
+	if err != nil {
+		return fmt.Errorf("read event: %w", err)
+	} else if len(body) > maxEventBody {
+		return fmt.Errorf("event has more than %d bytes", maxEventBody)
+	}
+	_ = req.Body.Close()
+	var content map[string]json.RawMessage
+	if json.Unmarshal(body, &content) == nil && content != nil {
+		if content[SourceField], err = json.Marshal(key); err != nil {
+			return fmt.Errorf("encode source key: %w", err)
+		}
+		if content[ProofField], err = json.Marshal(rt.prover.proof(roomID, key)); err != nil {
+			return fmt.Errorf("encode proof: %w", err)
+		}
+		if body, err = json.Marshal(content); err != nil {
+			return fmt.Errorf("encode event: %w", err)
+		}
+	}
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	out.ContentLength = int64(len(body))
+	return nil
+}
+
+// senderOf is who sends, as far as the request says: the masqueraded user, or
+// the token of somebody who sends as themselves. It is only ever hashed.
+func senderOf(req *http.Request) string {
+	if user := req.URL.Query().Get("user_id"); user != "" {
+		return user
+	}
+	return "token:" + strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
+}
+
+func setPath(u *url.URL, escaped string) error {
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	u.Path, u.RawPath = path, escaped
+	return nil
+}
+
+func closeBody(req *http.Request, err error) error {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return err
+}
