@@ -50,6 +50,7 @@ func (team *Team) AddChannel(spec ChannelSpec) *Channel {
 	team.t.mu.Lock()
 	defer team.t.unlock()
 	c := team.newChannel(spec)
+	c.emit(changeChannelCreated)
 	if c.kind == Standard {
 		team.channels[0].tellAt(spec.At, event{kind: "channelAdded", initiator: spec.By, fields: c.eventFields()})
 	}
@@ -83,7 +84,6 @@ func (team *Team) newChannel(spec ChannelSpec) *Channel {
 	for _, other := range c.sharedWith {
 		other.incoming = append(other.incoming, c)
 	}
-	c.emit(changeChannelCreated)
 	return c
 }
 

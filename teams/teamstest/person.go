@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Msg is what a person writes in Teams. It is taken as Teams' own client would
@@ -70,7 +72,7 @@ func (c *Channel) write(root *Message, u *User, msg Msg) *Message {
 	defer c.t.unlock()
 	return c.createMessage(root, msg.At, func(m *Message) draft {
 		if m.author = u; msg.Bot != "" {
-			m.author, m.bot, m.botID = nil, msg.Bot, c.t.ids.guid()
+			m.author, m.bot, m.botID = nil, msg.Bot, uuid.NewSHA1(uuid.NameSpaceURL, []byte(msg.Bot)).String()
 		}
 		return m.compose(msg)
 	})

@@ -80,8 +80,9 @@ func (t *Tenant) AddTeam(spec TeamSpec) *Team {
 	}
 	t.teams = append(t.teams, team)
 	t.teamsByID[team.ID] = team
+	general := team.newChannel(ChannelSpec{DisplayName: orDefault(spec.General, "General"), At: team.created})
 	team.emit(changeTeamCreated)
-	team.newChannel(ChannelSpec{DisplayName: orDefault(spec.General, "General"), At: team.created})
+	general.emit(changeChannelCreated)
 	return team
 }
 
