@@ -141,20 +141,20 @@ func (v *TokenVerifier) verify(ctx context.Context, token string, receivedAt tim
 		jwt.WithLeeway(tokenLeeway),
 		jwt.WithTimeFunc(func() time.Time { return receivedAt }))
 	if err != nil {
-		return &TokenError{Reason: tokenReason(err), Err: err}
+		return &TokenError{Reason: tokenReason(err, claims), Err: err}
 	}
 	return v.checkOrigin(claims, key.issuer)
 }
 
-func tokenReason(err error) string {
+func tokenReason(err error, claims *validationClaims) string {
 	switch {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
 		return TokenSignature
+	case errors.Is(err, jwt.ErrTokenInvalidAudience), len(claims.Audience) == 0:
+		return TokenAudience
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
 		errors.Is(err, jwt.ErrTokenRequiredClaimMissing), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return TokenExpired
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return TokenAudience
 	default:
 		return TokenMalformed
 	}
