@@ -2,6 +2,9 @@ package database
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -22,18 +25,22 @@ type Journal struct{ base }
 
 const journalColumns = `seq, event_id, room_id, type, raw, received_at, attempts`
 
+// appendRows is how many entries go into one statement.
+const appendRows = 100
+
 // Append stores the entries in one transaction; nil means that all of them are
 // durable. An event that is there already, or that the outbox has already
 // taken, is skipped: the homeserver may send anything again.
 func (s *Journal) Append(ctx context.Context, entries []JournalEntry) error {
-	if len(entries) == 0 {
+	switch {
+	case len(entries) == 0:
 		return nil
-	} else if len(entries) == 1 {
-		return s.append(ctx, entries[0])
+	case len(entries) <= appendRows:
+		return s.append(ctx, entries)
 	}
 	return s.inTxn(ctx, func(ctx context.Context) error {
-		for _, e := range entries {
-			if err := s.append(ctx, e); err != nil {
+		for chunk := range slices.Chunk(entries, appendRows) {
+			if err := s.append(ctx, chunk); err != nil {
 				return err
 			}
 		}
@@ -41,13 +48,37 @@ func (s *Journal) Append(ctx context.Context, entries []JournalEntry) error {
 	})
 }
 
-func (s *Journal) append(ctx context.Context, e JournalEntry) error {
-	_, err := s.exec(ctx, "append to journal", `
-		INSERT INTO teams_journal (event_id, room_id, type, raw, received_at)
-		SELECT $1, $2, $3, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM teams_outbox WHERE event_id = $1)
-		ON CONFLICT (event_id) DO NOTHING`,
-		e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
+func (s *Journal) append(ctx context.Context, entries []JournalEntry) error {
+	taken, err := s.taken(ctx, entries)
+	if err != nil {
+		return err
+	}
+	var rows []string
+	var args []any
+	for _, e := range entries {
+		if slices.Contains(taken, e.EventID) {
+			continue
+		}
+		n := len(args)
+		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d)", n+1, n+2, n+3, n+4, n+5))
+		args = append(args, e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err = s.exec(ctx, "append to journal", `INSERT INTO teams_journal (event_id, room_id, type, raw, received_at) VALUES `+
+		strings.Join(rows, ", ")+` ON CONFLICT (event_id) DO NOTHING`, args...)
 	return err
+}
+
+// taken returns which of the events the outbox has.
+func (s *Journal) taken(ctx context.Context, entries []JournalEntry) ([]string, error) {
+	marks, args := make([]string, len(entries)), make([]any, len(entries))
+	for i, e := range entries {
+		marks[i], args[i] = fmt.Sprintf("$%d", i+1), e.EventID
+	}
+	return list(ctx, s.base, "look into outbox", dbutil.ScanSingleColumn[string],
+		`SELECT event_id FROM teams_outbox WHERE event_id IN (`+strings.Join(marks, ", ")+`)`, args...)
 }
 
 // Pending returns open entries after a sequence number, oldest first.

@@ -103,6 +103,23 @@ func testJournalOutbox(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, "$b", got[0].EventID)
 }
 
+func testJournalMany(t *testing.T, ctx context.Context, e *env) {
+	var entries []database.JournalEntry
+	for i := range 250 {
+		entries = append(entries, database.JournalEntry{EventID: fmt.Sprintf("$%03d", i), Raw: []byte("{}")})
+	}
+	_, err := e.db.Outbox.Enqueue(ctx, row("$120", "c:1"))
+	require.NoError(t, err)
+	require.NoError(t, e.db.Journal.Append(ctx, entries[:130]))
+	require.NoError(t, e.db.Journal.Append(ctx, append(entries, entries...)), "twice in one transaction")
+	got, err := e.db.Journal.Pending(ctx, 0, 1000)
+	require.NoError(t, err)
+	require.Len(t, got, 249)
+	for i := range got[1:] {
+		require.Less(t, got[i].EventID, got[i+1].EventID, "in the order of the transaction")
+	}
+}
+
 func row(eventID, portal string) *database.OutboxRow {
 	return &database.OutboxRow{EventID: eventID, Portal: portal, Kind: database.KindMessage, Payload: []byte(`{"body":"hello"}`)}
 }

@@ -72,6 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Transaction", testTransaction},
 		{"Journal", testJournal},
 		{"JournalSkipsWhatTheOutboxHas", testJournalOutbox},
+		{"JournalMany", testJournalMany},
 		{"Outbox", testOutbox},
 		{"OutboxOrder", testOutboxOrder},
 		{"OutboxCoalescing", testOutboxCoalescing},
