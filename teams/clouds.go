@@ -168,6 +168,12 @@ func (e Endpoints) IsLogin(u *url.URL) bool {
 	return err == nil && u != nil && u.User == nil && u.Scheme == login.Scheme && sameHost(u, login.Host)
 }
 
+// isGraphPath tells Graph from sign-in where both are at one origin.
+func (e Endpoints) isGraphPath(u *url.URL) bool {
+	root, err := url.Parse(e.Root())
+	return err == nil && (u.Path == root.Path || strings.HasPrefix(u.Path, root.Path+"/"))
+}
+
 func secure(u *url.URL) bool {
 	return u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname()))
 }

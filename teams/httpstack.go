@@ -181,14 +181,14 @@ func (s *stack) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // admit classifies a request, or refuses it for where it goes.
 func (s *stack) admit(req *http.Request) (call, error) {
-	login := s.opts.Endpoints.IsLogin(req.URL)
 	toGraph := s.opts.Endpoints.AllowsToken(req.URL)
+	login := s.opts.Endpoints.IsLogin(req.URL) && !(toGraph && s.opts.Endpoints.isGraphPath(req.URL))
 	authorized := req.Header.Get("Authorization") != ""
 	if !toGraph && (!login || authorized) {
 		return call{}, &Error{Op: req.Method + " foreign host", Kind: KindForeignHost,
 			Hint: "requests go to the configured Graph and sign-in hosts only (network.cloud, network.endpoints)"}
 	}
-	if login && !authorized {
+	if login {
 		return call{op: "sign-in", row: "sign-in", write: req.Method != http.MethodGet, login: true}, nil
 	}
 	c := classify(req.Method, req.URL)

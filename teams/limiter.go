@@ -33,6 +33,7 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	buckets map[bucketKey]*bucket
+	swept   time.Time
 }
 
 // bucketKey names a scope: a row alone for application and tenant, with a
@@ -84,23 +85,40 @@ func (l *Limiter) wait(ctx context.Context, c call) error {
 	defer l.release(buckets)
 	queue, cancel := context.WithTimeout(ctx, l.opts.MaxQueue)
 	defer cancel()
-	// Narrow scopes first: who waits for a busy channel must not use up the
-	// tenant's tokens meanwhile.
-	for _, b := range buckets {
-		if err := l.pass(queue, c, b); err != nil {
-			return l.waitError(ctx, c, err)
-		}
-	}
-	// A scope that was passed early may have been paused while we waited for
-	// the next. Going through it again also spreads the waiters after a pause.
+	held, from := 0, 0
+	defer func() { yield(buckets[:held]) }()
 	for {
-		b := l.pausedOne(buckets)
-		if b == nil {
+		// Narrow scopes first, and one waiter of each goes on to the next: who
+		// waits for a busy channel must not stand in the tenant's queue, and
+		// tokens are taken only when all scopes have one.
+		for i := from; i < len(buckets); i++ {
+			if i >= held {
+				select {
+				case buckets[i].turn <- struct{}{}:
+					held = i + 1
+				case <-queue.Done():
+					return l.waitError(ctx, c, queue.Err())
+				}
+			}
+			if err := l.ready(queue, c, buckets[i]); err != nil {
+				return l.waitError(ctx, c, err)
+			}
+		}
+		closed := l.take(buckets)
+		if closed < 0 {
 			return nil
 		}
-		if err := l.pass(queue, c, b); err != nil {
-			return l.waitError(ctx, c, err)
-		}
+		// A scope was paused while we waited for a wider one: let the wider
+		// ones go on with those whom the pause does not concern.
+		yield(buckets[closed+1 : held])
+		held, from = closed+1, closed
+	}
+}
+
+// yield lets the next waiters of the scopes have their turn.
+func yield(buckets []*bucket) {
+	for _, b := range buckets {
+		<-b.turn
 	}
 }
 
@@ -114,16 +132,12 @@ func (l *Limiter) waitError(ctx context.Context, c call, err error) error {
 	return &Error{Op: c.op, Kind: KindThrottled, Hint: "more requests are waiting than Graph's limits let through", Err: err}
 }
 
-// pass waits until b lets one request through and takes its token.
-func (l *Limiter) pass(ctx context.Context, c call, b *bucket) error {
-	select {
-	case b.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-b.turn }()
+// ready waits until b would let one request through.
+func (l *Limiter) ready(ctx context.Context, c call, b *bucket) error {
 	for {
-		pause, delay := l.take(b)
+		l.mu.Lock()
+		pause, delay := b.wait(time.Now())
+		l.mu.Unlock()
 		if pause > l.opts.MaxPause {
 			return &Error{Op: c.op, Kind: KindThrottled, RetryAfter: pause, Hint: "Graph has announced a pause"}
 		}
@@ -136,34 +150,32 @@ func (l *Limiter) pass(ctx context.Context, c call, b *bucket) error {
 	}
 }
 
-// take takes a token of b, or says how long to wait for it.
-func (l *Limiter) take(b *bucket) (pause, delay time.Duration) {
+// take takes a token of every scope and returns -1, or takes none and returns
+// the index of a scope that lets nothing through now.
+func (l *Limiter) take(buckets []*bucket) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	for i, b := range buckets {
+		if pause, delay := b.wait(now); pause > 0 || delay > 0 {
+			return i
+		}
+	}
+	for _, b := range buckets {
+		if b.next.Before(now) {
+			b.next = now
+		}
+		b.next = b.next.Add(b.interval)
+	}
+	return -1
+}
+
+// wait says how long b is paused, and else how long its next token takes.
+func (b *bucket) wait(now time.Time) (pause, delay time.Duration) {
 	if pause = b.paused.Sub(now); pause > 0 {
 		return pause, 0
 	}
-	if delay = b.next.Add(-b.burst).Sub(now); delay > 0 {
-		return 0, delay
-	}
-	if b.next.Before(now) {
-		b.next = now
-	}
-	b.next = b.next.Add(b.interval)
-	return 0, 0
-}
-
-func (l *Limiter) pausedOne(buckets []*bucket) *bucket {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	for _, b := range buckets {
-		if b.paused.After(now) {
-			return b
-		}
-	}
-	return nil
+	return 0, b.next.Add(-b.burst).Sub(now)
 }
 
 // report tells the limiter how a request that was sent at sent ended, and
@@ -219,7 +231,7 @@ func (l *Limiter) acquire(c call) []*bucket {
 	r := l.rows[c.row]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.buckets) > maxBuckets {
+	if len(l.buckets) > maxBuckets && time.Since(l.swept) > time.Second {
 		l.forget()
 	}
 	out := make([]*bucket, 0, 3)
@@ -261,6 +273,7 @@ func (l *Limiter) bucket(key bucketKey, perSecond float64) *bucket {
 // forget drops the scopes whose state says nothing any more.
 func (l *Limiter) forget() {
 	now := time.Now()
+	l.swept = now
 	for key, b := range l.buckets {
 		if b.users == 0 && b.strikes == 0 && b.next.Before(now) && b.paused.Before(now) {
 			delete(l.buckets, key)

@@ -121,7 +121,7 @@ func (c *call) classifyChannel(method string, segs []string) {
 		c.op, c.row, c.hint = "channels", "channels", channelHint
 		return
 	case segs[3] == "getAllMessages":
-		c.op, c.row, c.hint = "team messages export", "export", readHint
+		c.op, c.row, c.hint, c.resource = "team messages export", "export", readHint, ""
 		return
 	}
 	c.resource = segs[3]
