@@ -12,7 +12,12 @@ const maxName = 200
 // cleanName makes somebody else's name fit to stand in a line of ours: one
 // line, no control characters, nothing that turns the direction of what
 // follows, not endless.
-func cleanName(name string) string {
+func cleanName(name string) string { return oneLine(name, maxName) }
+
+// cleanLine does the same to a text that is shown whole.
+func cleanLine(s string) string { return oneLine(s, len(s)) }
+
+func oneLine(name string, most int) string {
 	var b strings.Builder
 	space, runes := false, 0
 	for _, r := range name {
@@ -23,7 +28,7 @@ func cleanName(name string) string {
 		case r == utf8.RuneError, unicode.IsControl(r), isBidiControl(r):
 			continue
 		}
-		if runes >= maxName {
+		if runes >= most {
 			b.WriteString("…")
 			break
 		}

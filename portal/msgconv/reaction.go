@@ -31,7 +31,7 @@ func EmojiFromTeams(r teams.Reaction) string {
 		return ":" + name + ":"
 	}
 	key := cleanName(r.Type)
-	if key == "" || !emojirunes.IsOnlyEmojis(key) {
+	if !isOneEmoji(key) {
 		return key
 	}
 	return variationselector.FullyQualify(key)
@@ -44,7 +44,7 @@ func EmojiToTeams(key string) (string, error) {
 	switch {
 	case strings.HasPrefix(key, "mxc://"), len(key) > 2 && strings.HasPrefix(key, ":") && strings.HasSuffix(key, ":"):
 		return "", ErrCustomEmoji
-	case key == "" || len(key) > maxEmoji || !emojirunes.IsOnlyEmojis(key):
+	case len(key) > maxEmoji || !isOneEmoji(key):
 		return "", ErrNotEmoji
 	}
 	return variationselector.FullyQualify(key), nil
@@ -58,6 +58,28 @@ func SameEmoji(a, b string) bool { return plainEmoji(a) == plainEmoji(b) }
 // of regions and families, stay below 40.
 const maxEmoji = 64
 
+// isOneEmoji reports whether s is a single emoji, of however many runes.
+func isOneEmoji(s string) bool {
+	if !emojirunes.IsOnlyEmojis(s) {
+		return false
+	}
+	count, flags, joined := 0, 0, false
+	for _, r := range s {
+		switch {
+		case r == '\u200d':
+			joined = true
+			continue
+		case r == '\ufe0f', r == '\u20e3', r >= 0x1f3fb && r <= 0x1f3ff && count > 0, r >= 0xe0020 && r <= 0xe007f:
+		case r >= 0x1f1e6 && r <= 0x1f1ff:
+			flags++
+		case !joined:
+			count++
+		}
+		joined = false
+	}
+	return count == 1 && flags == 0 || count == 0 && flags == 2
+}
+
 func plainEmoji(key string) string {
 	if word, ok := legacyReaction(key); ok {
 		key = word
@@ -69,7 +91,7 @@ func plainEmoji(key string) string {
 func legacyReaction(word string) (string, bool) {
 	switch word {
 	case "like":
-		return "👍️", true
+		return "👍", true
 	case "heart":
 		return "❤️", true
 	case "laugh":

@@ -128,4 +128,4 @@ const MaxDraftSize = 27_500
 const MaxContentSize = 45_000
 
 // ErrNothingToSend is returned for an event that has no content to show.
-var ErrNothingToSend = errors.New("event has no content to send")
+var ErrNothingToSend = errors.New(textNothingToSend)

@@ -1,0 +1,48 @@
+package msgconv
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Fingerprint returns a short hash of what a Teams message says: its text
+// without any white space, and the number of its images. It is the same for
+// the HTML that is posted and for what Teams makes of it and lists later:
+// other tags and attributes, wrapping in <div> or <p>, entities and no-break
+// spaces, emoji as elements, mentions in several pieces, rewritten addresses of
+// images. It is a means to find one's own message, not proof of equality.
+func Fingerprint(html string) string {
+	var text []byte
+	images := 0
+	walk(parse(html, fromTeams), func(n *node) bool {
+		switch n.tag {
+		case "":
+			text = appendVisible(text, n.text)
+		case "emoji", "customemoji":
+			text = appendVisible(text, firstOf(n.attr("alt"), n.attr("title"), textContent(n)))
+			return false
+		case "img":
+			images++
+		}
+		return true
+	})
+	text = append(text, 0)
+	text = strconv.AppendInt(text, int64(images), 10)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// appendVisible appends what of s can be seen, apart from spaces.
+func appendVisible(dst []byte, s string) []byte {
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r), unicode.Is(unicode.Cf, r), r >= 0xfe00 && r <= 0xfe0f, unicode.IsControl(r):
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return dst
+}

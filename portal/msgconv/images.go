@@ -1,0 +1,78 @@
+package msgconv
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"teamsbridge/teams"
+)
+
+// Images lists the images in the body of a message in document order. Those
+// that are not Foreign are to be fetched before ToMatrix.
+func Images(m teams.Message) []ImageRef {
+	if m.BodyType == teams.BodyText || !m.Deleted.IsZero() || isSystem(m) || !strings.Contains(strings.ToLower(m.Body), "<img") {
+		return nil
+	}
+	var out []ImageRef
+	walk(parse(m.Body, fromTeams), func(n *node) bool {
+		if n.tag == "img" && n.attr("src") != "" {
+			out = append(out, imageRef(n, m))
+		}
+		return true
+	})
+	return out
+}
+
+func imageRef(n *node, m teams.Message) ImageRef {
+	src := strings.TrimSpace(n.attr("src"))
+	alt := cleanName(n.attr("alt"))
+	if alt == "" {
+		alt = cleanName(n.attr("title"))
+	}
+	if strings.EqualFold(alt, "image") {
+		alt = ""
+	}
+	return ImageRef{
+		URL: src, Alt: alt, Foreign: !isHosted(src, m.Channel),
+		Width: pixels(n.attr("width")), Height: pixels(n.attr("height")),
+	}
+}
+
+// isHosted reports whether src names a hosted content of a message in this
+// very channel. A message can name any address, and the bridge may read every
+// channel: a picture of another one must not get here because somebody wrote
+// its address. Which hosts are Graph's, the reader checks.
+func isHosted(src string, ch teams.ChannelRef) bool {
+	u, err := url.Parse(src)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	parts := strings.Split(strings.Trim(u.EscapedPath(), "/"), "/")
+	for i, part := range parts {
+		p, err := url.PathUnescape(part)
+		if err != nil || p == "" || p == "." || p == ".." || strings.ContainsAny(p, "/\\") {
+			return false
+		}
+		parts[i] = p
+	}
+	// version/teams/T/channels/C/messages/M[/replies/R]/hostedContents/H/$value
+	if len(parts) == 12 && strings.EqualFold(parts[7], "replies") {
+		parts = append(parts[:7:7], parts[9:]...)
+	}
+	return len(parts) == 10 && ch.TeamID != "" && ch.ChannelID != "" &&
+		strings.EqualFold(parts[1], "teams") && strings.EqualFold(parts[2], ch.TeamID) &&
+		strings.EqualFold(parts[3], "channels") && strings.EqualFold(parts[4], ch.ChannelID) &&
+		strings.EqualFold(parts[5], "messages") &&
+		strings.EqualFold(parts[7], "hostedContents") && parts[9] == "$value"
+}
+
+// pixels reads a length attribute such as "297", "297px" or "297.5".
+func pixels(s string) int {
+	s = strings.TrimSuffix(strings.TrimSpace(s), "px")
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f < 1 || f > 1e5 {
+		return 0
+	}
+	return int(f)
+}

@@ -1,0 +1,180 @@
+package msgconv
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"maunium.net/go/mautrix/event"
+)
+
+// media carries over a message that is not text, and reports whether it was
+// one. An image whose bytes are at hand goes inline, everything else becomes a
+// line with a name and a link.
+func (t *toTeams) media() bool {
+	c := t.c
+	what := ""
+	switch c.MsgType {
+	case event.MsgText, event.MsgNotice, event.MsgEmote:
+		return false
+	case event.MsgImage:
+		what = textPicture
+	case event.MsgVideo:
+		what = textVideo
+	case event.MsgAudio:
+		what = textAudio
+		if c.MSC3245Voice != nil {
+			what = textVoice
+		}
+	case event.MsgFile:
+		what = textFile
+	case event.MsgLocation:
+		t.location()
+		return true
+	case event.CapMsgSticker:
+		what = textSticker
+	case "":
+		if c.URL == "" && c.File == nil && t.env.Image == nil {
+			return false
+		}
+		what = textSticker
+	default:
+		return false
+	}
+	name, caption := fileName(c)
+	if t.env.Image != nil && (what == textPicture || what == textSticker) {
+		t.inline(name)
+	} else {
+		t.fileLine(what, name)
+	}
+	if caption != nil {
+		t.out.open("p")
+		t.text(caption)
+		t.out.close("p")
+	}
+	return true
+}
+
+// fileName tells a file's name from its caption.
+func fileName(c *event.MessageEventContent) (string, *event.MessageEventContent) {
+	if c.FileName == "" || c.FileName == c.Body {
+		return cleanName(c.Body), nil
+	}
+	return cleanName(c.FileName), c
+}
+
+// inline shows the image itself.
+func (t *toTeams) inline(name string) {
+	image := *t.env.Image
+	image.ID = "1"
+	t.image = &image
+	attrs := []attr{{"src", "../hostedContents/1/$value"}}
+	if name != "" {
+		attrs = append(attrs, attr{"alt", name})
+	}
+	if info := t.c.Info; info != nil && info.Width > 0 && info.Height > 0 && info.Width < 1e5 && info.Height < 1e5 {
+		w, h := shown(info.Width, info.Height)
+		attrs = append(attrs, attr{"width", strconv.Itoa(w)}, attr{"height", strconv.Itoa(h)})
+	}
+	t.out.open("p")
+	t.out.open("img", attrs...)
+	t.out.close("p")
+}
+
+// shown scales an image's size down to what fits a message on a screen.
+func shown(w, h int) (int, int) {
+	const most = 800
+	if w <= most && h <= most {
+		return w, h
+	}
+	if w >= h {
+		return most, max(1, h*most/w)
+	}
+	return max(1, w*most/h), most
+}
+
+// fileLine names a file and links to where it can be had.
+func (t *toTeams) fileLine(what, name string) {
+	var details []string
+	if info := t.c.Info; info != nil {
+		for _, d := range []string{textDuration(info.Duration), textSize(info.Size)} {
+			if d != "" {
+				details = append(details, d)
+			}
+		}
+	}
+	t.out.open("p")
+	t.out.text(what)
+	if name != "" {
+		t.out.text(": ")
+	}
+	if href, ok := cleanHref(t.env.Link, false); ok {
+		if name == "" {
+			t.out.text(" ")
+			name = textOpenInApp
+		}
+		t.out.element("a", name, attr{"href", href})
+	} else {
+		t.out.text(name)
+	}
+	if len(details) > 0 {
+		t.out.text(" (" + strings.Join(details, ", ") + ")")
+	}
+	t.out.close("p")
+}
+
+func (t *toTeams) location() {
+	t.out.open("p")
+	t.out.text(textLocation)
+	if name := cleanName(t.c.Body); name != "" {
+		t.out.text(": " + name)
+	}
+	if lat, lon, ok := coordinates(t.c.GeoURI); ok {
+		t.out.text(fmt.Sprintf(" (%s, %s)", lat, lon))
+	}
+	if href, ok := cleanHref(t.env.Link, false); ok {
+		t.out.text(" (")
+		t.out.element("a", textOpenInApp, attr{"href", href})
+		t.out.text(")")
+	}
+	t.out.close("p")
+}
+
+// coordinates reads a geo: URI.
+func coordinates(uri string) (lat, lon string, ok bool) {
+	rest, ok := strings.CutPrefix(uri, "geo:")
+	if !ok {
+		return "", "", false
+	}
+	rest, _, _ = strings.Cut(rest, ";")
+	parts := strings.Split(rest, ",")
+	if len(parts) < 2 {
+		return "", "", false
+	}
+	for i, most := range []float64{90, 180} {
+		v, err := strconv.ParseFloat(parts[i], 64)
+		if err != nil || v < -most || v > most {
+			return "", "", false
+		}
+		parts[i] = strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return parts[0], parts[1], true
+}
+
+// FromPoll turns the start of a poll into a message that ToTeams can convert:
+// the question and its numbered answers.
+func FromPoll(p *event.PollStartEventContent) *event.MessageEventContent {
+	lines := []string{textPoll + ": " + cleanPreview(p.PollStart.Question.GetText())}
+	for i, a := range p.PollStart.Answers {
+		if i >= maxAnswers {
+			break
+		}
+		lines = append(lines, textAnswer(i+1, cleanPreview(a.GetText())))
+	}
+	return &event.MessageEventContent{
+		MsgType: event.MsgText, Body: strings.Join(lines, "\n"), RelatesTo: p.RelatesTo, Mentions: p.Mentions,
+	}
+}
+
+// maxAnswers is the most answers that a poll can have.
+const maxAnswers = 20

@@ -1,0 +1,427 @@
+package msgconv
+
+import (
+	"strconv"
+	"strings"
+
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/teams"
+)
+
+// toMatrix carries one Teams message over into a Matrix tree.
+type toMatrix struct {
+	m           teams.Message
+	env         MatrixEnv
+	out         *builder
+	mentions    map[int]*teams.Mention
+	attachments map[string]*teams.Attachment
+	shown       map[string]bool
+	images      []Part
+	// holders are the texts that stand where an image was. Those with nothing
+	// behind them are taken away at the end.
+	holders []*node
+	hosted  int
+	quotes  int
+}
+
+func newToMatrix(m teams.Message, env MatrixEnv) *toMatrix {
+	if env.ChannelID == "" {
+		env.ChannelID = m.Channel.ChannelID
+	}
+	t := &toMatrix{
+		m: m, env: env, out: newBuilder(forMatrix), shown: map[string]bool{},
+		mentions: make(map[int]*teams.Mention, len(m.Mentions)), attachments: make(map[string]*teams.Attachment, len(m.Attachments)),
+	}
+	for i := range m.Mentions {
+		t.mentions[m.Mentions[i].ID] = &m.Mentions[i]
+	}
+	for i := range m.Attachments {
+		if id := m.Attachments[i].ID; id != "" {
+			t.attachments[id] = &m.Attachments[i]
+		}
+	}
+	return t
+}
+
+// convert returns the tree of the message's text and gathers its images.
+func (t *toMatrix) convert() *node {
+	t.heading()
+	body := t.m.Body
+	if t.m.BodyType == teams.BodyText {
+		body = plainToHTML(body)
+	}
+	t.kids(parse(body, fromTeams))
+	for i := range t.m.Attachments {
+		if a := &t.m.Attachments[i]; !t.shown[a.ID] || a.ID == "" {
+			t.attachment(a)
+		}
+	}
+	root := t.out.finish()
+	t.dropHolders(root)
+	if !hasContent(root) && len(t.images) == 0 {
+		t.out = newBuilder(forMatrix)
+		t.placeholder(textEmptyBody, "", "")
+		root = t.out.finish()
+	}
+	tidy(root)
+	return root
+}
+
+// heading shows subject and importance as a bold first line.
+func (t *toMatrix) heading() {
+	line := cleanName(t.m.Subject)
+	mark := ""
+	switch t.m.Importance {
+	case "high":
+		mark = textImportant
+	case "urgent":
+		mark = textUrgent
+	}
+	switch {
+	case mark != "" && line != "":
+		line = mark + ": " + line
+	case mark != "":
+		line = mark
+	}
+	if line != "" {
+		t.out.open("p")
+		t.out.element("strong", line)
+		t.out.close("p")
+	}
+}
+
+func (t *toMatrix) kids(n *node) {
+	for i := 0; i < len(n.kids); i++ {
+		k := n.kids[i]
+		if k.tag == "at" {
+			i = t.at(n.kids, i)
+			continue
+		}
+		t.node(k, n)
+	}
+}
+
+func (t *toMatrix) node(n, parent *node) {
+	switch n.tag {
+	case "":
+		if n.content || !parent.blocks {
+			t.out.text(collapse(n.text))
+		}
+	case "br":
+		t.out.open("br")
+	case "p", "div":
+		t.paragraph(n)
+	case "emoji":
+		t.out.text(firstOf(n.attr("alt"), n.attr("title"), textContent(n)))
+	case "customemoji":
+		if name := strings.Trim(cleanName(firstOf(n.attr("alt"), n.attr("title"))), ":"); name != "" {
+			t.out.text(":" + name + ":")
+		}
+	case "attachment":
+		if a := t.attachments[n.attr("id")]; a != nil && !t.shown[a.ID] {
+			t.shown[a.ID] = true
+			t.attachment(a)
+		}
+		t.kids(n)
+	case "codeblock":
+		t.code(n, n.attr("class"))
+	case "pre":
+		t.code(n, "")
+	case "img":
+		t.image(n)
+	case "systemeventmessage":
+		t.kids(n)
+	case "a":
+		t.link(n)
+	default:
+		t.out.open(n.tag, n.attrs...)
+		t.kids(n)
+		if !isVoid(n.tag) {
+			t.out.close(n.tag)
+		}
+	}
+}
+
+// link carries over a link, or its text and address where it cannot be one.
+func (t *toMatrix) link(n *node) {
+	raw := n.attr("href")
+	if href, ok := cleanHref(raw, true); ok {
+		t.out.open("a", attr{"href", href})
+		t.kids(n)
+		t.out.close("a")
+		return
+	}
+	t.kids(n)
+	t.out.text(lostHref(raw, textContent(n)))
+}
+
+// paragraph carries over a <p> or <div>. Empty ones are Teams' way to keep
+// paragraphs apart, and one around other blocks says nothing.
+func (t *toMatrix) paragraph(n *node) {
+	switch {
+	case !n.content:
+	case n.blocks:
+		t.kids(n)
+	default:
+		t.out.open(n.tag)
+		t.kids(n)
+		t.out.close(n.tag)
+	}
+}
+
+// code carries over a block of code: one text with line ends in it.
+func (t *toMatrix) code(n *node, language string) {
+	text := strings.Trim(codeText(n), "\n")
+	if text == "" {
+		return
+	}
+	t.out.open("pre")
+	if isLanguage(language) {
+		t.out.element("code", text, attr{"class", "language-" + strings.ToLower(language)})
+	} else {
+		t.out.element("code", text)
+	}
+	t.out.close("pre")
+}
+
+func codeText(n *node) string {
+	var b strings.Builder
+	var visit func(*node)
+	visit = func(k *node) {
+		switch {
+		case k.tag == "":
+			b.WriteString(strings.ReplaceAll(k.text, "\u00a0", " "))
+		case k.tag == "br":
+			b.WriteByte('\n')
+		}
+		for _, kk := range k.kids {
+			visit(kk)
+		}
+		if k.tag == "p" || k.tag == "div" || k.tag == "li" {
+			b.WriteByte('\n')
+		}
+	}
+	visit(n)
+	return b.String()
+}
+
+// collapse makes one space of every run of white space and of the no-break
+// spaces that Teams writes instead of spaces.
+func collapse(s string) string {
+	if !strings.ContainsAny(s, "\n\t\u00a0") && !strings.Contains(s, "  ") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	space := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == ' ', s[i] == '\n', s[i] == '\t':
+			space = true
+			continue
+		case s[i] == 0xc2 && i+1 < len(s) && s[i+1] == 0xa0:
+			space = true
+			i++
+			continue
+		}
+		if space {
+			b = append(b, ' ')
+			space = false
+		}
+		b = append(b, s[i])
+	}
+	if space {
+		b = append(b, ' ')
+	}
+	return string(b)
+}
+
+// at carries over the mention at kids[i], joined with those behind it that are
+// further words of the same name, and returns the index of the last one.
+func (t *toMatrix) at(kids []*node, i int) int {
+	n := kids[i]
+	text := collapse(textContent(n))
+	m := t.lookup(n)
+	if m == nil || m.User == nil || m.User.ID == "" {
+		t.other(m, text)
+		return i
+	}
+	mxid, name, ok := id.UserID(""), "", false
+	if t.env.People != nil {
+		mxid, name, ok = t.env.People.Mention(m.User.ID)
+	}
+	full := cleanName(firstOf(m.User.DisplayName, name))
+	last := i
+	for j := i + 1; j < len(kids); j++ {
+		if kids[j].tag == "" && isBlank(kids[j].text) {
+			continue
+		}
+		next := t.lookup(kids[j])
+		if next == nil || next.User == nil || next.User.ID != m.User.ID {
+			break
+		}
+		word := collapse(textContent(kids[j]))
+		joined := strings.TrimSpace(text) + " " + strings.TrimSpace(word)
+		if full == "" && word == text || full != "" && !strings.HasPrefix(full, joined) {
+			break
+		}
+		text, last = joined, j
+	}
+	text = strings.TrimSpace(text)
+	if text == "" {
+		text = firstOf(full, textSomebody)
+	}
+	if !ok || mxid == "" {
+		t.out.text(text)
+		return last
+	}
+	pill := t.out.open("a", attr{"href", mxid.URI().MatrixToURL()})
+	if pill != nil {
+		pill.mention = &mention{mxid: mxid}
+	}
+	t.out.text(text)
+	t.out.close("a")
+	return last
+}
+
+func (t *toMatrix) lookup(n *node) *teams.Mention {
+	if n.tag != "at" {
+		return nil
+	}
+	num, err := strconv.Atoi(n.attr("id"))
+	if err != nil {
+		return nil
+	}
+	return t.mentions[num]
+}
+
+// other carries over a mention of something that is not a person. Only this
+// very channel, or its team, is everybody in the room.
+func (t *toMatrix) other(m *teams.Mention, text string) {
+	if m != nil && m.Conversation != nil {
+		c := m.Conversation
+		if c.Type == "channel" && c.ID == t.env.ChannelID || c.Type == "team" && c.ID == t.m.Channel.TeamID {
+			t.out.append(&node{text: textRoom, content: true, mention: &mention{room: true}})
+			return
+		}
+	}
+	t.out.text(text)
+}
+
+// image carries over a picture: a hosted one becomes a part of its own, a
+// foreign one stays a link.
+func (t *toMatrix) image(n *node) {
+	ref := imageRef(n, t.m)
+	if ref.URL == "" {
+		t.out.text(ref.Alt)
+		return
+	}
+	if ref.Foreign {
+		alt := textForeignImage(ref.Alt)
+		if href, ok := cleanHref(ref.URL, false); ok {
+			t.out.element("a", alt, attr{"href", href})
+		} else {
+			t.out.text(textImage(ref.Alt, len(t.holders)+1))
+		}
+		return
+	}
+	t.images = append(t.images, t.picture(ref, t.hosted))
+	t.hosted++
+	if holder := t.out.element("em", textImage(ref.Alt, t.hosted)); holder != nil {
+		t.holders = append(t.holders, holder)
+	}
+}
+
+// picture is the part of one hosted image.
+func (t *toMatrix) picture(ref ImageRef, index int) Part {
+	part := Part{ID: "img:" + strconv.Itoa(index), Type: event.EventMessage}
+	media, ok := t.env.Media[ref.URL]
+	if !ok || media.Problem != "" || media.URI == "" && media.File == nil {
+		t2 := &toMatrix{m: t.m, out: newBuilder(forMatrix)}
+		t2.placeholder(textImageProblem(ref.Alt, firstOf(cleanName(media.Problem), textNoPicture)), "", "")
+		root := t2.out.finish()
+		tidy(root)
+		part.Content = textContentOf(root)
+		part.Content.MsgType = event.MsgNotice
+		return part
+	}
+	name := cleanName(media.Name)
+	if name == "" {
+		name = textImageName(index+1, extension(media.MimeType))
+	}
+	c := &event.MessageEventContent{
+		MsgType: event.MsgImage, Body: name, URL: media.URI, File: media.File, Mentions: &event.Mentions{},
+		Info: &event.FileInfo{
+			MimeType: media.MimeType, Size: media.Size,
+			Width: firstInt(media.Width, ref.Width), Height: firstInt(media.Height, ref.Height),
+		},
+	}
+	if media.File != nil {
+		c.URL = ""
+	}
+	if ref.Alt != "" && ref.Alt != name {
+		c.FileName, c.Body = name, ref.Alt
+	}
+	part.Content = c
+	return part
+}
+
+// dropHolders takes away the texts for images that nothing follows: their
+// pictures come right behind the text anyway.
+func (t *toMatrix) dropHolders(root *node) {
+	if len(t.holders) == 0 {
+		return
+	}
+	holder := make(map[*node]bool, len(t.holders))
+	for _, n := range t.holders {
+		holder[n] = true
+	}
+	last := -1
+	order := []*node{}
+	walk(root, func(n *node) bool {
+		if holder[n] {
+			order = append(order, n)
+			return false
+		}
+		if n.tag == "" && !isBlank(n.text) || n.tag == "hr" {
+			last = len(order)
+		}
+		return true
+	})
+	for i, n := range order {
+		if i >= last {
+			n.tag, n.kids, n.text = "", nil, ""
+		}
+	}
+}
+
+func firstOf(s ...string) string {
+	for _, v := range s {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func firstInt(a, b int) int {
+	if a > 0 {
+		return a
+	}
+	return b
+}
+
+func extension(mime string) string {
+	switch mime {
+	case "image/png":
+		return ".png"
+	case "image/jpeg":
+		return ".jpg"
+	case "image/gif":
+		return ".gif"
+	case "image/webp":
+		return ".webp"
+	}
+	return ""
+}
