@@ -159,7 +159,7 @@ func (c *Channel) mention(in incomingMention) (mention, *apiError) {
 	switch {
 	case in.Mentioned.User != nil:
 		m.user = c.t.usersByID[strings.ToLower(in.Mentioned.User.ID)]
-		if m.user == nil {
+		if m.user == nil || m.user.deleted {
 			return m, errBadRequest("Invalid user identity in mention with Id '" + strconv.Itoa(m.id) + "'.")
 		}
 	case in.Mentioned.Conversation != nil:

@@ -164,7 +164,12 @@ func TestSystemMessages(t *testing.T) {
 		"channel renamed":     {func() { w.private.Rename(w.ann, "Cabinet") }, "channelRenamed", w.private, func(d map[string]any) { require.Equal(t, "Cabinet", d["channelDisplayName"]) }},
 		"channel description": {func() { w.private.SetDescription(w.ann, "x") }, "channelDescriptionUpdated", w.private, nil},
 		"channel added":       {func() { w.team.AddChannel(ChannelSpec{DisplayName: "News"}) }, "channelAdded", w.general, nil},
-		"channel deleted":     {func() { w.team.AddChannel(ChannelSpec{DisplayName: "Brief"}).Delete(w.ann) }, "channelDeleted", w.general, nil},
+		"call": {func() {
+			w.general.PostEvent("callStarted", w.ann, map[string]any{"callId": "c1", "callEventType": "meeting"})
+		}, "callStarted", w.general, func(d map[string]any) {
+			require.Equal(t, "meeting", d["callEventType"])
+		}},
+		"channel deleted": {func() { w.team.AddChannel(ChannelSpec{DisplayName: "Brief"}).Delete(w.ann) }, "channelDeleted", w.general, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.clock.Advance(time.Minute)

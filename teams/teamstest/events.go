@@ -1,6 +1,10 @@
 package teamstest
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // event is what a system message tells. Fields are set as its kind needs.
 type event struct {
@@ -68,8 +72,24 @@ func (c *Channel) tellAt(at time.Time, e event) {
 	if c.t.opts.NoSystemEvents {
 		return
 	}
-	c.createMessage(nil, at, func(m *Message) draft {
+	c.createEvent(at, e)
+}
+
+func (c *Channel) createEvent(at time.Time, e event) *Message {
+	return c.createMessage(nil, at, func(m *Message) draft {
 		m.event = &e
 		return draft{importance: "normal", contentType: "html", content: "<systemEventMessage/>"}
 	})
+}
+
+// PostEvent posts a system message of any kind, such as callStarted, with the
+// kind's own fields. by may be nil for an event that names no initiator.
+func (c *Channel) PostEvent(kind string, by *User, fields map[string]any) *Message {
+	e := event{kind: kind, initiator: by}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		e.fields = append(e.fields, eventField{name, fields[name]})
+	}
+	c.t.mu.Lock()
+	defer c.t.unlock()
+	return c.createEvent(time.Time{}, e)
 }

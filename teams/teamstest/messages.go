@@ -216,13 +216,13 @@ func (m *Message) undoSoftDelete() bool {
 	return true
 }
 
-// react adds a person's reaction. A person may hold several different ones at
+// react adds a person's reaction, at r.at if that is set. A person may hold several different ones at
 // a time, which is not documented but is harder for a bridge.
 func (m *Message) react(u *User, r reaction) bool {
 	if m.hasReaction(u, r.kind, r.name) {
 		return false
 	}
-	m.update(changeMessageUpdated, time.Time{}, func(v *version) {
+	m.update(changeMessageUpdated, r.at, func(v *version) {
 		r.at, r.user = v.modified, u
 		v.reactions = append(v.reactions, r)
 		v.history = append(v.history, historyItem{at: v.modified, action: "reactionAdded", reaction: r})

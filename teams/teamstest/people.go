@@ -73,14 +73,16 @@ func (t *Tenant) AddUser(spec UserSpec) *User {
 }
 
 // localPart makes a sign-in name of a display name: "Zoë de Vries" becomes
-// "zo.de.vries".
+// "zoe.de.vries".
 func localPart(name string) string {
-	return strings.ToLower(strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r == ' ' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+	plain := strings.NewReplacer("é", "e", "ë", "e", "è", "e", "í", "i", "ö", "o", "ø", "o", "ó", "o", "ü", "u", "ú", "u",
+		"ä", "a", "á", "a", "å", "a", "ý", "y", "ñ", "n", "ç", "c", "š", "s", "ž", "z").Replace(strings.ToLower(name))
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r == ' ' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
 			return r
 		}
 		return -1
-	}, name)), "."))
+	}, plain)), ".")
 }
 
 // User returns the person with that object id or sign-in name, nil if none.
