@@ -17,13 +17,6 @@ const (
 	attributeMail = "mail"
 )
 
-// The statuses of a person in the staff table.
-const (
-	StaffMapped   = "mapped"
-	StaffGuest    = "guest"
-	StaffUnmapped = "unmapped"
-	StaffDisabled = "disabled"
-)
 
 // mapper decides which Matrix account belongs to a person.
 type mapper struct {
@@ -75,7 +68,7 @@ func newMapper(cfg MappingConfig, homeserver string) (*mapper, error) {
 // configuration says so), disabled, or without the attribute.
 func (m *mapper) person(u teams.User) mapped {
 	if !u.Enabled {
-		return mapped{status: StaffDisabled, reason: "the account is disabled in the directory"}
+		return mapped{status: database.StaffDisabled, reason: "the account is disabled in the directory"}
 	}
 	for _, key := range []string{u.UPN, u.Mail, u.ID} {
 		mxid, ok := m.overrides[strings.ToLower(key)]
@@ -83,21 +76,21 @@ func (m *mapper) person(u teams.User) mapped {
 			continue
 		}
 		if mxid == "" {
-			return mapped{status: StaffUnmapped, reason: "excluded by mapping.overrides"}
+			return mapped{status: database.StaffUnmapped, reason: "excluded by mapping.overrides"}
 		}
-		return mapped{mxid: id.UserID(mxid), status: StaffMapped, reason: "mapping.overrides"}
+		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: "mapping.overrides"}
 	}
 	if strings.EqualFold(u.UserType, "Guest") && !m.cfg.Guests {
-		return mapped{status: StaffGuest, reason: "guests are not mapped (mapping.guests)"}
+		return mapped{status: database.StaffGuest, reason: "guests are not mapped (mapping.guests)"}
 	}
 	if m.attribute(u) == "" {
-		return mapped{status: StaffUnmapped, reason: "the directory has no " + m.cfg.Attribute + " for this person"}
+		return mapped{status: database.StaffUnmapped, reason: "the directory has no " + m.cfg.Attribute + " for this person"}
 	}
 	local, err := m.localpart(u)
 	if err != nil {
-		return mapped{status: StaffUnmapped, reason: err.Error()}
+		return mapped{status: database.StaffUnmapped, reason: err.Error()}
 	}
-	return mapped{mxid: id.NewUserID(local, m.domain), status: StaffMapped, reason: "mapping.template"}
+	return mapped{mxid: id.NewUserID(local, m.domain), status: database.StaffMapped, reason: "mapping.template"}
 }
 
 func (m *mapper) attribute(u teams.User) string {

@@ -24,22 +24,22 @@ func TestMapping(t *testing.T) {
 		mxid   id.UserID
 		status string
 	}{
-		{"by UPN, in lower case", base, jane, "@jane.doe:hs.example", StaffMapped},
-		{"by mail", MappingConfig{Attribute: "mail", Template: "{{.Local}}"}, jane, "@jd:hs.example", StaffMapped},
-		{"with the domain in the name", MappingConfig{Attribute: "upn", Template: "{{.Local}}_{{.Domain}}"}, jane, "@jane.doe_corp.example:hs.example", StaffMapped},
-		{"another homeserver", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Domain: "other.example"}, jane, "@jane.doe:other.example", StaffMapped},
-		{"override by UPN", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"jane.doe@corp.example": "@jane:x.example"}}, jane, "@jane:x.example", StaffMapped},
-		{"override by id", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"aad-1": "@jane:x.example"}}, jane, "@jane:x.example", StaffMapped},
-		{"overridden to nobody", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"JD@mail.example": ""}}, jane, "", StaffUnmapped},
-		{"guest", base, with(func(u *teams.User) { u.UserType = "Guest" }), "", StaffGuest},
-		{"guest allowed", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Guests: true}, with(func(u *teams.User) { u.UserType = "Guest" }), "@jane.doe:hs.example", StaffMapped},
+		{"by UPN, in lower case", base, jane, "@jane.doe:hs.example", database.StaffMapped},
+		{"by mail", MappingConfig{Attribute: "mail", Template: "{{.Local}}"}, jane, "@jd:hs.example", database.StaffMapped},
+		{"with the domain in the name", MappingConfig{Attribute: "upn", Template: "{{.Local}}_{{.Domain}}"}, jane, "@jane.doe_corp.example:hs.example", database.StaffMapped},
+		{"another homeserver", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Domain: "other.example"}, jane, "@jane.doe:other.example", database.StaffMapped},
+		{"override by UPN", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"jane.doe@corp.example": "@jane:x.example"}}, jane, "@jane:x.example", database.StaffMapped},
+		{"override by id", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"aad-1": "@jane:x.example"}}, jane, "@jane:x.example", database.StaffMapped},
+		{"overridden to nobody", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"JD@mail.example": ""}}, jane, "", database.StaffUnmapped},
+		{"guest", base, with(func(u *teams.User) { u.UserType = "Guest" }), "", database.StaffGuest},
+		{"guest allowed", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Guests: true}, with(func(u *teams.User) { u.UserType = "Guest" }), "@jane.doe:hs.example", database.StaffMapped},
 		{"guest by override", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"aad-1": "@g:x.example"}},
-			with(func(u *teams.User) { u.UserType = "Guest" }), "@g:x.example", StaffMapped},
-		{"disabled", base, with(func(u *teams.User) { u.Enabled = false }), "", StaffDisabled},
+			with(func(u *teams.User) { u.UserType = "Guest" }), "@g:x.example", database.StaffMapped},
+		{"disabled", base, with(func(u *teams.User) { u.Enabled = false }), "", database.StaffDisabled},
 		{"disabled goes before an override", MappingConfig{Attribute: "upn", Template: "{{.Local}}", Overrides: map[string]string{"aad-1": "@jane:x.example"}},
-			with(func(u *teams.User) { u.Enabled = false }), "", StaffDisabled},
-		{"no mail", MappingConfig{Attribute: "mail", Template: "{{.Local}}"}, with(func(u *teams.User) { u.Mail = "" }), "", StaffUnmapped},
-		{"impossible name", base, with(func(u *teams.User) { u.UPN = "jörg@corp.example" }), "", StaffUnmapped},
+			with(func(u *teams.User) { u.Enabled = false }), "", database.StaffDisabled},
+		{"no mail", MappingConfig{Attribute: "mail", Template: "{{.Local}}"}, with(func(u *teams.User) { u.Mail = "" }), "", database.StaffUnmapped},
+		{"impossible name", base, with(func(u *teams.User) { u.UPN = "jörg@corp.example" }), "", database.StaffUnmapped},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m, err := newMapper(tc.cfg, "hs.example")

@@ -1,0 +1,188 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// directory knows who is who. It is filled from the staff table at start and
+// from Graph when Graph can be reached; looking something up never waits.
+type directory struct {
+	db     *database.Database
+	mapper *mapper
+	ghost  func(userID string) id.UserID
+
+	mu      sync.RWMutex
+	byID    map[string]database.Staff
+	byMXID  map[id.UserID]string
+	foreign map[string]string
+}
+
+// maxForeign bounds the names remembered of people outside the directory.
+const maxForeign = 20000
+
+func newDirectory(db *database.Database, m *mapper, ghost func(string) id.UserID) *directory {
+	return &directory{db: db, mapper: m, ghost: ghost,
+		byID: map[string]database.Staff{}, byMXID: map[id.UserID]string{}, foreign: map[string]string{}}
+}
+
+// load fills the directory from the staff table.
+func (d *directory) load(ctx context.Context) error {
+	all, err := d.db.Staff.All(ctx)
+	if err != nil {
+		return fmt.Errorf("loading staff: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range all {
+		d.put(s)
+	}
+	return nil
+}
+
+// put replaces a person; the caller holds the lock.
+func (d *directory) put(s database.Staff) {
+	if old, ok := d.byID[s.UserID]; ok && old.MXID != "" && d.byMXID[id.UserID(old.MXID)] == s.UserID {
+		delete(d.byMXID, id.UserID(old.MXID))
+	}
+	d.byID[s.UserID] = s
+	if s.Status == database.StaffMapped {
+		d.byMXID[id.UserID(s.MXID)] = s.UserID
+	}
+}
+
+// change is a person whose account is not what it was.
+type change struct{ before, after database.Staff }
+
+// apply takes over what Graph lists and returns who has another account, or
+// none any more. People whom Graph does not list any more count as disabled.
+func (d *directory) apply(ctx context.Context, users []teams.User) ([]change, error) {
+	users = slices.Clone(users)
+	slices.SortFunc(users, func(a, b teams.User) int { return strings.Compare(a.ID, b.ID) })
+	d.mu.RLock()
+	rows, changes := d.decide(users)
+	d.mu.RUnlock()
+	if len(rows) > 0 {
+		if err := d.db.Staff.Upsert(ctx, rows...); err != nil {
+			return nil, fmt.Errorf("storing staff: %w", err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, row := range rows {
+		d.put(row)
+	}
+	zerolog.Ctx(ctx).Info().Int("people", len(users)).Int("changed", len(rows)).Msg("Read the directory")
+	return changes, nil
+}
+
+// decide returns the rows that differ from what is known.
+func (d *directory) decide(users []teams.User) (rows []database.Staff, changes []change) {
+	taken := make(map[string]string, len(users))
+	seen := make(map[string]bool, len(users))
+	for _, u := range users {
+		seen[u.ID] = true
+		m := d.mapper.person(u)
+		if owner := taken[string(m.mxid)]; m.status == database.StaffMapped && owner != "" {
+			m = mapped{status: database.StaffUnmapped, reason: fmt.Sprintf("%s belongs to %s already", m.mxid, owner)}
+		}
+		if m.status == database.StaffMapped {
+			taken[string(m.mxid)] = u.ID
+		}
+		after := database.Staff{UserID: u.ID, UPN: u.UPN, Mail: u.Mail, DisplayName: u.DisplayName,
+			MXID: string(m.mxid), Status: m.status, Reason: m.reason}
+		if before := d.byID[u.ID]; before != after {
+			rows = append(rows, after)
+			if before.MXID != after.MXID {
+				changes = append(changes, change{before, after})
+			}
+		}
+	}
+	for userID, before := range d.byID {
+		if seen[userID] || before.Status == database.StaffDisabled {
+			continue
+		}
+		after := before
+		after.MXID, after.Status, after.Reason = "", database.StaffDisabled, "not in the directory any more"
+		rows = append(rows, after)
+		if before.MXID != "" {
+			changes = append(changes, change{before, after})
+		}
+	}
+	return rows, changes
+}
+
+// staff returns a person of the directory.
+func (d *directory) staff(userID string) (database.Staff, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	s, ok := d.byID[userID]
+	return s, ok
+}
+
+// size returns how many people are known and how many of them are mapped.
+func (d *directory) size() (people, mappedPeople int) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return len(d.byID), len(d.byMXID)
+}
+
+// learn remembers the name of somebody outside the directory, such as a person
+// of another tenant in a shared channel.
+func (d *directory) learn(userID, name string) {
+	if userID == "" || name == "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, known := d.byID[userID]; !known && len(d.foreign) < maxForeign {
+		d.foreign[userID] = name
+	}
+}
+
+// name returns a person's display name.
+func (d *directory) name(userID string) (string, bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if s, ok := d.byID[userID]; ok && s.DisplayName != "" {
+		return s.DisplayName, true
+	}
+	name, ok := d.foreign[userID]
+	return name, ok
+}
+
+// Mention returns the Matrix account to name when a person is mentioned in
+// Teams: their own, or their ghost.
+func (d *directory) Mention(userID string) (mxid id.UserID, name string, ok bool) {
+	name, ok = d.name(userID)
+	if s, known := d.staff(userID); known && s.Status == database.StaffMapped {
+		return id.UserID(s.MXID), s.DisplayName, true
+	}
+	if !ok {
+		return "", "", false
+	}
+	return d.ghost(userID), name, true
+}
+
+// Person returns whom in Teams a Matrix account belongs to.
+func (d *directory) Person(mxid id.UserID) (userID, name string, ok bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	userID, ok = d.byMXID[mxid]
+	return userID, d.byID[userID].DisplayName, ok
+}
+
+// Mapped reports whether a person has a Matrix account of their own.
+func (d *directory) Mapped(userID string) bool {
+	s, ok := d.staff(userID)
+	return ok && s.Status == database.StaffMapped
+}

@@ -1,0 +1,271 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+const (
+	// teamsAtOnce is how many teams are brought up to date at the same time.
+	teamsAtOnce = 4
+	// changeDebounce is how long a team rests after a change was announced,
+	// because Teams announces one change several times.
+	changeDebounce = 2 * time.Second
+	// The wait after a pass that did not succeed.
+	mirrorRetryMin = 5 * time.Second
+	mirrorRetryMax = 2 * time.Minute
+)
+
+// mirror makes rooms equal to what Graph lists: which teams and channels there
+// are, what they are called and who is in them. It does not touch messages.
+type mirror struct {
+	reader  teams.Reader
+	db      *database.Database
+	rooms   rooms
+	people  people
+	cfg     SelectionConfig
+	joinAll bool
+	// history reads a channel's recent messages into the ledger; deliver wakes
+	// its lane and waits until they are in the room.
+	history func(ctx context.Context, ch teams.ChannelRef) error
+	deliver func(ctx context.Context, ch teams.ChannelRef) error
+	// changed is told after the set of mirrored conversations has changed.
+	changed  func()
+	relay    func() *bridgev2.UserLogin
+	health   *health
+	pace     *rate.Limiter
+	interval time.Duration
+	now      func() time.Time
+
+	mu     sync.Mutex
+	dirty  map[string]time.Time
+	wake   chan struct{}
+	passes int
+}
+
+// people is what the mirror needs to know about people.
+type people interface {
+	// refresh lists the directory anew where that is due.
+	refresh(ctx context.Context, force bool) error
+	// place returns who of members belongs into the room, after making sure
+	// that they have logins.
+	place(ctx context.Context, members []teams.Member, room string) ([]portal.RoomMember, error)
+}
+
+// DirectoryChanged implements teams.ChangeSink: the team is looked at again
+// shortly. An empty id means any team.
+func (m *mirror) DirectoryChanged(teamID, _ string) {
+	m.mu.Lock()
+	if _, waiting := m.dirty[teamID]; !waiting {
+		m.dirty[teamID] = m.now().Add(changeDebounce)
+	}
+	m.mu.Unlock()
+	m.kick()
+}
+
+func (m *mirror) kick() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// due takes the teams whose rest is over, and says when the next one's is.
+func (m *mirror) due() (ids []string, next time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next = m.interval
+	for id, at := range m.dirty {
+		if wait := at.Sub(m.now()); wait > 0 {
+			next = min(next, wait)
+			continue
+		}
+		ids = append(ids, id)
+		delete(m.dirty, id)
+	}
+	return ids, next
+}
+
+// run keeps the rooms up to date until ctx ends. The first pass lists the
+// tenant and looks closer only at teams that changed or were not looked at for
+// an interval, so that a restart costs one request and not one per team.
+func (m *mirror) run(ctx context.Context) error {
+	wait := mirrorRetryMin
+	nextFull := m.now()
+	for {
+		var err error
+		ids, sleep := m.due()
+		if !m.now().Before(nextFull) {
+			if err = m.sync(ctx, false); err == nil {
+				nextFull = m.now().Add(m.interval)
+			}
+		}
+		err = errors.Join(err, m.syncTeams(ctx, ids))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		m.health.report(err)
+		if err != nil {
+			zerolog.Ctx(ctx).Warn().Err(err).Stringer("next_try_in", wait).Msg("Mirroring is incomplete")
+			sleep, wait = wait, min(2*wait, mirrorRetryMax)
+			for _, id := range ids {
+				m.DirectoryChanged(id, "retry")
+			}
+		} else {
+			wait = mirrorRetryMin
+			sleep = min(sleep, nextFull.Sub(m.now()))
+		}
+		timer := time.NewTimer(max(sleep, 10*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		case <-m.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// syncTeams brings announced teams up to date.
+func (m *mirror) syncTeams(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	sel, err := m.selector(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		if id == "" {
+			errs = append(errs, m.sync(ctx, false))
+			continue
+		}
+		errs = append(errs, m.syncTeam(ctx, sel, teams.Team{ID: id}))
+	}
+	m.changed()
+	return errors.Join(errs...)
+}
+
+func (m *mirror) selector(ctx context.Context) (*selector, error) {
+	stored, err := m.db.Selections.All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("loading selections: %w", err)
+	}
+	choices := make([]choice, len(stored))
+	for i, s := range stored {
+		choices[i] = choice{TeamID: s.TeamID, ChannelID: s.ChannelID, Mirror: s.Mirror, By: s.By}
+	}
+	return newSelector(m.cfg, choices), nil
+}
+
+// sync lists the tenant's teams and brings those up to date that need it: all
+// of them with force.
+func (m *mirror) sync(ctx context.Context, force bool) error {
+	peopleErr := m.people.refresh(ctx, force)
+	list, err := m.reader.Teams(ctx)
+	if err != nil {
+		return errors.Join(peopleErr, fmt.Errorf("listing teams: %w", err))
+	}
+	sel, err := m.selector(ctx)
+	if err != nil {
+		return err
+	}
+	known, err := m.db.Conversations.All(ctx)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	byTeam := make(map[string][]database.Conversation)
+	for _, c := range known {
+		byTeam[c.TeamID] = append(byTeam[c.TeamID], c)
+	}
+	group, groupCtx := errgroup.WithContext(context.WithoutCancel(ctx))
+	groupCtx, cancel := context.WithCancel(groupCtx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	group.SetLimit(teamsAtOnce)
+	var mu sync.Mutex
+	errs := []error{peopleErr}
+	listed := make(map[string]bool, len(list))
+	for _, t := range list {
+		listed[t.ID] = true
+		if !force && !m.needsSync(sel, t, byTeam[t.ID]) {
+			continue
+		}
+		group.Go(func() error {
+			err := m.syncTeam(groupCtx, sel, t)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			return nil
+		})
+	}
+	for teamID, convs := range byTeam {
+		if !listed[teamID] && anyAlive(convs) {
+			errs = append(errs, m.syncTeam(ctx, sel, teams.Team{ID: teamID}))
+		}
+	}
+	_ = group.Wait()
+	mu.Lock()
+	m.passes++
+	mu.Unlock()
+	m.changed()
+	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func anyAlive(convs []database.Conversation) bool {
+	for _, c := range convs {
+		if c.State == database.ConversationMirrored || c.State == database.ConversationWanted {
+			return true
+		}
+	}
+	return false
+}
+
+// needsSync reports whether a team has to be looked at closer.
+func (m *mirror) needsSync(sel *selector, t teams.Team, known []database.Conversation) bool {
+	wanted := sel.team(t).mirror || sel.anyChannelChosen(t.ID)
+	var own *database.Conversation
+	for i, c := range known {
+		if c.Kind == database.ConversationTeam {
+			own = &known[i]
+		} else if c.State == database.ConversationWanted {
+			return true
+		} else if sel.channel(t, channelOf(c)).mirror != (c.State != database.ConversationExcluded) && c.State != database.ConversationDetached {
+			return true
+		}
+	}
+	switch {
+	case own == nil:
+		return true
+	case !wanted:
+		return own.State != database.ConversationExcluded
+	default:
+		return own.State == database.ConversationExcluded || own.State == database.ConversationWanted ||
+			own.Name != t.DisplayName || m.now().Sub(own.SyncedAt) >= m.interval
+	}
+}
+
+// channelOf is what is remembered of a channel, enough for the selection.
+func channelOf(c database.Conversation) teams.Channel {
+	return teams.Channel{ID: c.ChannelID, TeamID: c.TeamID, DisplayName: c.Name, MembershipType: c.Membership}
+}
+
+// conversationKey returns the key of a conversation's portal.
+func conversationKey(c database.Conversation) networkid.PortalKey {
+	return networkid.PortalKey{ID: networkid.PortalID(c.Portal)}
+}

@@ -1,0 +1,414 @@
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// What is said in a room when the bridge stops or starts mirroring it.
+const (
+	noticeDeleted    = "This channel was deleted in Microsoft Teams. The room stays, but nothing goes between the two any more."
+	noticeTeamGone   = "This team was deleted in Microsoft Teams. Its rooms stay, but nothing goes between the two any more."
+	noticeUnmirrored = "This room is no longer connected to Microsoft Teams: %s."
+	noticeArchived   = "This channel was archived in Microsoft Teams: nobody can write there until it is restored."
+	noticeUnarchived = "This channel was restored from the archive in Microsoft Teams."
+)
+
+// archivedMark goes before the topic of an archived conversation.
+const archivedMark = "[archived in Teams] "
+
+// syncTeam brings one team, its channels and their members up to date.
+func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team) error {
+	log := zerolog.Ctx(ctx).With().Str("team_id", listed.ID).Logger()
+	ctx = log.WithContext(ctx)
+	if listed.DisplayName != "" && !sel.team(listed).mirror && !sel.anyChannelChosen(listed.ID) {
+		return m.excludeTeam(ctx, listed, sel.team(listed).reason)
+	}
+	t, err := m.reader.Team(ctx, listed.ID)
+	switch teams.KindOf(err) {
+	case teams.KindNotFound, teams.KindGone:
+		return m.detachTeam(ctx, listed.ID)
+	case teams.KindPermission, teams.KindPrecondition:
+		return m.refuse(ctx, teamConversation(listed), err)
+	}
+	if err != nil {
+		return fmt.Errorf("reading team: %w", err)
+	}
+	if v := sel.team(t); !v.mirror && !sel.anyChannelChosen(t.ID) {
+		return m.excludeTeam(ctx, t, v.reason)
+	}
+	channels, err := m.reader.Channels(ctx, t.ID)
+	if kind := teams.KindOf(err); kind == teams.KindPermission || kind == teams.KindPrecondition {
+		return m.refuse(ctx, teamConversation(t), err)
+	} else if err != nil {
+		return fmt.Errorf("listing channels: %w", err)
+	}
+	members, err := m.reader.TeamMembers(ctx, t.ID)
+	if err != nil {
+		return fmt.Errorf("listing team members: %w", err)
+	}
+	if err := m.syncSpace(ctx, t, members); err != nil {
+		return err
+	}
+	errs := []error{m.detachMissing(ctx, t.ID, channels)}
+	for _, c := range channels {
+		if v := sel.channel(t, c); !v.mirror {
+			errs = append(errs, m.exclude(ctx, channelConversation(c), v.reason))
+			continue
+		}
+		if err := m.syncChannel(ctx, t, c, members); err != nil {
+			errs = append(errs, fmt.Errorf("channel %s: %w", c.ID, err))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return m.update(ctx, string(portal.TeamPortal(t.ID).ID), func(c *database.Conversation) { c.SyncedAt = m.now() })
+}
+
+func teamConversation(t teams.Team) database.Conversation {
+	return database.Conversation{Portal: string(portal.TeamPortal(t.ID).ID), Kind: database.ConversationTeam, TeamID: t.ID, Name: t.DisplayName}
+}
+
+func channelConversation(c teams.Channel) database.Conversation {
+	return database.Conversation{Portal: string(portal.ChannelPortal(c.Ref()).ID), Kind: database.ConversationChannel,
+		TeamID: c.TeamID, ChannelID: c.ID, Name: c.DisplayName, Membership: c.MembershipType}
+}
+
+// current returns the stored conversation, with the name of fresh.
+func (m *mirror) current(ctx context.Context, fresh database.Conversation) (database.Conversation, error) {
+	stored, err := m.db.Conversations.Get(ctx, fresh.Portal)
+	if err != nil {
+		return fresh, fmt.Errorf("loading conversation: %w", err)
+	} else if stored == nil {
+		fresh.State = database.ConversationWanted
+		return fresh, m.save(ctx, fresh)
+	}
+	out := *stored
+	if fresh.Name != "" {
+		out.Name = fresh.Name
+	}
+	out.Kind, out.TeamID, out.ChannelID, out.Membership = fresh.Kind, fresh.TeamID, fresh.ChannelID, fresh.Membership
+	return out, nil
+}
+
+func (m *mirror) save(ctx context.Context, c database.Conversation) error {
+	if err := m.db.Conversations.Upsert(ctx, c); err != nil {
+		return fmt.Errorf("storing conversation: %w", err)
+	}
+	return nil
+}
+
+func (m *mirror) update(ctx context.Context, portalID string, change func(c *database.Conversation)) error {
+	c, err := m.db.Conversations.Get(ctx, portalID)
+	if err != nil || c == nil {
+		return err
+	}
+	change(c)
+	return m.save(ctx, *c)
+}
+
+// syncSpace makes a team's space and joins its members.
+func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Member) error {
+	conv, err := m.current(ctx, teamConversation(t))
+	if err != nil {
+		return err
+	}
+	key := conversationKey(conv)
+	in := portal.TeamInput{Team: t, Total: len(members)}
+	if t.Archived {
+		in.Team.Description = archivedMark + t.Description
+	}
+	var hash string
+	in.Avatar, hash, err = m.teamPhoto(ctx, t, conv)
+	if err != nil {
+		return err
+	}
+	hash = hashOf(in.Team.DisplayName, in.Team.Description, in.Team.WebURL, hash)
+	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.TeamInfo(in) })
+	if err != nil {
+		return fmt.Errorf("space of team: %w", err)
+	}
+	return m.syncMembers(ctx, &conv, key, room, members, func(list []portal.RoomMember) *bridgev2.ChatInfo {
+		in.Members = list
+		return portal.TeamInfo(in)
+	})
+}
+
+// teamPhoto fetches a team's photo once per sync. A team without one has no
+// avatar; a photo that can't be had now stays as it is.
+func (m *mirror) teamPhoto(ctx context.Context, t teams.Team, _ database.Conversation) (*bridgev2.Avatar, string, error) {
+	data, _, err := m.reader.TeamPhoto(ctx, t.ID)
+	switch teams.KindOf(err) {
+	case teams.KindNotFound, teams.KindPermission, teams.KindTooLarge, teams.KindPrecondition, teams.KindBadRequest:
+		return &bridgev2.Avatar{Remove: true}, "", nil
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("reading team photo: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	hash := hex.EncodeToString(sum[:])
+	return &bridgev2.Avatar{
+		ID:  networkid.AvatarID(hash),
+		Get: func(context.Context) ([]byte, error) { return data, nil },
+	}, hash, nil
+}
+
+// bring makes a conversation's room equal to info unless the hash says that it
+// already is, and returns the room.
+func (m *mirror) bring(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, hash string, info func() *bridgev2.ChatInfo) (string, error) {
+	room, err := m.rooms.Room(ctx, key)
+	if err != nil {
+		return "", err
+	}
+	if room != "" && conv.State == database.ConversationMirrored && conv.InfoHash == hash {
+		return string(room), nil
+	}
+	if room == "" {
+		if err := m.pace.Wait(ctx); err != nil {
+			return "", err
+		}
+		conv.MembersHash = ""
+	}
+	if room, err = m.rooms.Ensure(ctx, key, info()); err != nil {
+		return "", err
+	}
+	conv.State, conv.Reason, conv.InfoHash = database.ConversationMirrored, "", hash
+	return string(room), m.save(ctx, *conv)
+}
+
+// syncChannel makes a channel's room: what was said recently goes into the
+// ledger first, then the room is made, then the ledger is delivered, and only
+// then people join, so that history notifies nobody.
+func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel, teamMembers []teams.Member) error {
+	conv, err := m.current(ctx, channelConversation(c))
+	if err != nil {
+		return err
+	}
+	key := conversationKey(conv)
+	wasArchived, existed := isArchivedHash(conv.InfoHash), conv.InfoHash != ""
+	if conv.HistoryAt.IsZero() {
+		if err := m.history(ctx, c.Ref()); err != nil {
+			if kind := teams.KindOf(err); kind == teams.KindPermission || kind == teams.KindPrecondition {
+				return m.refuse(ctx, conv, err)
+			}
+			return fmt.Errorf("reading history: %w", err)
+		}
+	}
+	in := portal.ChannelInput{Channel: c, Team: t, Relay: m.relay(), Total: len(teamMembers)}
+	archived := c.Archived || t.Archived
+	if archived {
+		in.Channel.Description = archivedMark + c.Description
+	}
+	hash := channelHash(in, archived)
+	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.ChannelInfo(in) })
+	if err != nil {
+		return err
+	}
+	if existed && wasArchived != archived {
+		text := noticeUnarchived
+		if archived {
+			text = noticeArchived
+		}
+		if err := m.rooms.Notice(ctx, key, text); err != nil {
+			return err
+		}
+	}
+	if conv.HistoryAt.IsZero() {
+		if err := m.deliver(ctx, c.Ref()); err != nil {
+			return fmt.Errorf("delivering history: %w", err)
+		}
+		conv.HistoryAt = m.now()
+		if err := m.save(ctx, conv); err != nil {
+			return err
+		}
+	}
+	members := teamMembers
+	if c.MembershipType != teams.MembershipStandard {
+		if members, err = m.reader.ChannelMembers(ctx, c.Ref()); err != nil {
+			return fmt.Errorf("listing channel members: %w", err)
+		}
+	}
+	if !m.joinAll {
+		members = nil
+	}
+	return m.syncMembers(ctx, &conv, key, room, members, func(list []portal.RoomMember) *bridgev2.ChatInfo {
+		in.Members, in.Total = list, len(members)
+		return portal.ChannelInfo(in)
+	})
+}
+
+// archivedHash ends the hash of an archived channel's info, so that a change
+// of it is seen after a restart, too.
+const archivedHash = "+archived"
+
+func channelHash(in portal.ChannelInput, archived bool) string {
+	relay := ""
+	if in.Relay != nil {
+		relay = string(in.Relay.ID)
+	}
+	hash := hashOf(in.Channel.DisplayName, in.Channel.Description, in.Channel.WebURL, in.Channel.MembershipType,
+		fmt.Sprint(in.Channel.General), in.Team.DisplayName, relay)
+	if archived {
+		hash += archivedHash
+	}
+	return hash
+}
+
+func isArchivedHash(hash string) bool {
+	return len(hash) > len(archivedHash) && hash[len(hash)-len(archivedHash):] == archivedHash
+}
+
+// syncMembers joins who belongs into a room and removes who was put there and
+// does not any more. People whom somebody invited in Matrix are left alone.
+func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, room string, members []teams.Member,
+	info func([]portal.RoomMember) *bridgev2.ChatInfo,
+) error {
+	wanted, err := m.people.place(ctx, members, room)
+	if err != nil {
+		return fmt.Errorf("placing people: %w", err)
+	}
+	ids := make([]string, len(wanted))
+	for i, w := range wanted {
+		ids[i] = w.UserID
+	}
+	slices.Sort(ids)
+	hash := hashOf(append(ids, fmt.Sprint(len(members)))...)
+	if conv.MembersHash == hash {
+		return nil
+	}
+	placed, err := m.rooms.Placed(ctx, key)
+	if err != nil {
+		return err
+	}
+	for _, userID := range placed {
+		if _, found := slices.BinarySearch(ids, userID); !found {
+			if err := m.rooms.Unplace(ctx, key, userID, "Not a member in Microsoft Teams any more"); err != nil {
+				return err
+			}
+		}
+	}
+	if len(wanted) > 0 {
+		if _, err := m.rooms.Ensure(ctx, key, info(wanted)); err != nil {
+			return err
+		}
+		if err := m.rooms.Settle(ctx, key, ids); err != nil {
+			return err
+		}
+	}
+	conv.MembersHash, conv.MembersAt = hash, m.now()
+	return m.save(ctx, *conv)
+}
+
+func (m *mirror) excludeTeam(ctx context.Context, t teams.Team, reason string) error {
+	known, err := m.db.Conversations.ByTeam(ctx, t.ID)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	errs := []error{m.exclude(ctx, teamConversation(t), reason)}
+	for _, c := range known {
+		if c.Kind == database.ConversationChannel {
+			errs = append(errs, m.exclude(ctx, c, "its team is not mirrored: "+reason))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// exclude records that something is not selected; a room that it had is told.
+func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reason string) error {
+	conv, err := m.current(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	if conv.State == database.ConversationExcluded && conv.Reason == reason {
+		return nil
+	}
+	if conv.State == database.ConversationMirrored && conv.Kind == database.ConversationChannel {
+		if err := m.rooms.Notice(ctx, conversationKey(conv), fmt.Sprintf(noticeUnmirrored, reason)); err != nil {
+			return err
+		}
+	}
+	conv.State, conv.Reason = database.ConversationExcluded, reason
+	return m.save(ctx, conv)
+}
+
+// refuse records that Graph does not let the bridge read something.
+func (m *mirror) refuse(ctx context.Context, fresh database.Conversation, cause error) error {
+	conv, err := m.current(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	zerolog.Ctx(ctx).Warn().Err(cause).Str("portal_id", conv.Portal).Msg("Graph refuses to be asked about this")
+	conv.State, conv.Reason, conv.SyncedAt = database.ConversationRefused, cause.Error(), m.now()
+	return m.save(ctx, conv)
+}
+
+// detachMissing detaches the channels that the team does not have any more.
+func (m *mirror) detachMissing(ctx context.Context, teamID string, have []teams.Channel) error {
+	known, err := m.db.Conversations.ByTeam(ctx, teamID)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	var errs []error
+	for _, c := range known {
+		gone := c.Kind == database.ConversationChannel &&
+			!slices.ContainsFunc(have, func(ch teams.Channel) bool { return ch.ID == c.ChannelID })
+		if gone {
+			errs = append(errs, m.detach(ctx, c, noticeDeleted))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *mirror) detachTeam(ctx context.Context, teamID string) error {
+	known, err := m.db.Conversations.ByTeam(ctx, teamID)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	var errs []error
+	for _, c := range known {
+		errs = append(errs, m.detach(ctx, c, noticeTeamGone))
+	}
+	return errors.Join(errs...)
+}
+
+// detach lets go of a conversation that Teams does not have any more. Its room
+// stays and says so; the next message in it gets the reason.
+func (m *mirror) detach(ctx context.Context, c database.Conversation, notice string) error {
+	if c.State == database.ConversationDetached {
+		return nil
+	}
+	if c.State == database.ConversationMirrored {
+		if err := m.rooms.Notice(ctx, conversationKey(c), notice); err != nil {
+			return err
+		}
+	}
+	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, "deleted in Microsoft Teams", "", m.now()
+	return m.save(ctx, c)
+}
+
+// hashOf is a short hash over strings, unambiguous about where each ends.
+func hashOf(parts ...string) string {
+	data, err := json.Marshal(parts)
+	if err != nil { // strings always marshal
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:12])
+}

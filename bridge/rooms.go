@@ -1,0 +1,200 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/simplevent"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/format"
+	"maunium.net/go/mautrix/id"
+)
+
+// roomTimeout bounds one change of one room. A portal's queue may hold a
+// backlog of messages in front of it.
+const roomTimeout = 5 * time.Minute
+
+// rooms is what the mirror does to rooms; tests put a fake in its place.
+type rooms interface {
+	// Room returns the conversation's room, empty where there is none.
+	Room(ctx context.Context, key networkid.PortalKey) (id.RoomID, error)
+	// Ensure makes the room, or brings an existing one up to date. Nil means
+	// that everything in info has arrived.
+	Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error)
+	// Notice says something in the room as the bot.
+	Notice(ctx context.Context, key networkid.PortalKey, text string) error
+	// Placed lists the people who were put into the conversation's room.
+	Placed(ctx context.Context, key networkid.PortalKey) ([]string, error)
+	// Unplace takes a person out of the room and forgets that they were in it.
+	Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error
+	// Settle marks people as being in the room, after Ensure has joined them.
+	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) error
+}
+
+// matrixRooms changes rooms through the portals' own loops.
+type matrixRooms struct {
+	br     *bridgev2.Bridge
+	source func() *bridgev2.UserLogin
+}
+
+var _ rooms = (*matrixRooms)(nil)
+
+// errIncomplete says that the homeserver refused a part of a room's info; the
+// framework has logged which.
+var errIncomplete = errors.New("the room did not take everything")
+
+func (m *matrixRooms) Room(ctx context.Context, key networkid.PortalKey) (id.RoomID, error) {
+	portal, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("looking up portal: %w", err)
+	} else if portal == nil {
+		return "", nil
+	}
+	return portal.MXID, nil
+}
+
+func (m *matrixRooms) Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	portal, err := m.br.GetPortalByKey(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("looking up portal: %w", err)
+	}
+	if portal.MXID == "" {
+		if err := portal.CreateMatrixRoom(ctx, m.source(), info); err != nil {
+			return "", fmt.Errorf("creating room: %w", err)
+		}
+		return portal.MXID, nil
+	}
+	err = m.inLoop(ctx, portal, func(ctx context.Context) error {
+		portal.UpdateInfo(ctx, info, m.source(), nil, time.Time{})
+		if !portal.NameSet || !portal.TopicSet || (info.Avatar != nil && !info.Avatar.Remove && !portal.AvatarSet) {
+			return errIncomplete
+		}
+		return nil
+	})
+	return portal.MXID, err
+}
+
+// inLoop runs fn inside the portal's event loop and waits for it.
+func (m *matrixRooms) inLoop(ctx context.Context, portal *bridgev2.Portal, fn func(ctx context.Context) error) error {
+	done := make(chan error, 1)
+	m.br.QueueRemoteEvent(m.source(), &simplevent.EventMeta{
+		Type:      bridgev2.RemoteEventUnknown,
+		PortalKey: portal.PortalKey,
+		PreHandleFunc: func(ctx context.Context, _ *bridgev2.Portal) {
+			done <- fn(ctx)
+		},
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the portal: %w", ctx.Err())
+	}
+}
+
+func (m *matrixRooms) Notice(ctx context.Context, key networkid.PortalKey, text string) error {
+	room, err := m.Room(ctx, key)
+	if err != nil || room == "" {
+		return err
+	}
+	return sendNotice(ctx, m.br, room, text)
+}
+
+// sendNotice says something as the bot.
+func sendNotice(ctx context.Context, br *bridgev2.Bridge, room id.RoomID, markdown string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	content := format.RenderMarkdown(markdown, true, false)
+	content.MsgType = event.MsgNotice
+	if _, err := br.Bot.SendMessage(ctx, room, event.EventMessage, &event.Content{Parsed: &content}, nil); err != nil {
+		return fmt.Errorf("sending notice: %w", err)
+	}
+	return nil
+}
+
+func (m *matrixRooms) Placed(ctx context.Context, key networkid.PortalKey) ([]string, error) {
+	rows, err := m.br.DB.UserPortal.GetAllInPortal(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("listing people of portal: %w", err)
+	}
+	out := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if row.LoginID != m.source().ID {
+			out = append(out, string(row.LoginID))
+		}
+	}
+	return out, nil
+}
+
+func (m *matrixRooms) Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	portal, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || portal == nil {
+		return err
+	}
+	return m.inLoop(ctx, portal, func(ctx context.Context) error {
+		login, err := m.br.GetExistingUserLoginByID(ctx, networkid.UserLoginID(userID))
+		if err != nil || login == nil {
+			return err
+		}
+		if portal.MXID != "" {
+			ghost := m.br.Matrix.GhostIntent(networkid.UserID(userID)).GetMXID()
+			for _, mxid := range []id.UserID{login.UserMXID, ghost} {
+				if err := kick(ctx, m.br, portal.MXID, mxid, reason); err != nil {
+					return err
+				}
+			}
+		}
+		portal.Internal().RemoveInPortalCache(ctx)
+		row, err := m.br.DB.UserPortal.Get(ctx, login.UserLogin, key)
+		if err != nil || row == nil {
+			return err
+		}
+		return m.br.DB.UserPortal.Delete(ctx, row)
+	})
+}
+
+// kick removes an account that is in the room or invited into it.
+func kick(ctx context.Context, br *bridgev2.Bridge, room id.RoomID, mxid id.UserID, reason string) error {
+	member, err := br.Matrix.GetMemberInfo(ctx, room, mxid)
+	if err != nil {
+		return fmt.Errorf("looking up member: %w", err)
+	}
+	if member == nil || (member.Membership != event.MembershipJoin && member.Membership != event.MembershipInvite) {
+		return nil
+	}
+	content := &event.Content{Parsed: &event.MemberEventContent{Membership: event.MembershipLeave, Reason: reason}}
+	if _, err := br.Bot.SendState(ctx, room, event.StateMember, mxid.String(), content, time.Time{}); err != nil {
+		return fmt.Errorf("removing member: %w", err)
+	}
+	return nil
+}
+
+func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) error {
+	portal, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || portal == nil {
+		return err
+	}
+	members, err := m.br.Matrix.GetMembers(ctx, portal.MXID)
+	if err != nil {
+		return fmt.Errorf("listing members: %w", err)
+	}
+	for _, userID := range userIDs {
+		login := m.br.GetCachedUserLoginByID(networkid.UserLoginID(userID))
+		if login == nil {
+			continue
+		}
+		login.MarkInPortal(ctx, portal)
+		if member := members[login.UserMXID]; member == nil || (member.Membership != event.MembershipJoin && member.Membership != event.MembershipInvite) {
+			return fmt.Errorf("%w: %s is not in it", errIncomplete, login.UserMXID)
+		}
+	}
+	return nil
+}
