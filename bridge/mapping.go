@@ -17,7 +17,6 @@ const (
 	attributeMail = "mail"
 )
 
-
 // mapper decides which Matrix account belongs to a person.
 type mapper struct {
 	cfg       MappingConfig

@@ -24,6 +24,9 @@ const (
 	// changeDebounce is how long a team rests after a change was announced,
 	// because Teams announces one change several times.
 	changeDebounce = 2 * time.Second
+	// missingRetryMin is the first wait until people who could not be let into
+	// a room are tried again.
+	missingRetryMin = 5 * time.Minute
 	// The wait after a pass that did not succeed.
 	mirrorRetryMin = 5 * time.Second
 	mirrorRetryMax = 2 * time.Minute
@@ -52,6 +55,7 @@ type mirror struct {
 
 	mu     sync.Mutex
 	dirty  map[string]time.Time
+	waits  map[string]time.Duration
 	wake   chan struct{}
 	passes int
 }
@@ -69,11 +73,28 @@ type people interface {
 // shortly. An empty id means any team.
 func (m *mirror) DirectoryChanged(teamID, _ string) {
 	m.mu.Lock()
-	if _, waiting := m.dirty[teamID]; !waiting {
-		m.dirty[teamID] = m.now().Add(changeDebounce)
+	at := m.now().Add(changeDebounce)
+	if planned, waiting := m.dirty[teamID]; !waiting || planned.After(at) {
+		m.dirty[teamID] = at
 	}
 	m.mu.Unlock()
 	m.kick()
+}
+
+// postpone plans another look at a team where somebody is missing.
+func (m *mirror) postpone(teamID string, incomplete bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !incomplete {
+		delete(m.waits, teamID)
+		return false
+	}
+	wait := min(max(2*m.waits[teamID], missingRetryMin), m.interval)
+	m.waits[teamID] = wait
+	if _, waiting := m.dirty[teamID]; !waiting {
+		m.dirty[teamID] = m.now().Add(wait)
+	}
+	return true
 }
 
 func (m *mirror) kick() {
@@ -254,9 +275,10 @@ func (m *mirror) needsSync(sel *selector, t teams.Team, known []database.Convers
 		return true
 	case !wanted:
 		return own.State != database.ConversationExcluded
+	case own.State != database.ConversationMirrored && own.State != database.ConversationRefused:
+		return true
 	default:
-		return own.State == database.ConversationExcluded || own.State == database.ConversationWanted ||
-			own.Name != t.DisplayName || m.now().Sub(own.SyncedAt) >= m.interval
+		return own.Name != t.DisplayName || m.now().Sub(own.SyncedAt) >= m.interval
 	}
 }
 

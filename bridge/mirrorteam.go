@@ -27,6 +27,9 @@ const (
 	noticeUnarchived = "This channel was restored from the archive in Microsoft Teams."
 )
 
+// reasonDeleted is why a conversation is detached.
+const reasonDeleted = "deleted in Microsoft Teams"
+
 // archivedMark goes before the topic of an archived conversation.
 const archivedMark = "[archived in Teams] "
 
@@ -79,7 +82,24 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return m.update(ctx, string(portal.TeamPortal(t.ID).ID), func(c *database.Conversation) { c.SyncedAt = m.now() })
+	return m.finish(ctx, t.ID)
+}
+
+// finish notes that a team is up to date. Where somebody could not be let into
+// a room it is not, and is tried again ever more rarely: most often the Matrix
+// account does not exist yet.
+func (m *mirror) finish(ctx context.Context, teamID string) error {
+	known, err := m.db.Conversations.ByTeam(ctx, teamID)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	incomplete := slices.ContainsFunc(known, func(c database.Conversation) bool {
+		return c.State == database.ConversationMirrored && c.MembersHash == ""
+	})
+	if m.postpone(teamID, incomplete) {
+		return nil
+	}
+	return m.update(ctx, string(portal.TeamPortal(teamID).ID), func(c *database.Conversation) { c.SyncedAt = m.now() })
 }
 
 func teamConversation(t teams.Team) database.Conversation {
@@ -308,8 +328,13 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 		if _, err := m.rooms.Ensure(ctx, key, info(wanted)); err != nil {
 			return err
 		}
-		if err := m.rooms.Settle(ctx, key, ids); err != nil {
+		missing, err := m.rooms.Settle(ctx, key, ids)
+		if err != nil {
 			return err
+		}
+		if len(missing) > 0 {
+			zerolog.Ctx(ctx).Warn().Str("portal_id", conv.Portal).Strs("user_ids", missing).Msg("The homeserver did not let everybody in")
+			hash = ""
 		}
 	}
 	conv.MembersHash, conv.MembersAt = hash, m.now()
@@ -340,7 +365,7 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 		return nil
 	}
 	if conv.State == database.ConversationMirrored && conv.Kind == database.ConversationChannel {
-		if err := m.rooms.Notice(ctx, conversationKey(conv), fmt.Sprintf(noticeUnmirrored, reason)); err != nil {
+		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, fmt.Sprintf(noticeUnmirrored, reason)); err != nil {
 			return err
 		}
 	}
@@ -395,11 +420,11 @@ func (m *mirror) detach(ctx context.Context, c database.Conversation, notice str
 		return nil
 	}
 	if c.State == database.ConversationMirrored {
-		if err := m.rooms.Notice(ctx, conversationKey(c), notice); err != nil {
+		if err := m.rooms.Detach(ctx, conversationKey(c), reasonDeleted, notice); err != nil {
 			return err
 		}
 	}
-	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, "deleted in Microsoft Teams", "", m.now()
+	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, reasonDeleted, "", m.now()
 	return m.save(ctx, c)
 }
 

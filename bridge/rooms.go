@@ -12,6 +12,8 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/format"
 	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/portal"
 )
 
 // roomTimeout bounds one change of one room. A portal's queue may hold a
@@ -27,12 +29,16 @@ type rooms interface {
 	Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error)
 	// Notice says something in the room as the bot.
 	Notice(ctx context.Context, key networkid.PortalKey, text string) error
+	// Detach says in the room why it is not connected any more and marks it
+	// so that what is written there is refused with that reason.
+	Detach(ctx context.Context, key networkid.PortalKey, reason, notice string) error
 	// Placed lists the people who were put into the conversation's room.
 	Placed(ctx context.Context, key networkid.PortalKey) ([]string, error)
 	// Unplace takes a person out of the room and forgets that they were in it.
 	Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error
-	// Settle marks people as being in the room, after Ensure has joined them.
-	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) error
+	// Settle marks people as being in the room, after Ensure has joined them,
+	// and returns those who are neither in it nor invited.
+	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error)
 }
 
 // matrixRooms changes rooms through the portals' own loops.
@@ -48,44 +54,44 @@ var _ rooms = (*matrixRooms)(nil)
 var errIncomplete = errors.New("the room did not take everything")
 
 func (m *matrixRooms) Room(ctx context.Context, key networkid.PortalKey) (id.RoomID, error) {
-	portal, err := m.br.GetExistingPortalByKey(ctx, key)
+	p, err := m.br.GetExistingPortalByKey(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("looking up portal: %w", err)
-	} else if portal == nil {
+	} else if p == nil {
 		return "", nil
 	}
-	return portal.MXID, nil
+	return p.MXID, nil
 }
 
 func (m *matrixRooms) Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
-	portal, err := m.br.GetPortalByKey(ctx, key)
+	p, err := m.br.GetPortalByKey(ctx, key)
 	if err != nil {
 		return "", fmt.Errorf("looking up portal: %w", err)
 	}
-	if portal.MXID == "" {
-		if err := portal.CreateMatrixRoom(ctx, m.source(), info); err != nil {
+	if p.MXID == "" {
+		if err := p.CreateMatrixRoom(ctx, m.source(), info); err != nil {
 			return "", fmt.Errorf("creating room: %w", err)
 		}
-		return portal.MXID, nil
+		return p.MXID, nil
 	}
-	err = m.inLoop(ctx, portal, func(ctx context.Context) error {
-		portal.UpdateInfo(ctx, info, m.source(), nil, time.Time{})
-		if !portal.NameSet || !portal.TopicSet || (info.Avatar != nil && !info.Avatar.Remove && !portal.AvatarSet) {
+	err = m.inLoop(ctx, p, func(ctx context.Context) error {
+		p.UpdateInfo(ctx, info, m.source(), nil, time.Time{})
+		if !p.NameSet || !p.TopicSet || (info.Avatar != nil && !info.Avatar.Remove && !p.AvatarSet) {
 			return errIncomplete
 		}
 		return nil
 	})
-	return portal.MXID, err
+	return p.MXID, err
 }
 
 // inLoop runs fn inside the portal's event loop and waits for it.
-func (m *matrixRooms) inLoop(ctx context.Context, portal *bridgev2.Portal, fn func(ctx context.Context) error) error {
+func (m *matrixRooms) inLoop(ctx context.Context, p *bridgev2.Portal, fn func(ctx context.Context) error) error {
 	done := make(chan error, 1)
 	m.br.QueueRemoteEvent(m.source(), &simplevent.EventMeta{
 		Type:      bridgev2.RemoteEventUnknown,
-		PortalKey: portal.PortalKey,
+		PortalKey: p.PortalKey,
 		PreHandleFunc: func(ctx context.Context, _ *bridgev2.Portal) {
 			done <- fn(ctx)
 		},
@@ -104,6 +110,28 @@ func (m *matrixRooms) Notice(ctx context.Context, key networkid.PortalKey, text 
 		return err
 	}
 	return sendNotice(ctx, m.br, room, text)
+}
+
+func (m *matrixRooms) Detach(ctx context.Context, key networkid.PortalKey, reason, notice string) error {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	p, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || p == nil || p.MXID == "" {
+		return err
+	}
+	err = m.inLoop(ctx, p, func(ctx context.Context) error {
+		meta, ok := p.Metadata.(*portal.PortalMetadata)
+		if !ok || meta == nil {
+			meta = &portal.PortalMetadata{}
+			p.Metadata = meta
+		}
+		meta.Detached = reason
+		return p.Save(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("detaching: %w", err)
+	}
+	return sendNotice(ctx, m.br, p.MXID, notice)
 }
 
 // sendNotice says something as the bot.
@@ -135,24 +163,24 @@ func (m *matrixRooms) Placed(ctx context.Context, key networkid.PortalKey) ([]st
 func (m *matrixRooms) Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
-	portal, err := m.br.GetExistingPortalByKey(ctx, key)
-	if err != nil || portal == nil {
+	p, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || p == nil {
 		return err
 	}
-	return m.inLoop(ctx, portal, func(ctx context.Context) error {
+	return m.inLoop(ctx, p, func(ctx context.Context) error {
 		login, err := m.br.GetExistingUserLoginByID(ctx, networkid.UserLoginID(userID))
 		if err != nil || login == nil {
 			return err
 		}
-		if portal.MXID != "" {
+		if p.MXID != "" {
 			ghost := m.br.Matrix.GhostIntent(networkid.UserID(userID)).GetMXID()
 			for _, mxid := range []id.UserID{login.UserMXID, ghost} {
-				if err := kick(ctx, m.br, portal.MXID, mxid, reason); err != nil {
+				if err := kick(ctx, m.br, p.MXID, mxid, reason); err != nil {
 					return err
 				}
 			}
 		}
-		portal.Internal().RemoveInPortalCache(ctx)
+		p.Internal().RemoveInPortalCache(ctx)
 		row, err := m.br.DB.UserPortal.Get(ctx, login.UserLogin, key)
 		if err != nil || row == nil {
 			return err
@@ -177,24 +205,24 @@ func kick(ctx context.Context, br *bridgev2.Bridge, room id.RoomID, mxid id.User
 	return nil
 }
 
-func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) error {
-	portal, err := m.br.GetExistingPortalByKey(ctx, key)
-	if err != nil || portal == nil {
-		return err
+func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error) {
+	p, err := m.br.GetExistingPortalByKey(ctx, key)
+	if err != nil || p == nil {
+		return nil, err
 	}
-	members, err := m.br.Matrix.GetMembers(ctx, portal.MXID)
+	members, err := m.br.Matrix.GetMembers(ctx, p.MXID)
 	if err != nil {
-		return fmt.Errorf("listing members: %w", err)
+		return nil, fmt.Errorf("listing members: %w", err)
 	}
 	for _, userID := range userIDs {
 		login := m.br.GetCachedUserLoginByID(networkid.UserLoginID(userID))
 		if login == nil {
 			continue
 		}
-		login.MarkInPortal(ctx, portal)
+		login.MarkInPortal(ctx, p)
 		if member := members[login.UserMXID]; member == nil || (member.Membership != event.MembershipJoin && member.Membership != event.MembershipInvite) {
-			return fmt.Errorf("%w: %s is not in it", errIncomplete, login.UserMXID)
+			missing = append(missing, userID)
 		}
 	}
-	return nil
+	return missing, nil
 }

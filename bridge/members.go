@@ -1,0 +1,227 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	mxdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/bridgev2/status"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// staffing gives mapped people their logins and takes them away. It is the
+// only place that makes logins of people who did not sign in.
+type staffing struct {
+	br       *bridgev2.Bridge
+	db       *database.Database
+	dir      *directory
+	reader   teams.Reader
+	interval time.Duration
+	now      func() time.Time
+
+	mu          sync.Mutex
+	refreshedAt time.Time
+}
+
+var _ people = (*staffing)(nil)
+
+// refreshedKey is where the time of the last listing of people is kept.
+const refreshedKey = mxdb.Key("teams_directory_refreshed")
+
+// refresh implements people.
+func (s *staffing) refresh(ctx context.Context, force bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refreshedAt.IsZero() {
+		s.refreshedAt, _ = time.Parse(time.RFC3339, s.br.DB.KV.Get(ctx, refreshedKey))
+	}
+	if !force && s.now().Sub(s.refreshedAt) < s.interval {
+		return nil
+	}
+	users, err := s.reader.Users(ctx)
+	if err != nil {
+		return fmt.Errorf("listing people: %w", err)
+	}
+	if len(users) == 0 {
+		return errors.New("listing people: Graph listed nobody, which can't be")
+	}
+	changes, err := s.dir.apply(ctx, users)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range changes {
+		errs = append(errs, s.follow(ctx, c))
+	}
+	s.retryPuppets(ctx)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	s.refreshedAt = s.now()
+	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339))
+	return nil
+}
+
+// follow acts on a person having another account, or none: the old one leaves
+// every room, and the rooms that the person belongs into are looked at again.
+func (s *staffing) follow(ctx context.Context, c change) error {
+	if c.before.MXID != "" {
+		if err := s.retire(ctx, c.after.UserID); err != nil {
+			return fmt.Errorf("retiring the login of %s: %w", c.after.UserID, err)
+		}
+	}
+	if c.after.Status != database.StaffMapped {
+		return nil
+	}
+	// Whoever is mapped only now may be a member of any team.
+	return s.forgetMembers(ctx, func(database.Conversation) bool { return true })
+}
+
+// forgetMembers makes the next sync look at the members of conversations again.
+func (s *staffing) forgetMembers(ctx context.Context, which func(database.Conversation) bool) error {
+	all, err := s.db.Conversations.All(ctx)
+	if err != nil {
+		return fmt.Errorf("loading conversations: %w", err)
+	}
+	for _, c := range all {
+		if !which(c) || (c.MembersHash == "" && c.SyncedAt.IsZero()) {
+			continue
+		}
+		c.MembersHash, c.SyncedAt = "", time.Time{}
+		if err := s.db.Conversations.Upsert(ctx, c); err != nil {
+			return fmt.Errorf("storing conversation: %w", err)
+		}
+	}
+	return nil
+}
+
+// retire takes the login of a person away: their account leaves the rooms
+// that they were put into.
+func (s *staffing) retire(ctx context.Context, userID string) error {
+	login, err := s.br.GetExistingUserLoginByID(ctx, portal.LoginID(userID))
+	if err != nil || login == nil {
+		return err
+	}
+	rows, err := s.br.DB.UserPortal.GetAllForLogin(ctx, login.UserLogin)
+	if err != nil {
+		return fmt.Errorf("listing rooms: %w", err)
+	}
+	ghost := s.br.Matrix.GhostIntent(networkid.UserID(userID)).GetMXID()
+	for _, row := range rows {
+		p, err := s.br.GetExistingPortalByKey(ctx, row.Portal)
+		if err != nil {
+			return fmt.Errorf("looking up portal: %w", err)
+		} else if p == nil || p.MXID == "" {
+			continue
+		}
+		for _, mxid := range []id.UserID{login.UserMXID, ghost} {
+			if err := kick(ctx, s.br, p.MXID, mxid, "No account in Microsoft Teams any more"); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.db.Accounts.Delete(ctx, accountKey(database.AccountUser, userID)); err != nil {
+		return err
+	}
+	login.Delete(ctx, status.BridgeState{}, bridgev2.DeleteOpts{DontCleanupRooms: true, BlockingCleanup: true})
+	zerolog.Ctx(ctx).Info().Str("user_id", userID).Stringer("user_mxid", login.UserMXID).Int("rooms", len(rows)).Msg("Took a login away")
+	return nil
+}
+
+// place implements people.
+func (s *staffing) place(ctx context.Context, members []teams.Member, room string) ([]portal.RoomMember, error) {
+	out := make([]portal.RoomMember, 0, len(members))
+	seen := make(map[string]bool, len(members))
+	for _, m := range members {
+		staff, known := s.dir.staff(m.UserID)
+		if !known || seen[m.UserID] {
+			s.dir.learn(m.UserID, m.DisplayName)
+			continue
+		}
+		seen[m.UserID] = true
+		if staff.Status != database.StaffMapped {
+			continue
+		}
+		mxid := id.UserID(staff.MXID)
+		if mxid.Homeserver() != s.br.Matrix.ServerName() {
+			continue
+		}
+		if left, err := s.db.OptOuts.Has(ctx, staff.MXID, room); err != nil {
+			return nil, err
+		} else if left {
+			continue
+		}
+		if err := s.ensureLogin(ctx, staff); err != nil {
+			return nil, err
+		}
+		out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true, Admin: s.br.Config.Permissions.Get(mxid).Admin})
+	}
+	return out, nil
+}
+
+// ensureLogin gives a mapped person a login without a token, with which the
+// framework invites, joins and speaks as their account.
+func (s *staffing) ensureLogin(ctx context.Context, staff database.Staff) error {
+	loginID := portal.LoginID(staff.UserID)
+	if login := s.br.GetCachedUserLoginByID(loginID); login != nil && login.UserMXID == id.UserID(staff.MXID) {
+		return nil
+	}
+	user, err := s.br.GetUserByMXID(ctx, id.UserID(staff.MXID))
+	if err != nil {
+		return fmt.Errorf("loading user: %w", err)
+	}
+	_, err = user.NewLogin(ctx, &mxdb.UserLogin{
+		ID:         loginID,
+		RemoteName: staff.DisplayName,
+		Metadata:   &portal.UserLoginMetadata{Mirror: true, UPN: staff.UPN},
+	}, &bridgev2.NewLoginParams{DeleteOnConflict: true})
+	if err != nil {
+		return fmt.Errorf("making a login for %s: %w", staff.MXID, err)
+	}
+	return nil
+}
+
+// retryPuppets tries double puppeting again for those for whom it did not work
+// when they were first seen, because the framework remembers a failure for
+// ever. Their rooms are looked at again, so that the account joins itself.
+func (s *staffing) retryPuppets(ctx context.Context) {
+	secrets := s.puppetServers()
+	if len(secrets) == 0 {
+		return
+	}
+	won := map[string]bool{}
+	for _, login := range s.br.GetAllCachedUserLogins() {
+		meta, ok := login.Metadata.(*portal.UserLoginMetadata)
+		if !ok || !meta.Mirror || !secrets[login.UserMXID.Homeserver()] || login.User.DoublePuppet(ctx) != nil {
+			continue
+		}
+		login.User.LogoutDoublePuppet(ctx)
+		if login.User.DoublePuppet(ctx) == nil {
+			continue
+		}
+		rows, err := s.br.DB.UserPortal.GetAllForLogin(ctx, login.UserLogin)
+		if err != nil {
+			zerolog.Ctx(ctx).Err(err).Msg("Could not list the rooms of a person whose double puppet works now")
+			continue
+		}
+		for _, row := range rows {
+			won[string(row.Portal.ID)] = true
+		}
+	}
+	if len(won) == 0 {
+		return
+	}
+	if err := s.forgetMembers(ctx, func(c database.Conversation) bool { return won[c.Portal] }); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not plan another look at the rooms of new double puppets")
+	}
+}
