@@ -85,6 +85,30 @@ func (d *directory) apply(ctx context.Context, users []teams.User) ([]change, er
 	return changes, nil
 }
 
+// add takes over one person who is new in the directory.
+func (d *directory) add(ctx context.Context, u teams.User) (database.Staff, error) {
+	m := d.mapper.person(u)
+	d.mu.RLock()
+	owner := d.byMXID[m.mxid]
+	d.mu.RUnlock()
+	if m.status == database.StaffMapped && owner != "" && owner != u.ID {
+		m = mapped{status: database.StaffUnmapped, reason: fmt.Sprintf("%s belongs to %s already", m.mxid, owner)}
+	}
+	row := staffRow(u, m)
+	if err := d.db.Staff.Upsert(ctx, row); err != nil {
+		return row, fmt.Errorf("storing staff: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.put(row)
+	return row, nil
+}
+
+func staffRow(u teams.User, m mapped) database.Staff {
+	return database.Staff{UserID: u.ID, UPN: u.UPN, Mail: u.Mail, DisplayName: u.DisplayName,
+		MXID: string(m.mxid), Status: m.status, Reason: m.reason}
+}
+
 // decide returns the rows that differ from what is known.
 func (d *directory) decide(users []teams.User) (rows []database.Staff, changes []change) {
 	taken := make(map[string]string, len(users))
@@ -98,8 +122,7 @@ func (d *directory) decide(users []teams.User) (rows []database.Staff, changes [
 		if m.status == database.StaffMapped {
 			taken[string(m.mxid)] = u.ID
 		}
-		after := database.Staff{UserID: u.ID, UPN: u.UPN, Mail: u.Mail, DisplayName: u.DisplayName,
-			MXID: string(m.mxid), Status: m.status, Reason: m.reason}
+		after := staffRow(u, m)
 		if before := d.byID[u.ID]; before != after {
 			rows = append(rows, after)
 			if before.MXID != after.MXID {
@@ -139,7 +162,7 @@ func (d *directory) size() (people, mappedPeople int) {
 // learn remembers the name of somebody outside the directory, such as a person
 // of another tenant in a shared channel.
 func (d *directory) learn(userID, name string) {
-	if userID == "" || name == "" {
+	if userID == "" {
 		return
 	}
 	d.mu.Lock()
@@ -149,6 +172,14 @@ func (d *directory) learn(userID, name string) {
 	}
 }
 
+// isForeign reports whether somebody is known to be outside the directory.
+func (d *directory) isForeign(userID string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	_, ok := d.foreign[userID]
+	return ok
+}
+
 // name returns a person's display name.
 func (d *directory) name(userID string) (string, bool) {
 	d.mu.RLock()
@@ -156,8 +187,8 @@ func (d *directory) name(userID string) (string, bool) {
 	if s, ok := d.byID[userID]; ok && s.DisplayName != "" {
 		return s.DisplayName, true
 	}
-	name, ok := d.foreign[userID]
-	return name, ok
+	name := d.foreign[userID]
+	return name, name != ""
 }
 
 // Mention returns the Matrix account to name when a person is mentioned in

@@ -28,6 +28,8 @@ type staffing struct {
 	reader   teams.Reader
 	interval time.Duration
 	now      func() time.Time
+	// puppets are the servers on which staff can be double puppeted.
+	puppets map[string]bool
 
 	mu          sync.Mutex
 	refreshedAt time.Time
@@ -143,12 +145,14 @@ func (s *staffing) place(ctx context.Context, members []teams.Member, room strin
 	out := make([]portal.RoomMember, 0, len(members))
 	seen := make(map[string]bool, len(members))
 	for _, m := range members {
-		staff, known := s.dir.staff(m.UserID)
-		if !known || seen[m.UserID] {
-			s.dir.learn(m.UserID, m.DisplayName)
+		if m.UserID == "" || seen[m.UserID] {
 			continue
 		}
 		seen[m.UserID] = true
+		staff, err := s.lookUp(ctx, m)
+		if err != nil {
+			return nil, err
+		}
 		if staff.Status != database.StaffMapped {
 			continue
 		}
@@ -167,6 +171,24 @@ func (s *staffing) place(ctx context.Context, members []teams.Member, room strin
 		out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true, Admin: s.br.Config.Permissions.Get(mxid).Admin})
 	}
 	return out, nil
+}
+
+// lookUp returns a member's entry of the directory. Somebody who is new since
+// people were listed last is asked for; people of other tenants have none.
+func (s *staffing) lookUp(ctx context.Context, m teams.Member) (database.Staff, error) {
+	if staff, known := s.dir.staff(m.UserID); known || s.dir.isForeign(m.UserID) {
+		return staff, nil
+	}
+	user, err := s.reader.User(ctx, m.UserID)
+	switch teams.KindOf(err) {
+	case teams.KindNotFound, teams.KindPermission, teams.KindBadRequest, teams.KindGone:
+		s.dir.learn(m.UserID, m.DisplayName)
+		return database.Staff{}, nil
+	}
+	if err != nil {
+		return database.Staff{}, fmt.Errorf("reading person: %w", err)
+	}
+	return s.dir.add(ctx, user)
 }
 
 // ensureLogin gives a mapped person a login without a token, with which the
@@ -195,14 +217,10 @@ func (s *staffing) ensureLogin(ctx context.Context, staff database.Staff) error 
 // when they were first seen, because the framework remembers a failure for
 // ever. Their rooms are looked at again, so that the account joins itself.
 func (s *staffing) retryPuppets(ctx context.Context) {
-	secrets := s.puppetServers()
-	if len(secrets) == 0 {
-		return
-	}
 	won := map[string]bool{}
 	for _, login := range s.br.GetAllCachedUserLogins() {
 		meta, ok := login.Metadata.(*portal.UserLoginMetadata)
-		if !ok || !meta.Mirror || !secrets[login.UserMXID.Homeserver()] || login.User.DoublePuppet(ctx) != nil {
+		if !ok || !meta.Mirror || !s.puppets[login.UserMXID.Homeserver()] || login.User.DoublePuppet(ctx) != nil {
 			continue
 		}
 		login.User.LogoutDoublePuppet(ctx)

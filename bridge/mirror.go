@@ -264,7 +264,7 @@ func (m *mirror) needsSync(sel *selector, t teams.Team, known []database.Convers
 	for i, c := range known {
 		if c.Kind == database.ConversationTeam {
 			own = &known[i]
-		} else if c.State == database.ConversationWanted {
+		} else if c.State == database.ConversationWanted || (c.State == database.ConversationMirrored && c.MembersHash == "") {
 			return true
 		} else if sel.channel(t, channelOf(c)).mirror != (c.State != database.ConversationExcluded) && c.State != database.ConversationDetached {
 			return true
