@@ -24,6 +24,7 @@ import (
 type staffing struct {
 	br       *bridgev2.Bridge
 	db       *database.Database
+	catalog  *catalog
 	dir      *directory
 	reader   teams.Reader
 	interval time.Duration
@@ -86,22 +87,15 @@ func (s *staffing) follow(ctx context.Context, c change) error {
 		return nil
 	}
 	// Whoever is mapped only now may be a member of any team.
-	return s.forgetMembers(ctx, func(database.Conversation) bool { return true })
+	return s.forgetMembers(ctx, isMirrored)
 }
 
 // forgetMembers makes the next sync look at the members of conversations again.
 func (s *staffing) forgetMembers(ctx context.Context, which func(database.Conversation) bool) error {
-	all, err := s.db.Conversations.All(ctx)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
-	for _, c := range all {
-		if !which(c) || (c.MembersHash == "" && c.SyncedAt.IsZero()) {
-			continue
-		}
+	for _, c := range s.catalog.all(which) {
 		c.MembersHash, c.SyncedAt = "", time.Time{}
-		if err := s.db.Conversations.Upsert(ctx, c); err != nil {
-			return fmt.Errorf("storing conversation: %w", err)
+		if err := s.catalog.put(ctx, c); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -37,6 +37,7 @@ const (
 type mirror struct {
 	reader  teams.Reader
 	db      *database.Database
+	catalog *catalog
 	rooms   rooms
 	people  people
 	cfg     SelectionConfig
@@ -206,12 +207,8 @@ func (m *mirror) sync(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
-	known, err := m.db.Conversations.All(ctx)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
 	byTeam := make(map[string][]database.Conversation)
-	for _, c := range known {
+	for _, c := range m.catalog.all(nil) {
 		byTeam[c.TeamID] = append(byTeam[c.TeamID], c)
 	}
 	group, groupCtx := errgroup.WithContext(context.WithoutCancel(ctx))

@@ -89,10 +89,7 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 // a room it is not, and is tried again ever more rarely: most often the Matrix
 // account does not exist yet.
 func (m *mirror) finish(ctx context.Context, teamID string) error {
-	known, err := m.db.Conversations.ByTeam(ctx, teamID)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
+	known := m.catalog.ofTeam(teamID)
 	incomplete := slices.ContainsFunc(known, func(c database.Conversation) bool {
 		return c.State == database.ConversationMirrored && c.MembersHash == ""
 	})
@@ -113,14 +110,11 @@ func channelConversation(c teams.Channel) database.Conversation {
 
 // current returns the stored conversation, with the name of fresh.
 func (m *mirror) current(ctx context.Context, fresh database.Conversation) (database.Conversation, error) {
-	stored, err := m.db.Conversations.Get(ctx, fresh.Portal)
-	if err != nil {
-		return fresh, fmt.Errorf("loading conversation: %w", err)
-	} else if stored == nil {
+	out, known := m.catalog.get(fresh.Portal)
+	if !known {
 		fresh.State = database.ConversationWanted
-		return fresh, m.save(ctx, fresh)
+		return fresh, m.catalog.put(ctx, fresh)
 	}
-	out := *stored
 	if fresh.Name != "" {
 		out.Name = fresh.Name
 	}
@@ -128,20 +122,13 @@ func (m *mirror) current(ctx context.Context, fresh database.Conversation) (data
 	return out, nil
 }
 
-func (m *mirror) save(ctx context.Context, c database.Conversation) error {
-	if err := m.db.Conversations.Upsert(ctx, c); err != nil {
-		return fmt.Errorf("storing conversation: %w", err)
-	}
-	return nil
-}
-
 func (m *mirror) update(ctx context.Context, portalID string, change func(c *database.Conversation)) error {
-	c, err := m.db.Conversations.Get(ctx, portalID)
-	if err != nil || c == nil {
-		return err
+	c, known := m.catalog.get(portalID)
+	if !known {
+		return nil
 	}
-	change(c)
-	return m.save(ctx, *c)
+	change(&c)
+	return m.catalog.put(ctx, c)
 }
 
 // syncSpace makes a team's space and joins its members.
@@ -210,7 +197,7 @@ func (m *mirror) bring(ctx context.Context, conv *database.Conversation, key net
 		return "", err
 	}
 	conv.State, conv.Reason, conv.InfoHash = database.ConversationMirrored, "", hash
-	return string(room), m.save(ctx, *conv)
+	return string(room), m.catalog.put(ctx, *conv)
 }
 
 // syncChannel makes a channel's room: what was said recently goes into the
@@ -255,7 +242,7 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 			return fmt.Errorf("delivering history: %w", err)
 		}
 		conv.HistoryAt = m.now()
-		if err := m.save(ctx, conv); err != nil {
+		if err := m.catalog.put(ctx, conv); err != nil {
 			return err
 		}
 	}
@@ -338,14 +325,11 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 		}
 	}
 	conv.MembersHash, conv.MembersAt = hash, m.now()
-	return m.save(ctx, *conv)
+	return m.catalog.put(ctx, *conv)
 }
 
 func (m *mirror) excludeTeam(ctx context.Context, t teams.Team, reason string) error {
-	known, err := m.db.Conversations.ByTeam(ctx, t.ID)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
+	known := m.catalog.ofTeam(t.ID)
 	errs := []error{m.exclude(ctx, teamConversation(t), reason)}
 	for _, c := range known {
 		if c.Kind == database.ConversationChannel {
@@ -370,7 +354,7 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 		}
 	}
 	conv.State, conv.Reason = database.ConversationExcluded, reason
-	return m.save(ctx, conv)
+	return m.catalog.put(ctx, conv)
 }
 
 // refuse records that Graph does not let the bridge read something.
@@ -381,15 +365,12 @@ func (m *mirror) refuse(ctx context.Context, fresh database.Conversation, cause 
 	}
 	zerolog.Ctx(ctx).Warn().Err(cause).Str("portal_id", conv.Portal).Msg("Graph refuses to be asked about this")
 	conv.State, conv.Reason, conv.SyncedAt = database.ConversationRefused, cause.Error(), m.now()
-	return m.save(ctx, conv)
+	return m.catalog.put(ctx, conv)
 }
 
 // detachMissing detaches the channels that the team does not have any more.
 func (m *mirror) detachMissing(ctx context.Context, teamID string, have []teams.Channel) error {
-	known, err := m.db.Conversations.ByTeam(ctx, teamID)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
+	known := m.catalog.ofTeam(teamID)
 	var errs []error
 	for _, c := range known {
 		gone := c.Kind == database.ConversationChannel &&
@@ -402,10 +383,7 @@ func (m *mirror) detachMissing(ctx context.Context, teamID string, have []teams.
 }
 
 func (m *mirror) detachTeam(ctx context.Context, teamID string) error {
-	known, err := m.db.Conversations.ByTeam(ctx, teamID)
-	if err != nil {
-		return fmt.Errorf("loading conversations: %w", err)
-	}
+	known := m.catalog.ofTeam(teamID)
 	var errs []error
 	for _, c := range known {
 		errs = append(errs, m.detach(ctx, c, noticeTeamGone))
@@ -425,7 +403,7 @@ func (m *mirror) detach(ctx context.Context, c database.Conversation, notice str
 		}
 	}
 	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, reasonDeleted, "", m.now()
-	return m.save(ctx, c)
+	return m.catalog.put(ctx, c)
 }
 
 // hashOf is a short hash over strings, unambiguous about where each ends.

@@ -1,0 +1,47 @@
+package bridge
+
+import (
+	"context"
+
+	"maunium.net/go/mautrix/bridgev2"
+	mxdb "maunium.net/go/mautrix/bridgev2/database"
+
+	"teamsbridge/portal"
+)
+
+// actor says who did something in Matrix: the person behind the login, or
+// whoever the framework relays for.
+func (k *client) actor(orig *bridgev2.OrigSender) portal.Actor {
+	name, _ := k.c.rt.dir.name(k.userID)
+	return portal.ActorOf(k.userID, name, orig)
+}
+
+// HandleMatrixMessage implements bridgev2.NetworkAPI.
+func (k *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
+	return k.c.rt.outbox.HandleMessage(ctx, msg, k.actor(msg.OrigSender))
+}
+
+// HandleMatrixEdit implements bridgev2.EditHandlingNetworkAPI.
+func (k *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
+	return k.c.rt.outbox.HandleEdit(ctx, msg, k.actor(msg.OrigSender))
+}
+
+// HandleMatrixMessageRemove implements bridgev2.RedactionHandlingNetworkAPI.
+func (k *client) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.MatrixMessageRemove) error {
+	return k.c.rt.outbox.HandleRemove(ctx, msg, k.actor(msg.OrigSender))
+}
+
+// PreHandleMatrixReaction implements bridgev2.ReactionHandlingNetworkAPI.
+func (k *client) PreHandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (bridgev2.MatrixReactionPreResponse, error) {
+	return k.c.rt.outbox.PreHandleReaction(ctx, msg, k.actor(msg.OrigSender))
+}
+
+// HandleMatrixReaction implements bridgev2.ReactionHandlingNetworkAPI.
+func (k *client) HandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (*mxdb.Reaction, error) {
+	return k.c.rt.outbox.HandleReaction(ctx, msg, k.actor(msg.OrigSender))
+}
+
+// HandleMatrixReactionRemove implements bridgev2.ReactionHandlingNetworkAPI.
+func (k *client) HandleMatrixReactionRemove(ctx context.Context, msg *bridgev2.MatrixReactionRemove) error {
+	return k.c.rt.outbox.HandleReactionRemove(ctx, msg, k.actor(msg.OrigSender))
+}
