@@ -1,0 +1,149 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	mxdb "maunium.net/go/mautrix/bridgev2/database"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+const (
+	flowDevice   = "device"
+	stepDevice   = "org.teamsbridge.login.device"
+	stepComplete = "org.teamsbridge.login.complete"
+)
+
+// GetLoginFlows implements bridgev2.NetworkConnector.
+func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow {
+	return []bridgev2.LoginFlow{{
+		ID: flowDevice, Name: "Sign in", Description: "Sign in with your work account in a browser, so that your messages are sent as you",
+	}}
+}
+
+// CreateLogin implements bridgev2.NetworkConnector.
+func (c *Connector) CreateLogin(_ context.Context, user *bridgev2.User, flowID string) (bridgev2.LoginProcess, error) {
+	if flowID != flowDevice {
+		return nil, bridgev2.ErrInvalidLoginFlowID
+	}
+	return &deviceLogin{c: c, user: user}, nil
+}
+
+// deviceLogin signs one person in: they enter a code in a browser.
+type deviceLogin struct {
+	c      *Connector
+	user   *bridgev2.User
+	device *teams.DeviceLogin
+}
+
+var _ bridgev2.LoginProcessDisplayAndWait = (*deviceLogin)(nil)
+
+// Start implements bridgev2.LoginProcess.
+func (d *deviceLogin) Start(ctx context.Context) (*bridgev2.LoginStep, error) {
+	device, err := d.c.rt.startSignIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.device = device
+	return &bridgev2.LoginStep{
+		Type:         bridgev2.LoginStepTypeDisplayAndWait,
+		StepID:       stepDevice,
+		Instructions: fmt.Sprintf("Open %s in a browser, enter this code and sign in with your work account:", device.VerificationURL),
+		DisplayAndWaitParams: &bridgev2.LoginDisplayAndWaitParams{
+			Type: bridgev2.LoginDisplayTypeCode, Data: device.UserCode,
+		},
+	}, nil
+}
+
+// Cancel implements bridgev2.LoginProcess. Waiting ends with its context.
+func (d *deviceLogin) Cancel() {}
+
+// errForeignAccount says that somebody signed in with another person's account.
+var errForeignAccount = errors.New("this is not your account")
+
+// Wait implements bridgev2.LoginProcessDisplayAndWait.
+func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
+	result, err := d.device.Wait(ctx)
+	if err != nil {
+		return nil, signInProblem(err)
+	}
+	login, err := d.c.takeSignIn(ctx, d.user, result)
+	if err != nil {
+		return nil, err
+	}
+	return &bridgev2.LoginStep{
+		Type:           bridgev2.LoginStepTypeComplete,
+		StepID:         stepComplete,
+		Instructions:   fmt.Sprintf("You are signed in as %s. What you write in mirrored rooms is sent to Teams as you.", result.Account.UPN),
+		CompleteParams: &bridgev2.LoginCompleteParams{UserLoginID: login.ID, UserLogin: login},
+	}, nil
+}
+
+// signInProblem says in words for people why a sign-in did not work.
+func signInProblem(err error) error {
+	switch {
+	case errors.Is(err, teams.ErrDeclined):
+		return errors.New("the sign-in was declined")
+	case errors.Is(err, teams.ErrCodeExpired):
+		return errors.New("the code has expired: start again")
+	}
+	var e *teams.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		return errors.New(e.Hint)
+	}
+	return err
+}
+
+// takeSignIn stores a person's sign-in. Somebody whom the directory maps to
+// another Matrix account can't sign in here, and nobody can sign in as somebody
+// whom the directory gave to another account: names would be wrong.
+func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result teams.DeviceResult) (*bridgev2.UserLogin, error) {
+	account := result.Account
+	staff, known := c.rt.dir.staff(account.UserID)
+	switch {
+	case known && staff.MXID != "" && staff.MXID != user.MXID.String():
+		return nil, fmt.Errorf("%w: %s belongs to %s", errForeignAccount, account.UPN, staff.MXID)
+	case !known || staff.Status != database.StaffMapped:
+		if other, name, mapped := c.rt.dir.Person(user.MXID); mapped && other != account.UserID {
+			return nil, fmt.Errorf("%w: you are %s in the directory", errForeignAccount, name)
+		}
+	}
+	if err := c.rt.writers.signedIn(ctx, database.AccountUser, account, user.MXID.String(), result.RefreshToken); err != nil {
+		return nil, err
+	}
+	login, err := user.NewLogin(ctx, &mxdb.UserLogin{
+		ID: portal.LoginID(account.UserID), RemoteName: account.DisplayName, Metadata: &portal.UserLoginMetadata{UPN: account.UPN},
+	}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("making the login: %w", err)
+	}
+	if err := c.rt.sender.Kick(ctx); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits for a sign-in")
+	}
+	return login, nil
+}
+
+// LoadUserLogin implements bridgev2.NetworkConnector. It runs under the
+// framework's global lock: no I/O and no look-ups.
+func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
+	if strings.HasPrefix(string(login.ID), systemLoginPrefix) {
+		login.Client = &SystemClient{client{c: c, login: login}}
+		return nil
+	}
+	login.Client = &UserClient{client{c: c, login: login, userID: string(login.ID)}}
+	return nil
+}
+
+// forgetAccount forgets a person's own token.
+func (c *Connector) forgetAccount(ctx context.Context, userID string) {
+	if err := c.rt.writers.signedOut(ctx, accountKey(database.AccountUser, userID)); err != nil {
+		zerolog.Ctx(ctx).Err(err).Str("user_id", userID).Msg("Could not forget a sign-in")
+	}
+}

@@ -1,0 +1,247 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// accountKey is the key of an account. A person who lends their account to the
+// relay pool and signs in for themselves has two, with a token each.
+func accountKey(kind, userID string) string { return kind + ":" + userID }
+
+// writers chooses the account that writes. It implements portal.Writers.
+type writers struct {
+	db *database.Database
+	// open makes the writer of an account.
+	open func(database.Account) (teams.Writer, error)
+	// expired is told once that an account has to sign in again.
+	expired func(ctx context.Context, account database.Account, reason string)
+
+	mu       sync.RWMutex
+	accounts map[string]database.Account
+	opened   map[string]teams.Writer
+}
+
+var _ portal.Writers = (*writers)(nil)
+
+func newWriters(db *database.Database, open func(database.Account) (teams.Writer, error)) *writers {
+	return &writers{db: db, open: open, accounts: map[string]database.Account{}, opened: map[string]teams.Writer{},
+		expired: func(context.Context, database.Account, string) {}}
+}
+
+// load reads the accounts.
+func (w *writers) load(ctx context.Context) error {
+	all, err := w.db.Accounts.All(ctx, "")
+	if err != nil {
+		return fmt.Errorf("loading accounts: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accounts = make(map[string]database.Account, len(all))
+	for _, a := range all {
+		if a.Kind != "" {
+			w.accounts[a.Key] = a
+		}
+	}
+	return nil
+}
+
+// signedIn stores a fresh sign-in: the token first, then who it belongs to.
+func (w *writers) signedIn(ctx context.Context, kind string, account teams.Account, mxid, refreshToken string) error {
+	a := database.Account{Key: accountKey(kind, account.UserID), Kind: kind, UserID: account.UserID, UPN: account.UPN,
+		DisplayName: account.DisplayName, MXID: mxid, State: database.AccountOK}
+	err := w.db.DoTxn(ctx, nil, func(ctx context.Context) error {
+		return errors.Join(w.db.Accounts.SaveToken(ctx, a.Key, refreshToken), w.db.Accounts.Upsert(ctx, a))
+	})
+	if err != nil {
+		return fmt.Errorf("storing the sign-in: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.accounts[a.Key] = a
+	delete(w.opened, a.Key)
+	return nil
+}
+
+// signedOut forgets an account and its token.
+func (w *writers) signedOut(ctx context.Context, key string) error {
+	if err := w.db.Accounts.Delete(ctx, key); err != nil {
+		return fmt.Errorf("forgetting the sign-in: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.accounts, key)
+	delete(w.opened, key)
+	return nil
+}
+
+// list returns the accounts of a kind, by name.
+func (w *writers) list(kind string) []database.Account {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var out []database.Account
+	for _, a := range w.accounts {
+		if a.Kind == kind {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, func(a, b database.Account) int {
+		return compareStrings(a.UPN, b.UPN, a.Key, b.Key)
+	})
+	return out
+}
+
+func (w *writers) account(key string) (database.Account, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	a, ok := w.accounts[key]
+	return a, ok
+}
+
+// IsRelay reports whether a person is an account of the relay pool.
+func (w *writers) IsRelay(userID string) bool {
+	_, ok := w.account(accountKey(database.AccountRelay, userID))
+	return ok
+}
+
+// For implements portal.Writers.
+func (w *writers) For(ctx context.Context, row *database.OutboxRow, preferred string) (teams.Writer, bool, error) {
+	own := accountKey(database.AccountUser, row.SenderUserID)
+	if preferred != "" {
+		for _, kind := range []string{database.AccountUser, database.AccountRelay} {
+			if a, ok := w.account(accountKey(kind, preferred)); ok && a.State == database.AccountOK && (kind == database.AccountRelay || a.Key == own) {
+				writer, err := w.writer(a)
+				return writer, kind == database.AccountRelay, err
+			}
+		}
+	}
+	if a, ok := w.account(own); ok && row.SenderUserID != "" && a.State == database.AccountOK {
+		writer, err := w.writer(a)
+		return writer, false, err
+	}
+	writer, err := w.Relay(ctx, row, "")
+	return writer, true, err
+}
+
+// Relay implements portal.Writers: one account of the pool per conversation,
+// the conversations spread over the pool.
+func (w *writers) Relay(_ context.Context, row *database.OutboxRow, preferred string) (teams.Writer, error) {
+	var pool []database.Account
+	for _, a := range w.list(database.AccountRelay) {
+		if a.State != database.AccountOK {
+			continue
+		}
+		if a.UserID == preferred {
+			return w.writer(a)
+		}
+		pool = append(pool, a)
+	}
+	if len(pool) == 0 {
+		return nil, portal.ErrNoAccount
+	}
+	return w.writer(pickFor(row.Portal, pool))
+}
+
+// pickFor spreads conversations over a pool so that an account that comes or
+// goes moves only its share of them (highest random weight).
+func pickFor(conversation string, pool []database.Account) database.Account {
+	best, bestWeight := pool[0], uint64(0)
+	for _, a := range pool {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(conversation + "\x00" + a.Key))
+		weight := mix(h.Sum64())
+		if weight >= bestWeight {
+			best, bestWeight = a, weight
+		}
+	}
+	return best
+}
+
+// mix spreads FNV's output, whose high bits hardly depend on the last bytes.
+func mix(v uint64) uint64 {
+	v ^= v >> 33
+	v *= 0xff51afd7ed558ccd
+	v ^= v >> 33
+	return v
+}
+
+// Exactly implements portal.Writers.
+func (w *writers) Exactly(_ context.Context, row *database.OutboxRow, accountID string) (teams.Writer, error) {
+	kinds := []string{database.AccountRelay, database.AccountUser}
+	if row.SenderUserID == accountID {
+		slices.Reverse(kinds)
+	}
+	for _, kind := range kinds {
+		if a, ok := w.account(accountKey(kind, accountID)); ok && a.State == database.AccountOK {
+			return w.writer(a)
+		}
+	}
+	return nil, portal.ErrOwnAccount
+}
+
+// Failed implements portal.Writers.
+func (w *writers) Failed(ctx context.Context, accountID string, cause error) {
+	if teams.KindOf(cause) != teams.KindSignInExpired {
+		return
+	}
+	reason := cause.Error()
+	for _, kind := range []string{database.AccountUser, database.AccountRelay} {
+		w.expire(ctx, accountKey(kind, accountID), cause, reason)
+	}
+}
+
+// expire marks an account whose token is not accepted any more. Where a person
+// has two, each is judged by its own token, so a refusal without one counts for
+// both and the next use of the good one shows that it works.
+func (w *writers) expire(ctx context.Context, key string, cause error, reason string) {
+	w.mu.Lock()
+	a, ok := w.accounts[key]
+	if !ok || a.State != database.AccountOK {
+		w.mu.Unlock()
+		return
+	}
+	a.State, a.Reason = database.AccountExpired, reason
+	w.accounts[key] = a
+	delete(w.opened, key)
+	w.mu.Unlock()
+	zerolog.Ctx(ctx).Warn().Err(cause).Str("account", key).Msg("An account has to sign in again")
+	if err := w.db.Accounts.SetState(ctx, key, a.State, a.Reason); err != nil {
+		zerolog.Ctx(ctx).Err(err).Str("account", key).Msg("Could not store that an account has to sign in again")
+	}
+	w.expired(ctx, a, reason)
+}
+
+func (w *writers) writer(a database.Account) (teams.Writer, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if writer, ok := w.opened[a.Key]; ok {
+		return writer, nil
+	}
+	writer, err := w.open(a)
+	if err != nil {
+		return nil, fmt.Errorf("opening account: %w", err)
+	}
+	w.opened[a.Key] = writer
+	return writer, nil
+}
+
+// compareStrings compares pairs until one differs.
+func compareStrings(pairs ...string) int {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if c := strings.Compare(pairs[i], pairs[i+1]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
