@@ -33,9 +33,9 @@ func validConfig(t *testing.T) *Config {
 
 func TestConfigValid(t *testing.T) {
 	require.NoError(t, validConfig(t).Validate())
-	domain := validConfig(t)
-	domain.TenantID = "corp.onmicrosoft.com"
-	require.NoError(t, domain.Validate())
+	local := validConfig(t)
+	local.Webhook.PublicURL = "http://127.0.0.1:1234"
+	require.NoError(t, local.Validate())
 	poll := validConfig(t)
 	poll.Webhook = WebhookConfig{Scope: ScopeTenant}
 	poll.Poller.Mode = ModeContinuous
@@ -52,7 +52,7 @@ func TestConfigMistakes(t *testing.T) {
 		spoil func(c *Config)
 	}{
 		{"no tenant", "tenant_id", func(c *Config) { c.TenantID = "" }},
-		{"tenant's name", "tenant_id", func(c *Config) { c.TenantID = "Contoso Ltd" }},
+		{"tenant's name", "tenant_id", func(c *Config) { c.TenantID = "corp.onmicrosoft.com" }},
 		{"no client", "client_id", func(c *Config) { c.ClientID = "" }},
 		{"client's name", "client_id", func(c *Config) { c.ClientID = "teamsbridge" }},
 		{"no credential", "client_secret", func(c *Config) { c.ClientSecret = "" }},

@@ -3,31 +3,44 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
+	"sync/atomic"
 
 	up "go.mau.fi/util/configupgrade"
 	"maunium.net/go/mautrix/bridgev2"
-	"maunium.net/go/mautrix/bridgev2/database"
+	mxdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
+	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/matrix"
+	"teamsbridge/portal"
 )
 
 // Connector is the network connector: one tenant's Teams.
 type Connector struct {
 	Config Config
 
-	br   *bridgev2.Bridge
-	main *mxmain.BridgeMain
+	graph Graph
+	br    *bridgev2.Bridge
+	main  *mxmain.BridgeMain
+	rt    *runtime
 	// generatedKey is the encryption key that this start has made up.
 	generatedKey string
+
+	system      atomic.Pointer[bridgev2.UserLogin]
+	tenantName  atomic.Pointer[string]
+	maxFileSize atomic.Int64
 }
 
 var (
 	_ bridgev2.NetworkConnector        = (*Connector)(nil)
 	_ bridgev2.ConfigValidatingNetwork = (*Connector)(nil)
+	_ bridgev2.MaxFileSizeingNetwork   = (*Connector)(nil)
+	_ bridgev2.StoppableNetwork        = (*Connector)(nil)
 )
 
 // New returns a connector; Run or an embedding test configures and starts it.
-func New() *Connector { return &Connector{} }
+func New(graph Graph) *Connector { return &Connector{graph: graph} }
 
 // networkName is what the framework calls the network.
 func networkName() bridgev2.BridgeName {
@@ -66,7 +79,7 @@ func (c *Connector) ValidateConfig() error {
 }
 
 // GetDBMetaTypes implements bridgev2.NetworkConnector.
-func (c *Connector) GetDBMetaTypes() database.MetaTypes { return database.MetaTypes{} }
+func (c *Connector) GetDBMetaTypes() mxdb.MetaTypes { return portal.MetaTypes() }
 
 // GetCapabilities implements bridgev2.NetworkConnector.
 func (c *Connector) GetCapabilities() *bridgev2.NetworkGeneralCapabilities {
@@ -89,25 +102,52 @@ func forceFramework(br *bridgev2.Bridge) {
 	br.Config.PersonalFilteringSpaces = false
 	br.Config.KickMatrixUsers = false
 	br.Config.PortalEventBuffer = max(br.Config.PortalEventBuffer, 256)
+	// The mirror fetches history itself: the framework's backfill would drop
+	// what is older than a message that waits to be sent.
+	br.Config.Backfill.Enabled = false
 }
 
+// postInit wires the parts when the framework has been set up and nothing has
+// been started. A mistake in the configuration ends the program here.
 func (c *Connector) postInit() {
 	c.main.Config.Matrix.MessageStatusEvents = true
 	c.main.Config.Matrix.DeliveryReceipts = true
+	if err := c.setup(); err != nil {
+		c.br.Log.Fatal().Err(err).Msg("Configuration error")
+	}
+	matrix.Install(c.main, matrix.Options{DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake})
+	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
+	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
 }
 
-// Start implements bridgev2.NetworkConnector. It succeeds with Graph down.
-func (c *Connector) Start(context.Context) error { return nil }
-
-// LoadUserLogin implements bridgev2.NetworkConnector.
-func (c *Connector) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) error {
-	return fmt.Errorf("login %s has no client yet", login.ID)
+// setup makes everything that runs and adds the commands.
+func (c *Connector) setup() error {
+	rt, err := newRuntime(c)
+	if err != nil {
+		return err
+	}
+	c.rt = rt
+	c.addCommands()
+	return nil
 }
 
-// GetLoginFlows implements bridgev2.NetworkConnector.
-func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow { return nil }
+// Start implements bridgev2.NetworkConnector. It succeeds with Graph down: all
+// that it needs is our own database. Everything else starts in run.
+func (c *Connector) Start(ctx context.Context) error { return c.ensureSystemLogin(ctx) }
 
-// CreateLogin implements bridgev2.NetworkConnector.
-func (c *Connector) CreateLogin(context.Context, *bridgev2.User, string) (bridgev2.LoginProcess, error) {
-	return nil, bridgev2.ErrInvalidLoginFlowID
+// Stop implements bridgev2.StoppableNetwork.
+func (c *Connector) Stop() { c.rt.stop() }
+
+// puppetServers are the servers on which accounts can be spoken for.
+func (c *Connector) puppetServers() map[string]bool {
+	servers := map[string]bool{}
+	if c.main == nil {
+		return servers
+	}
+	for server, secret := range c.main.Config.DoublePuppet.Secrets {
+		if strings.HasPrefix(secret, "as_token:") {
+			servers[server] = true
+		}
+	}
+	return servers
 }

@@ -58,8 +58,7 @@ func oneOf(value string, allowed ...string) bool { return slices.Contains(allowe
 func (c *Config) validateApplication() checks {
 	var e checks
 	e.that(c.TenantID != "", "tenant_id", "is missing", "copy the directory (tenant) id from the app registration's overview page")
-	e.that(c.TenantID == "" || guidPattern.MatchString(c.TenantID) || (strings.Contains(c.TenantID, ".") && domainPattern.MatchString(c.TenantID)),
-		"tenant_id", "is neither an id nor a domain of the tenant", "copy the directory (tenant) id from the app registration's overview page")
+	e.that(c.TenantID == "" || guidPattern.MatchString(c.TenantID), "tenant_id", "is not an id", "copy the directory (tenant) id from the app registration's overview page")
 	e.that(c.ClientID != "", "client_id", "is missing", "copy the application (client) id from the app registration's overview page")
 	e.that(c.ClientID == "" || guidPattern.MatchString(c.ClientID), "client_id", "is not an id", "copy the application (client) id, not the name, from the app registration's overview page")
 
@@ -87,7 +86,7 @@ func (c *Config) validateApplication() checks {
 
 func (c *Config) validateNetwork() checks {
 	var e checks
-	e.that(oneOf(c.Cloud, "global", "gcc", "gcch", "dod", "china", "bleu", "delos"), "cloud", fmt.Sprintf("is %q", c.Cloud), "use global, gcc, gcch, dod, china, bleu or delos, or set endpoints")
+	e.that(oneOf(c.Cloud, teams.CloudNames()...), "cloud", fmt.Sprintf("is %q", c.Cloud), "use global, gcc, gcch, dod, china, bleu or delos, or set endpoints")
 	e.that((c.Endpoints.Login == "") == (c.Endpoints.Graph == ""), "endpoints", "name only one of login and graph", "set both or none")
 	e.that(len(c.Endpoints.Hosts) == 0 || c.Endpoints.Graph != "", "endpoints.hosts", "is set without login and graph", "set all three, or leave the cloud's own")
 	for key, value := range map[string]string{"endpoints.login": c.Endpoints.Login, "endpoints.graph": c.Endpoints.Graph} {
@@ -119,6 +118,17 @@ func checkCAFile(file string) error {
 func isURL(value string, schemes ...string) bool {
 	u, err := url.Parse(value)
 	return err == nil && u.Host != "" && slices.Contains(schemes, u.Scheme)
+}
+
+// isLoopback reports whether a plain http URL stays on this machine, as the
+// simulated tenant's does.
+func isLoopback(value string) bool {
+	u, err := url.Parse(value)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 func (c *Config) validateSelection() checks {
@@ -169,7 +179,7 @@ func (c *Config) validateReading() checks {
 	e.that(oneOf(w.Scope, ScopeTenant, ScopeChannel), "webhook.scope", fmt.Sprintf("is %q", w.Scope), "use tenant or channel")
 	if w.Enabled {
 		e.that(isListen(w.Listen), "webhook.listen", "is not an address to listen on", "write it as host:port, such as 0.0.0.0:29318")
-		e.that(isURL(w.PublicURL, "https"), "webhook.public_url", "is not an https URL", "write the address under which Microsoft reaches the listener, as https://host/path")
+		e.that(isURL(w.PublicURL, "https") || isLoopback(w.PublicURL), "webhook.public_url", "is not an https URL", "write the address under which Microsoft reaches the listener, as https://host/path")
 	}
 	p := c.Poller
 	e.that(oneOf(p.Mode, ModeCatchUp, ModeContinuous), "poller.mode", fmt.Sprintf("is %q", p.Mode), "use catchup or continuous")

@@ -1,0 +1,184 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics counts for Prometheus. Labels come from small fixed sets, never from
+// ids or names.
+type metrics struct {
+	registry *prometheus.Registry
+	messages *prometheus.CounterVec
+	delay    *prometheus.HistogramVec
+	events   *prometheus.CounterVec
+	requests *prometheus.CounterVec
+	took     *prometheus.HistogramVec
+	waited   *prometheus.HistogramVec
+	paused   *prometheus.CounterVec
+}
+
+func newMetrics(r *runtime) *metrics {
+	buckets := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_messages_total",
+			Help: "What happened to messages, by event and reason."}, []string{"event", "reason"}),
+		delay: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "teamsbridge_message_delay_seconds",
+			Help: "How long messages took, by direction.", Buckets: buckets}, []string{"direction"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_intake_total",
+			Help: "What the webhook, the subscriptions and the readers did."}, []string{"event", "reason"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_requests_total",
+			Help: "Requests to Graph and the sign-in service, by operation and status (0: no answer)."}, []string{"operation", "status"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "teamsbridge_graph_request_seconds",
+			Help: "How long requests to Graph took.", Buckets: buckets}, []string{"operation"}),
+		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "teamsbridge_graph_wait_seconds",
+			Help: "How long requests were held back by the limiter.", Buckets: buckets}, []string{"operation"}),
+		paused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_pauses_total",
+			Help: "How often an answer made the limiter pause."}, []string{"operation", "announced"}),
+	}
+	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{r})
+	return m
+}
+
+// gaugeTimeout bounds the queries of one scrape.
+const gaugeTimeout = 5 * time.Second
+
+// stateCollector reads the queues when Prometheus asks.
+type stateCollector struct{ r *runtime }
+
+func stateDescriptions() map[string]*prometheus.Desc {
+	return map[string]*prometheus.Desc{
+		"outbox":        prometheus.NewDesc("teamsbridge_outbox_rows", "Matrix events on their way to Teams, by state.", []string{"state"}, nil),
+		"inbox":         prometheus.NewDesc("teamsbridge_inbox_rows", "Teams messages on their way to Matrix, by state.", []string{"state"}, nil),
+		"oldest":        prometheus.NewDesc("teamsbridge_queue_age_seconds", "Age of the oldest row of a queue.", []string{"queue"}, nil),
+		"journal":       prometheus.NewDesc("teamsbridge_journal_rows", "Events that the homeserver has handed over and nobody owns yet.", nil, nil),
+		"notifications": prometheus.NewDesc("teamsbridge_notifications", "Notifications that were kept, by state.", []string{"state"}, nil),
+		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used.", nil, nil),
+		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (s *stateCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range stateDescriptions() {
+		out <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
+	defer cancel()
+	desc := stateDescriptions()
+	gauge := func(name string, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc[name], prometheus.GaugeValue, value, labels...)
+	}
+	age := func(queue string, oldest time.Time) {
+		if oldest.IsZero() {
+			gauge("oldest", 0, queue)
+			return
+		}
+		gauge("oldest", s.r.now().Sub(oldest).Seconds(), queue)
+	}
+	if stats, err := s.r.db.Outbox.Stats(ctx); err == nil {
+		for state, n := range stats.ByState {
+			gauge("outbox", float64(n), state)
+		}
+		age("outbox", stats.Oldest)
+	}
+	if stats, err := s.r.db.Inbox.Stats(ctx); err == nil {
+		for state, n := range stats.ByState {
+			gauge("inbox", float64(n), state)
+		}
+		age("inbox", stats.Oldest)
+	}
+	if n, err := s.r.db.Journal.Count(ctx); err == nil {
+		gauge("journal", float64(n))
+	}
+	if pending, quarantined, err := s.r.db.Notifications.Count(ctx); err == nil {
+		gauge("notifications", float64(pending), "pending")
+		gauge("notifications", float64(quarantined), "quarantined")
+	}
+	up := 1.0
+	if down, _, _ := s.r.health.state(); down {
+		up = 0
+	}
+	gauge("up", up)
+	gauge("lag", s.r.poller.Lag().Seconds())
+}
+
+// serve opens the metrics' own listener.
+func (m *metrics) serve(s *services, address string) error {
+	if address == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return &ConfigError{Key: "metrics.listen", Problem: "can't be listened on", Fix: "use a free address", Err: err}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	s.start("metrics listener", func(ctx context.Context) error {
+		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+		defer stop()
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("metrics listener: %w", err)
+		}
+		return ctx.Err()
+	})
+	return nil
+}
+
+// portalMetrics counts for package portal.
+type portalMetrics struct{ m *metrics }
+
+// Count implements portal.Metrics.
+func (p portalMetrics) Count(name, reason string) { p.m.messages.WithLabelValues(name, reason).Inc() }
+
+// Observe implements portal.Metrics.
+func (p portalMetrics) Observe(name string, d time.Duration) {
+	p.m.delay.WithLabelValues(name).Observe(d.Seconds())
+}
+
+// teamsCounters counts for package teams.
+type teamsCounters struct{ m *metrics }
+
+// Count implements teams.Counters.
+func (t teamsCounters) Count(event, reason string, n int) {
+	t.m.events.WithLabelValues(event, reason).Add(float64(n))
+}
+
+// httpMetrics counts requests to Graph and lets health see how they went.
+type httpMetrics struct {
+	metrics *metrics
+	health  *health
+}
+
+// GraphRequest implements teams.HTTPMetrics.
+func (h *httpMetrics) GraphRequest(op string, status int, took time.Duration) {
+	h.metrics.requests.WithLabelValues(op, strconv.Itoa(status)).Inc()
+	h.metrics.took.WithLabelValues(op).Observe(took.Seconds())
+	h.health.GraphRequest(op, status, took)
+}
+
+// GraphWaited implements teams.HTTPMetrics.
+func (h *httpMetrics) GraphWaited(op string, waited time.Duration) {
+	h.metrics.waited.WithLabelValues(op).Observe(waited.Seconds())
+}
+
+// GraphPaused implements teams.HTTPMetrics.
+func (h *httpMetrics) GraphPaused(op string, _ time.Duration, announced bool) {
+	h.metrics.paused.WithLabelValues(op, strconv.FormatBool(announced)).Inc()
+}

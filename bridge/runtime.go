@@ -1,0 +1,369 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/matrix"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// stopTimeout bounds how long a stop waits for the loops.
+const stopTimeout = 20 * time.Second
+
+// runtime is everything that runs. It is built once (newRuntime), takes
+// notifications as soon as the tables are there (intake), and uses both sides
+// from the moment the homeserver answers (run).
+type runtime struct {
+	c     *Connector
+	log   zerolog.Logger
+	now   func() time.Time
+	began time.Time
+
+	db       *database.Database
+	secrets  secrets
+	graph    *graphAccess
+	dir      *directory
+	catalog  *catalog
+	rooms    *matrixRooms
+	staff    *staffing
+	mirror   *mirror
+	photos   *photos
+	health   *health
+	notices  *notices
+	metrics  *metrics
+	writers  *writers
+	echo     *portal.Echo
+	ingest   *portal.Ingest
+	outbox   *portal.Outbox
+	sender   *portal.Sender
+	poller   *teams.Poller
+	subs     *teams.SubscriptionManager
+	process  *teams.Processor
+	listener *teams.Listener
+	keys     *keyring
+
+	services *services
+	runOnce  sync.Once
+	stopOnce sync.Once
+}
+
+// newRuntime wires the parts. Its errors are mistakes of the configuration:
+// nothing is sent and no table is touched yet.
+func newRuntime(c *Connector) (*runtime, error) {
+	r := &runtime{c: c, now: time.Now, began: time.Now(), log: c.br.Log.With().Str("component", "bridge").Logger()}
+	ctx := r.log.WithContext(context.Background())
+	var err error
+	if r.secrets, err = c.Config.loadSecrets(); err != nil {
+		return nil, err
+	}
+	seal, err := database.NewSealer(r.secrets.encryptionKey)
+	if err != nil {
+		return nil, &ConfigError{Key: "encryption_key", Problem: "can't be used", Fix: "set 32 or more random characters", Err: err}
+	}
+	r.db = database.New(c.br.DB.Database, c.br.Log.With().Str("db_section", "teams").Logger(), seal)
+	r.metrics = newMetrics(r)
+	r.health = newHealth(r.probe, r.now)
+	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{metrics: r.metrics, health: r.health}); err != nil {
+		return nil, err
+	}
+	mapper, err := newMapper(c.Config.Mapping, c.br.Matrix.ServerName())
+	if err != nil {
+		return nil, err
+	}
+	r.dir = newDirectory(r.db, mapper, func(userID string) id.UserID { return r.ghostMXID(userID) })
+	r.catalog = newCatalog(r.db.Conversations)
+	r.keys = &keyring{store: r.db.Keys, now: r.now}
+	r.writers = newWriters(r.db, r.openWriter)
+	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
+	r.rooms = &matrixRooms{br: c.br, source: c.source}
+	r.notices = &notices{r: r, told: map[string]bool{}}
+	r.wirePortal()
+	r.wireMirror()
+	if err := r.wireReading(); err != nil {
+		return nil, err
+	}
+	r.health.down, r.health.up = r.notices.graphDown, r.graphUp
+	r.writers.expired = r.notices.accountExpired
+	return r, nil
+}
+
+func (r *runtime) ghostMXID(userID string) id.UserID {
+	return r.c.br.Matrix.GhostIntent(networkid.UserID(userID)).GetMXID()
+}
+
+func (r *runtime) wirePortal() {
+	counts := portalMetrics{r.metrics}
+	r.echo = portal.NewEcho(r.db, 0, counts, func(portalID string) { r.sender.Wake(portalID) })
+	common := portal.Common{
+		Bridge: r.c.br, DB: r.db, Source: r.c.source, Directory: &lookup{r.dir, r.writers}, Echo: r.echo,
+		Metrics: counts, Logger: r.log, Now: r.now, WithKey: matrix.WithKey,
+	}
+	r.ingest = portal.NewIngest(portal.IngestOptions{
+		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
+	})
+	r.sender = portal.NewSender(portal.SenderOptions{
+		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake,
+	})
+	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
+}
+
+// lookup answers portal's questions about people.
+type lookup struct {
+	*directory
+	writers *writers
+}
+
+// IsRelay implements portal.Directory.
+func (l *lookup) IsRelay(userID string) bool { return l.writers.IsRelay(userID) }
+
+func (r *runtime) wireMirror() {
+	cfg := &r.c.Config
+	r.staff = &staffing{br: r.c.br, db: r.db, catalog: r.catalog, dir: r.dir, reader: r.graph.reader,
+		interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers()}
+	r.mirror = &mirror{
+		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
+		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory,
+		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
+		pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
+		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
+	}
+	r.catalog.unknown = func(ref teams.ChannelRef) { r.mirror.DirectoryChanged(ref.TeamID, "a message in an unknown channel") }
+}
+
+// wireReading makes the readers, and the subscriptions where there is a webhook.
+func (r *runtime) wireReading() error {
+	cfg := &r.c.Config
+	var err error
+	r.poller, err = teams.NewPoller(teams.PollerOptions{
+		Source: r.graph.reader, Sink: r.ingest, Cursors: cursorStore{r.db.Cursors}, Teams: r.catalog.polled,
+		Readers: cfg.Poller.Readers, Continuous: cfg.Poller.Mode == ModeContinuous, Interval: cfg.Poller.Interval,
+		RequestsPerSecond: cfg.Poller.RequestsPerSecond, ReconcileEvery: cfg.Poller.ReconcileInterval, Start: r.readFrom,
+		Changes: r.mirror, Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
+	})
+	if err != nil || !cfg.Webhook.Enabled {
+		return err
+	}
+	r.process = teams.NewProcessor(teams.ProcessorOptions{
+		Log: notificationLog{r.db.Notifications}, Sink: r.ingest, Messages: r.graph.reader,
+		Tokens: teams.NewTokenVerifier(teams.TokenVerifierOptions{
+			LoginURL: r.graph.endpoints.Login, ClientID: cfg.ClientID, TenantIDs: []string{cfg.TenantID}, Client: r.graph.http, Now: r.now,
+		}),
+		Certificates: r.keys.certificates, TenantID: cfg.TenantID, Changes: r.mirror, Lifecycle: lifecycle{r},
+		LeaveToPoller: func(ref teams.MessageRef, reason string) { r.poller.Request(reason, teams.Scope(ref.ChannelRef)) },
+		Counters:      teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
+	})
+	return nil
+}
+
+// lifecycle hands lifecycle notifications to the subscriptions, which exist
+// once the keys have been read.
+type lifecycle struct{ r *runtime }
+
+// HandleLifecycle implements teams.LifecycleHandler.
+func (l lifecycle) HandleLifecycle(ctx context.Context, event teams.LifecycleEvent) error {
+	if l.r.subs == nil {
+		return errors.New("the subscriptions are not there yet")
+	}
+	return l.r.subs.HandleLifecycle(ctx, event)
+}
+
+// intake starts what does not need the homeserver: notifications are taken and
+// read into the ledger while it is down. It runs right after the tables were
+// upgraded. It fails for a broken database or a port that is taken.
+func (r *runtime) intake(ctx context.Context) error {
+	for _, load := range []func(context.Context) error{r.catalog.load, r.dir.load, r.writers.load, r.keys.load} {
+		if err := load(ctx); err != nil {
+			return err
+		}
+	}
+	r.services = newServices(r.log.WithContext(context.WithoutCancel(ctx)))
+	if err := r.metrics.serve(r.services, r.c.Config.Metrics.Listen); err != nil {
+		return err
+	}
+	if !r.c.Config.Webhook.Enabled {
+		return nil
+	}
+	r.subs = r.newSubscriptions()
+	listener, err := r.listen(ctx)
+	if err != nil {
+		return err
+	}
+	r.listener = listener
+	r.services.start("webhook listener", listener.Serve)
+	r.services.start("notification processor", r.process.Run)
+	return nil
+}
+
+// run starts what needs both sides. The framework calls it (through the system
+// login's Connect) when the homeserver has answered.
+func (r *runtime) run() {
+	r.runOnce.Do(func() {
+		plain := func(loop func(ctx context.Context)) func(ctx context.Context) error {
+			return func(ctx context.Context) error {
+				loop(ctx)
+				return ctx.Err()
+			}
+		}
+		r.services.start("ingest", plain(r.ingest.Run))
+		r.services.start("sender", plain(r.sender.Run))
+		r.services.start("health", r.health.run)
+		r.services.start("mirror", r.mirror.run)
+		r.services.start("poller", r.poller.Run)
+		r.services.start("photos", r.photos.run)
+		r.services.start("room notices", r.notices.run)
+		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
+		if r.subs != nil {
+			r.services.start("subscriptions", r.subs.Run)
+		}
+	})
+}
+
+// stop ends everything and waits for it. What was under way is finished at the
+// next start: every loop keeps its state in the database.
+func (r *runtime) stop() {
+	r.stopOnce.Do(func() {
+		if r.services != nil && !r.services.stop(stopTimeout) {
+			r.log.Warn().Msg("Some services did not stop in time")
+		}
+	})
+}
+
+// probe asks Graph for next to nothing.
+func (r *runtime) probe(ctx context.Context) error {
+	name, err := r.graph.reader.Organization(ctx)
+	if err == nil {
+		r.c.tenantName.Store(&name)
+	}
+	return err
+}
+
+// graphUp makes everything go on at once that an outage has held up.
+func (r *runtime) graphUp(ctx context.Context, o outage) {
+	r.poller.Request("outage over")
+	r.mirror.kick()
+	if r.subs != nil {
+		r.subs.Wake()
+	}
+	if err := r.sender.Kick(ctx); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits to be sent")
+	}
+	r.notices.graphUp(ctx, o)
+}
+
+func (r *runtime) mirrorChanged() {
+	r.poller.Wake()
+	if r.subs != nil {
+		r.subs.Wake()
+	}
+}
+
+// readHistory reads a channel's recent messages into the ledger.
+func (r *runtime) readHistory(ctx context.Context, ch teams.ChannelRef) error {
+	_, err := r.poller.History(ctx, ch, r.c.Config.History)
+	return err
+}
+
+const (
+	deliverTimeout = 15 * time.Minute
+	deliverLook    = 50 * time.Millisecond
+)
+
+// deliverHistory waits until what the ledger had of a channel is in its room.
+func (r *runtime) deliverHistory(ctx context.Context, ch teams.ChannelRef) error {
+	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
+	defer cancel()
+	portalID := string(portal.ChannelPortal(ch).ID)
+	if _, err := r.db.Inbox.Unpark(ctx, portalID); err != nil {
+		return err
+	}
+	began := r.now()
+	r.ingest.Wake(portalID)
+	ticker := time.NewTicker(deliverLook)
+	defer ticker.Stop()
+	for {
+		rows, err := r.db.Inbox.Due(ctx, portalID, r.now().Add(365*24*time.Hour), 1)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 || rows[0].ReceivedAt.After(began) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the room: %w", ctx.Err())
+		case <-ticker.C:
+		}
+	}
+}
+
+// readFromMargin is how far before the first mirroring of a scope the first
+// read begins: history was read a while before the reader took over.
+const readFromMargin = time.Hour
+
+// readFrom says where a scope begins that has no cursor yet.
+func (r *runtime) readFrom(scope teams.Scope) time.Time {
+	from := r.now()
+	for _, conv := range r.catalog.ofTeam(scope.TeamID) {
+		if scope.ChannelID != "" && conv.ChannelID != scope.ChannelID {
+			continue
+		}
+		if !conv.HistoryAt.IsZero() && conv.HistoryAt.Before(from) {
+			from = conv.HistoryAt
+		}
+	}
+	return from.Add(-readFromMargin)
+}
+
+// How long finished rows are kept.
+const (
+	keepOutbox   = 30 * 24 * time.Hour
+	keepEchoes   = 7 * 24 * time.Hour
+	keepRefused  = 30 * 24 * time.Hour
+	keepFinished = 90 * 24 * time.Hour
+)
+
+// housekeeping forgets what nobody needs any more.
+func (r *runtime) housekeeping(ctx context.Context) error {
+	_, err1 := r.db.Outbox.Purge(ctx, r.now().Add(-keepOutbox))
+	_, err2 := r.db.Echoes.Purge(ctx, r.now().Add(-keepEchoes))
+	_, err3 := r.db.Notifications.PurgeQuarantined(ctx, r.now().Add(-keepRefused))
+	_, err4 := r.db.Inbox.Purge(ctx, r.now().Add(-keepFinished))
+	err5 := r.keys.rotate(ctx)
+	return errors.Join(err1, err2, err3, err4, err5)
+}
+
+// openWriter makes the writer of an account.
+func (r *runtime) openWriter(a database.Account) (teams.Writer, error) {
+	credential, err := teams.NewDelegatedCredential(r.graph.delegated(&r.c.Config, r.db.Accounts), a.Key)
+	if err != nil {
+		return nil, err
+	}
+	return r.c.graph.NewWriter(WriterOptions{
+		Endpoints: r.graph.endpoints, Credential: credential, HTTP: r.graph.http, Messages: r.graph.reader,
+		Account: teams.Account{UserID: a.UserID, UPN: a.UPN, DisplayName: a.DisplayName},
+	})
+}
+
+// startSignIn starts a device sign-in.
+func (r *runtime) startSignIn(ctx context.Context) (*teams.DeviceLogin, error) {
+	device, err := teams.StartDeviceLogin(ctx, r.graph.delegated(&r.c.Config, r.db.Accounts))
+	if err != nil {
+		return nil, signInProblem(err)
+	}
+	return device, nil
+}
+
+// source returns the login through which everything from Teams comes.
+func (c *Connector) source() *bridgev2.UserLogin { return c.system.Load() }
