@@ -8,6 +8,7 @@ import (
 
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/database"
 	"teamsbridge/teams"
 )
 

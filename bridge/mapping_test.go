@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/database"
 	"teamsbridge/teams"
 )
 

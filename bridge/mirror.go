@@ -59,6 +59,8 @@ type mirror struct {
 	waits  map[string]time.Duration
 	wake   chan struct{}
 	passes int
+	// full is set when an administrator asked for everything to be listed again.
+	full bool
 }
 
 // people is what the mirror needs to know about people.
@@ -80,6 +82,23 @@ func (m *mirror) DirectoryChanged(teamID, _ string) {
 	}
 	m.mu.Unlock()
 	m.kick()
+}
+
+// requestFull asks for everything to be looked at again now.
+func (m *mirror) requestFull() {
+	m.mu.Lock()
+	m.full = true
+	m.mu.Unlock()
+	m.kick()
+}
+
+// takeFull reports whether everything was asked for, once.
+func (m *mirror) takeFull() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	full := m.full
+	m.full = false
+	return full
 }
 
 // postpone plans another look at a team where somebody is missing.
@@ -130,8 +149,8 @@ func (m *mirror) run(ctx context.Context) error {
 	for {
 		var err error
 		ids, sleep := m.due()
-		if !m.now().Before(nextFull) {
-			if err = m.sync(ctx, false); err == nil {
+		if force := m.takeFull(); force || !m.now().Before(nextFull) {
+			if err = m.sync(ctx, force); err == nil {
 				nextFull = m.now().Add(m.interval)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
@@ -143,7 +144,7 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 		in.Team.Description = archivedMark + t.Description
 	}
 	var hash string
-	in.Avatar, hash, err = m.teamPhoto(ctx, t, conv)
+	in.Avatar, hash, err = m.teamPhoto(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -160,7 +161,7 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 
 // teamPhoto fetches a team's photo once per sync. A team without one has no
 // avatar; a photo that can't be had now stays as it is.
-func (m *mirror) teamPhoto(ctx context.Context, t teams.Team, _ database.Conversation) (*bridgev2.Avatar, string, error) {
+func (m *mirror) teamPhoto(ctx context.Context, t teams.Team) (*bridgev2.Avatar, string, error) {
 	data, _, err := m.reader.TeamPhoto(ctx, t.ID)
 	switch teams.KindOf(err) {
 	case teams.KindNotFound, teams.KindPermission, teams.KindTooLarge, teams.KindPrecondition, teams.KindBadRequest:
@@ -354,6 +355,9 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 		}
 	}
 	conv.State, conv.Reason = database.ConversationExcluded, reason
+	// What is said from now on is not kept: if the conversation is mirrored
+	// again, it begins with history again.
+	conv.HistoryAt = time.Time{}
 	return m.catalog.put(ctx, conv)
 }
 
@@ -403,6 +407,7 @@ func (m *mirror) detach(ctx context.Context, c database.Conversation, notice str
 		}
 	}
 	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, reasonDeleted, "", m.now()
+	c.HistoryAt = time.Time{}
 	return m.catalog.put(ctx, c)
 }
 

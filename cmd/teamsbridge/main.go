@@ -22,5 +22,5 @@ func main() {
 		Version:     "0.1.0",
 	}
 	m.InitVersion(Tag, Commit, BuildTime)
-	bridge.Run(m, bridge.New())
+	bridge.Run(m, bridge.New(graphSDK()))
 }

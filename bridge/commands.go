@@ -1,0 +1,133 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2/commands"
+	"maunium.net/go/mautrix/format"
+
+	"teamsbridge/database"
+)
+
+// commandTimeout bounds what one command asks of Graph and the database.
+const commandTimeout = 2 * time.Minute
+
+// maxListed bounds a list in a reply.
+const maxListed = 150
+
+// addCommands adds the bridge's commands to the framework's, and replaces
+// logout, which would take the person's rooms away.
+func (c *Connector) addCommands() {
+	processor, ok := c.br.Commands.(*commands.Processor)
+	if !ok {
+		return
+	}
+	tenant := commands.HelpSection{Name: "Teams", Order: 15}
+	add := func(name, args, description string, admin bool, fn func(context.Context, *commands.Event)) {
+		processor.AddHandler(&commands.FullHandler{
+			Name: name, RequiresAdmin: admin,
+			Help: commands.HelpMeta{Section: tenant, Description: description, Args: args},
+			Func: func(ce *commands.Event) {
+				ctx, cancel := context.WithTimeout(ce.Ctx, commandTimeout)
+				defer cancel()
+				fn(ctx, ce)
+			},
+		})
+	}
+	add("logout", "", "Forget your sign-in. You stay in your rooms; a relay account sends what you write.", false, c.commandLogout)
+	add("whoami", "", "Show who you are in Teams and whether you are signed in.", false, c.commandWhoami)
+	add("status", "", "Show how the bridge is doing.", false, c.commandStatus)
+	add("teams", "", "List teams: what is mirrored, what is not, and why.", false, c.commandTeams)
+	add("channels", "[TEAM]", "List channels: what is mirrored, what is not, and why.", false, c.commandChannels)
+	add("mirror", "TEAM[/CHANNEL]", "Mirror a team or a channel, whatever the configuration says.", true, c.commandMirror)
+	add("unmirror", "TEAM[/CHANNEL]", "Stop mirroring a team or a channel. Its rooms stay.", true, c.commandUnmirror)
+	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
+	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
+}
+
+// reply answers in Markdown that reads well in clients that show it as text.
+func reply(ce *commands.Event, markdown string) {
+	ce.ReplyAdvanced(strings.TrimRight(markdown, "\n"), true, false)
+}
+
+// esc keeps names from becoming markup.
+func esc(s string) string { return format.EscapeMarkdown(s) }
+
+// arguments returns what stands behind the command, without quotes.
+func arguments(ce *commands.Event) string {
+	raw := strings.TrimSpace(ce.RawArgs)
+	// The framework takes the command's name away only where it is in lower case.
+	if len(raw) >= len(ce.Command) && strings.EqualFold(raw[:len(ce.Command)], ce.Command) && len(strings.Fields(raw)) == len(ce.Args)+1 {
+		raw = strings.TrimSpace(raw[len(ce.Command):])
+	}
+	return unquote(raw)
+}
+
+// unquote removes quotation marks that come in pairs; spaces within them and
+// outside are kept as they are, so that quoting is never needed and never wrong.
+func unquote(s string) string {
+	s = strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "«", `"`, "»", `"`).Replace(s)
+	if strings.Count(s, `"`)%2 != 0 {
+		return strings.TrimSpace(s)
+	}
+	parts := strings.Split(s, `"`)
+	return strings.TrimSpace(strings.Join(parts, ""))
+}
+
+func (c *Connector) commandLogout(ctx context.Context, ce *commands.Event) {
+	accounts := c.accountsOf(ce)
+	if len(accounts) == 0 {
+		reply(ce, "You are not signed in to Microsoft Teams. Use `login` to sign in.")
+		return
+	}
+	for _, a := range accounts {
+		if err := c.rt.writers.signedOut(ctx, a.Key); err != nil {
+			ce.Log.Err(err).Msg("Could not forget a sign-in")
+			reply(ce, "Your sign-in could not be forgotten. Please try again later.")
+			return
+		}
+	}
+	reply(ce, "Your sign-in was forgotten. You stay in your rooms; what you write is sent by a relay account with your name in front.")
+}
+
+// accountsOf returns the sign-ins that a Matrix user made for themselves.
+func (c *Connector) accountsOf(ce *commands.Event) []database.Account {
+	var out []database.Account
+	for _, a := range c.rt.writers.list(database.AccountUser) {
+		if a.MXID == ce.User.MXID.String() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (c *Connector) commandWhoami(_ context.Context, ce *commands.Event) {
+	var b strings.Builder
+	if userID, _, ok := c.rt.dir.Person(ce.User.MXID); ok {
+		staff, _ := c.rt.dir.staff(userID)
+		fmt.Fprintf(&b, "* In Teams you are **%s** (%s).\n", esc(staff.DisplayName), esc(staff.UPN))
+	} else {
+		b.WriteString("* The directory gives your Matrix account to nobody in Teams.\n")
+	}
+	accounts := c.accountsOf(ce)
+	for _, a := range accounts {
+		if a.State == database.AccountOK {
+			fmt.Fprintf(&b, "* You are signed in as %s: what you write is sent as you.\n", esc(a.UPN))
+		} else {
+			fmt.Fprintf(&b, "* Your sign-in as %s is no longer accepted: use `login` to sign in again.\n", esc(a.UPN))
+		}
+	}
+	if len(accounts) == 0 {
+		b.WriteString("* You are not signed in: a relay account sends what you write, with your name in front. Use `login` to sign in.\n")
+	}
+	switch {
+	case ce.User.Permissions.Admin:
+		b.WriteString("* You are an administrator of this bridge.\n")
+	case !ce.User.Permissions.Login:
+		b.WriteString("* You may not sign in with this bridge (bridge.permissions).\n")
+	}
+	reply(ce, b.String())
+}
