@@ -83,7 +83,7 @@ func (n *notifier) enqueueLocked(it *item) {
 	n.started(it)
 	if wait > 0 {
 		n.spawnLocked(func() {
-			if n.e.t.clock.Wait(n.ctx, wait) == nil {
+			if n.e.t.clock.WaitUntil(n.ctx, now.Add(wait)) == nil {
 				n.push(ep, it)
 			}
 		})

@@ -3,6 +3,7 @@ package teamstest
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type edgeState struct {
 	notifier *notifier
 	log      *requestLog
 	audit    *audit
+	foreign  foreign
 }
 
 // installEdge fills t.seams. It runs before the server accepts requests, when
@@ -68,6 +70,7 @@ func (e *edgeState) close() {
 	e.cancel()
 	e.faults.Clear()
 	e.notifier.close()
+	e.foreign.close()
 }
 
 // findUser finds a person by id or sign-in name.
@@ -111,21 +114,20 @@ func (e *edgeState) before(x *exchange) (*response, bool) {
 	service := serviceOf(x.op)
 	if mode, changed := e.outages.mode(service); mode != "" {
 		tr.fault, tr.answered = FaultKind("down-"+string(mode)), true
-		resp, handled := e.outage(x, mode, changed)
-		if handled {
+		if x.w != nil && (mode == DownRefuse || mode == DownHang) {
 			e.record(x, tr, nil, false)
 		}
-		return resp, handled
+		return e.outage(x, mode, changed)
 	}
 	in := e.faults.strike(phaseBefore, e.targetOf(x, tr))
 	if in == nil {
 		return nil, false
 	}
 	tr.fault = in.fault.Kind
-	resp, handled := e.strikeBefore(x, in)
-	if handled {
+	if unanswered(x, in.fault.Kind) {
 		e.record(x, tr, nil, false)
 	}
+	resp, handled := e.strikeBefore(x, in)
 	tr.answered = resp != nil
 	return resp, handled
 }
@@ -155,25 +157,33 @@ func (e *edgeState) after(x *exchange, resp *response) (handled bool) {
 	tr := traceOf(x)
 	applied := !tr.answered && x.r.Method != http.MethodGet && resp.status < 300 && serviceOf(x.op) == ServiceGraph && x.op != OpBatch
 	listed := !tr.answered && x.r.Method == http.MethodGet && resp.status < 300
-	told := true
+	var in *Injected
 	if !tr.answered {
-		if in := e.faults.strike(phaseAfter, e.targetOf(x, tr)); in != nil {
-			tr.fault = in.fault.Kind
-			told = in.fault.Kind == FaultNotifyEarly
-			handled = e.strikeAfter(x, resp, in)
-		}
+		in = e.faults.strike(phaseAfter, e.targetOf(x, tr))
 	}
-	if applied && e.audit.write(x, told) {
+	if applied && e.audit.write(x, in == nil || in.fault.Kind == FaultNotifyEarly) {
 		e.violate(x, ViolationRepeatedWrite, x.path)
 	}
 	if listed && e.audit.poll(x) {
 		e.violate(x, ViolationPolling, x.path)
 	}
-	if handled {
-		resp = nil
+	if in != nil {
+		tr.fault = in.fault.Kind
+		if unanswered(x, tr.fault) {
+			e.record(x, tr, nil, applied)
+		}
+		if e.strikeAfter(x, resp, in) {
+			return true
+		}
 	}
 	e.record(x, tr, resp, applied)
-	return handled
+	return false
+}
+
+// unanswered reports whether a fault leaves the request without a whole
+// answer. Such a request is in the log before the client notices.
+func unanswered(x *exchange, kind FaultKind) bool {
+	return x.w != nil && slices.Contains([]FaultKind{FaultRefuse, FaultHang, FaultCut, FaultAcceptLose, FaultAcceptHang}, kind)
 }
 
 // record writes the request log; a nil response is one that was never sent.

@@ -163,11 +163,6 @@ func (n *notifier) onChange(c change) {
 				it.object = c.resourceJSON(s.prefersUnknown)
 			}
 			n.offer(it)
-			if changeType == "updated" && removedReaction(c) {
-				// Seen in the wild: one removed reaction, two notifications.
-				twin := *it
-				n.offer(&twin)
-			}
 		}
 	}
 }
@@ -194,27 +189,6 @@ func (n *notifier) omitted(c change) bool {
 	return ch != nil && ch.kind == Shared
 }
 
-// removedReaction reports whether the last thing that happened to a message
-// was that a reaction was taken back.
-func removedReaction(c change) bool {
-	if c.MessageID == "" {
-		return false
-	}
-	message := gjson.ParseBytes(c.resourceJSON(true))
-	history := message.Get("messageHistory").Array()
-	if len(history) == 0 {
-		return false
-	}
-	newest := history[0]
-	for _, h := range history {
-		if h.Get("modifiedDateTime").Time().After(newest.Get("modifiedDateTime").Time()) {
-			newest = h
-		}
-	}
-	return newest.Get("actions").String() == "reactionRemoved" &&
-		newest.Get("modifiedDateTime").Time().Equal(message.Get("lastModifiedDateTime").Time())
-}
-
 // offer applies the faults of notifications and queues what is left.
 func (n *notifier) offer(it *item) {
 	in := n.e.faults.strike(phaseNotify, target{path: it.change.Resource})
@@ -229,8 +203,9 @@ func (n *notifier) offer(it *item) {
 		it.again = true
 		n.release(it)
 	case FaultNotifyLate:
+		due := it.born.Add(in.fault.Delay)
 		n.spawn(func() {
-			if n.e.t.clock.Wait(n.ctx, in.fault.Delay) == nil {
+			if n.e.t.clock.WaitUntil(n.ctx, due) == nil {
 				n.release(it)
 			}
 		})
@@ -253,8 +228,9 @@ func (n *notifier) hold(it *item, limit time.Duration) {
 	if earlier != nil {
 		n.enqueue(earlier)
 	}
+	due := it.born.Add(limit)
 	n.spawn(func() {
-		if n.e.t.clock.Wait(n.ctx, limit) != nil {
+		if n.e.t.clock.WaitUntil(n.ctx, due) != nil {
 			return
 		}
 		n.mu.Lock()

@@ -181,7 +181,8 @@ func (e *edgeState) token(x *exchange, form url.Values) (*response, *signInError
 		return e.refreshGrant(app, form)
 	case "authorization_code":
 		return e.codeGrant(app, form)
-	case "urn:ietf:params:oauth:grant-type:device_code":
+	// The short name is what Microsoft's own client sends.
+	case "urn:ietf:params:oauth:grant-type:device_code", "device_code":
 		return e.deviceGrant(app, form)
 	}
 	return nil, &signInError{code: 70003, kind: "unsupported_grant_type", text: "The app requested an unsupported grant type '" + form.Get("grant_type") + "'."}
