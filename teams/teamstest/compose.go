@@ -72,6 +72,10 @@ func (c *Channel) compose(in *incoming, old []*hostedContent) (*composer, *apiEr
 	if in.Body == nil || in.Body.Content == "" {
 		return nil, errBadRequest("Missing body content")
 	}
+	if len(in.Body.Content) > 4*maxMessage {
+		// Rewriting may make a body smaller, never by that much.
+		return nil, errTooLarge("Message payload too large.")
+	}
 	if in.Subject != nil {
 		p.draft.subject = *in.Subject
 	}

@@ -77,7 +77,7 @@ func TestDelta(t *testing.T) {
 			m.Unreact(w.ann, "🎉")
 		}
 		var seen []map[string]any
-		seen, link, pages = w.round(link)
+		seen, link, _ = w.round(link)
 		require.Greater(t, len(seen), 25, "items repeat")
 		require.Equal(t, idsOf(posts), column(last(seen), "id"))
 	}

@@ -17,7 +17,8 @@
 // Message may be used from any goroutine. Change hooks run outside the lock, in
 // commit order, before the call that made the change returns.
 //
-// Files are split between the core (tenant, people, teams, messages, wire,
-// rest_*) and the edge (sign-in, throttling, faults, notifications, request
-// log); they meet in seams.go only.
+// Files are split between the core (tenant, people, teams, channels, messages,
+// wire, rest_*, demo) and the edge (sign-in, throttling, faults, notifications,
+// request log); they meet in seams.go only. Chats, files, channel moderation and
+// migration mode are not simulated.
 package teamstest

@@ -124,7 +124,7 @@ func (w *world) call(token, method, path string, body any, headers ...string) an
 		reader = bytes.NewReader(mustJSON(b))
 	}
 	if !strings.HasPrefix(path, "https://") {
-		path = w.GraphURL() + path
+		path = "https://" + w.server.addr + "/v1.0" + path
 	}
 	req, err := http.NewRequestWithContext(w.Context(), method, path, reader)
 	require.NoError(w, err)
@@ -134,6 +134,11 @@ func (w *world) call(token, method, path string, body any, headers ...string) an
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
+	return w.do(req)
+}
+
+func (w *world) do(req *http.Request) answer {
+	w.Helper()
 	resp, err := w.client.Do(req)
 	require.NoError(w, err)
 	defer resp.Body.Close()

@@ -97,9 +97,6 @@ func (m *Message) view(now time.Time) *version {
 	return nil
 }
 
-// isRoot reports whether the message is a post.
-func (m *Message) isRoot() bool { return m.root == nil }
-
 // chain is the post that the message belongs to.
 func (m *Message) chain() *Message {
 	if m.root != nil {

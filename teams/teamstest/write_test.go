@@ -58,6 +58,7 @@ func TestPostIsChecked(t *testing.T) {
 		"creation time":         {object{"body": body("x"), "createdDateTime": "2020-01-01T00:00:00Z"}, 400, "migration"},
 		"sender":                {object{"body": body("x"), "from": object{"user": object{"id": w.bob.ID}}}, 400, "migration"},
 		"too large":             {object{"body": body(strings.Repeat("x", maxMessage))}, 413, "too large"},
+		"far too large":         {object{"body": body(strings.Repeat("<b>", 2*maxMessage))}, 413, "too large"},
 		"attachment not shown":  {object{"body": body("x"), "attachments": []object{{"id": "1", "contentType": "reference"}}}, 400, "Body does not contain marker for attachment with Id '1'"},
 		"attachment without id": {object{"body": body("x"), "attachments": []object{{}}}, 400, "Attachment id"},
 		"reference without url": {object{"body": body(`<attachment id="1"></attachment>`), "attachments": []object{{"id": "1", "contentType": "reference"}}}, 400, "contentUrl"},
