@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // maxHistoryPages bounds how far History looks for posts.
@@ -55,7 +54,7 @@ func (p *Poller) History(ctx context.Context, ch ChannelRef, n int) (int, error)
 		if !kept[m.Root.ID] {
 			continue
 		}
-		replies, err := followThread(ctx, p.opts.Source, m, time.Time{})
+		replies, err := followThread(ctx, p.opts.Source, m)
 		if err != nil {
 			return 0, fmt.Errorf("history of %s: %w", ch, err)
 		}

@@ -98,6 +98,8 @@ type Poller struct {
 	outages int
 	pause   time.Time
 	lastErr error
+	// requests counts the requests, to tell which reads came after one.
+	requests int64
 	// changed is closed and replaced whenever a read ends.
 	changed chan struct{}
 }
@@ -115,8 +117,10 @@ type unit struct {
 	waiting time.Time
 	running bool
 	read    *readState
-	// covered is when the last complete read began.
+	// covered is when the last complete read began, answered the last request
+	// that was made before.
 	covered  time.Time
+	answered int64
 	fullAt   time.Time
 	failures int
 	odd      int
@@ -203,12 +207,19 @@ func (p *Poller) Wake() {
 // Request asks for the scopes to be read now, all of them if none is named;
 // for the zero Scope too. It never blocks and never gives up.
 func (p *Poller) Request(reason string, scopes ...Scope) {
+	p.request(reason, scopes)
+}
+
+func (p *Poller) request(reason string, scopes []Scope) int64 {
 	p.plan(time.Second)
 	p.mu.Lock()
+	p.requests++
+	number := p.requests
 	n := p.ask(scopes)
 	p.mu.Unlock()
 	p.opts.Logger.Debug().Str("reason", reason).Int("scopes", n).Msg("Catch-up requested")
 	p.Wake()
+	return number
 }
 
 // ask marks the units that cover the scopes. p.mu is held.
@@ -273,8 +284,7 @@ var ErrUnreadable = errors.New("no reader is allowed to read the channel")
 // read completely since, which takes as long as an outage lasts. Run must be
 // running. The error is ctx's, or wraps ErrUnreadable.
 func (p *Poller) CatchUp(ctx context.Context, scopes []Scope, reason string) error {
-	asked := p.opts.Now()
-	p.Request(reason, scopes...)
+	asked := p.request(reason, scopes)
 	for {
 		p.mu.Lock()
 		complete, err := p.caughtUp(scopes, asked)
@@ -291,10 +301,11 @@ func (p *Poller) CatchUp(ctx context.Context, scopes []Scope, reason string) err
 	}
 }
 
-// caughtUp reports whether all that covers the scopes was read since. p.mu is held.
-func (p *Poller) caughtUp(scopes []Scope, since time.Time) (bool, error) {
+// caughtUp reports whether all that covers the scopes was read since the
+// request. p.mu is held.
+func (p *Poller) caughtUp(scopes []Scope, request int64) (bool, error) {
 	for _, u := range p.units {
-		if u.covered.Before(since) && u.covers(scopes) {
+		if u.answered < request && u.covers(scopes) {
 			return false, nil
 		}
 	}

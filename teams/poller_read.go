@@ -85,6 +85,7 @@ func (p *Poller) begin(ctx context.Context, u *unit) (Cursor, *readState, error)
 		st.link = cursor.Link
 	}
 	p.mu.Lock()
+	st.request = p.requests
 	u.read, u.fullAt = st, cursor.FullAt
 	p.mu.Unlock()
 	return cursor, st, nil
@@ -285,7 +286,7 @@ func (p *Poller) signal() {
 
 func (p *Poller) done(u *unit, now time.Time) {
 	began := u.read.began
-	u.covered, u.read = began, nil
+	u.covered, u.answered, u.read = began, u.read.request, nil
 	u.failures, u.odd, u.err = 0, 0, nil
 	u.asked, u.waiting = false, time.Time{}
 	p.outages, p.pause, p.lastErr = 0, time.Time{}, nil

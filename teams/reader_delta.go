@@ -9,9 +9,9 @@ import (
 // Graph's side what we have; losing it costs a rescan from the watermark.
 type deltaReader struct{ now func() time.Time }
 
-func (deltaReader) name() string { return SourceDelta }
+func (*deltaReader) name() string { return SourceDelta }
 
-func (r deltaReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
+func (r *deltaReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
 	if st.link == "" && r.now().Sub(st.since) > deltaWindow {
 		return readPage{}, &Error{Op: "GET channel delta", Kind: KindBadRequest,
 			Message: "the watermark is older than the eight months that delta looks back"}
@@ -21,7 +21,7 @@ func (r deltaReader) step(ctx context.Context, src MessageSource, scope Scope, s
 		return readPage{}, err
 	}
 	page.FillChannel(scope.Channel())
-	more, err := followReplies(ctx, src, page.MoreReplies, st.since)
+	more, err := followReplies(ctx, src, page.MoreReplies)
 	if err != nil {
 		return readPage{}, err
 	}

@@ -6,9 +6,9 @@ import "context"
 // and replies, at 200 requests per second and tenant.
 type exportReader struct{}
 
-func (exportReader) name() string { return SourceExport }
+func (*exportReader) name() string { return SourceExport }
 
-func (exportReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
+func (*exportReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
 	page, err := src.ExportTeam(ctx, scope.TeamID, st.since, st.link)
 	if err != nil {
 		return readPage{}, err

@@ -9,15 +9,15 @@ import (
 // replies. It has no filter and no memory, and works wherever reading works.
 type listReader struct{}
 
-func (listReader) name() string { return SourceList }
+func (*listReader) name() string { return SourceList }
 
-func (listReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
+func (*listReader) step(ctx context.Context, src MessageSource, scope Scope, st *readState) (readPage, error) {
 	page, err := src.List(ctx, scope.Channel(), st.link)
 	if err != nil {
 		return readPage{}, err
 	}
 	page.FillChannel(scope.Channel())
-	more, err := followReplies(ctx, src, page.MoreReplies, st.since)
+	more, err := followReplies(ctx, src, page.MoreReplies)
 	if err != nil {
 		return readPage{}, err
 	}

@@ -31,6 +31,8 @@ type readState struct {
 	rescans int
 	pages   int
 	full    bool
+	// request is the last request that was made before the read.
+	request int64
 }
 
 // readPage is what a step brought.
@@ -77,7 +79,7 @@ func (st *readState) rescan() {
 // newReaders returns the readers by name.
 func newReaders(now func() time.Time) map[string]reader {
 	out := map[string]reader{}
-	for _, r := range []reader{exportReader{}, deltaReader{now}, listReader{}} {
+	for _, r := range []reader{&exportReader{}, &deltaReader{now}, &listReader{}} {
 		out[r.name()] = r
 	}
 	return out
@@ -94,12 +96,13 @@ func latest(msgs []Message) time.Time {
 	return newest
 }
 
-// followReplies reads the replies that did not fit the pages of a list, down
-// to a whole page that did not change since.
-func followReplies(ctx context.Context, src MessageSource, more []MoreReplies, since time.Time) ([]Message, error) {
+// followReplies reads the replies that did not fit the pages of a list, to the
+// end: replies come in the order they were made, so an edit of an old one may
+// be anywhere. Only threads of more than a thousand replies get here.
+func followReplies(ctx context.Context, src MessageSource, more []MoreReplies) ([]Message, error) {
 	var out []Message
 	for _, m := range more {
-		replies, err := followThread(ctx, src, m, since)
+		replies, err := followThread(ctx, src, m)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +111,7 @@ func followReplies(ctx context.Context, src MessageSource, more []MoreReplies, s
 	return out, nil
 }
 
-func followThread(ctx context.Context, src MessageSource, more MoreReplies, since time.Time) ([]Message, error) {
+func followThread(ctx context.Context, src MessageSource, more MoreReplies) ([]Message, error) {
 	var out []Message
 	link, fresh := more.Link, false
 	for range maxReplyPages {
@@ -132,8 +135,7 @@ func followThread(ctx context.Context, src MessageSource, more MoreReplies, sinc
 			}
 		}
 		out = append(out, page.Messages...)
-		older := len(page.Messages) > 0 && !latest(page.Messages).After(since)
-		if page.NextLink == "" || older {
+		if page.NextLink == "" {
 			return out, nil
 		}
 		if page.NextLink == link {
