@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -26,20 +27,12 @@ func (s *Echoes) Record(ctx context.Context, echoes []Echo) (duplicates []Echo, 
 	}
 	err = s.inTxn(ctx, func(ctx context.Context) error {
 		duplicates = nil
-		for _, e := range echoes {
-			n, err := s.exec(ctx, "record echo", `INSERT INTO teams_echo (source_key, event_id, room_id, seen_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (source_key) DO NOTHING`, e.SourceKey, e.EventID, e.RoomID, ms(s.orNow(e.At)))
+		for chunk := range slices.Chunk(echoes, batchRows) {
+			found, err := s.record(ctx, chunk)
 			if err != nil {
 				return err
-			} else if n > 0 {
-				continue
 			}
-			before, err := s.Get(ctx, e.SourceKey)
-			if err != nil {
-				return err
-			} else if before != nil && before.EventID != e.EventID {
-				duplicates = append(duplicates, e)
-			}
+			duplicates = append(duplicates, found...)
 		}
 		return nil
 	})
@@ -47,6 +40,32 @@ func (s *Echoes) Record(ctx context.Context, echoes []Echo) (duplicates []Echo, 
 		return nil, err
 	}
 	return duplicates, nil
+}
+
+func (s *Echoes) record(ctx context.Context, echoes []Echo) (duplicates []Echo, err error) {
+	var rows rowList
+	keys := make([]any, 0, len(echoes))
+	for _, e := range echoes {
+		rows.add(e.SourceKey, e.EventID, e.RoomID, ms(s.orNow(e.At)))
+		keys = append(keys, e.SourceKey)
+	}
+	n, err := s.exec(ctx, "record echoes", `INSERT INTO teams_echo (source_key, event_id, room_id, seen_at) VALUES `+rows.sql()+`
+		ON CONFLICT (source_key) DO NOTHING`, rows.args...)
+	if err != nil || int(n) == len(echoes) {
+		return nil, err
+	}
+	stored, err := list(ctx, s.base, "look for duplicates", scanEcho,
+		`SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE source_key IN (`+placeholders(1, len(keys))+`)`, keys...)
+	first := map[string]string{}
+	for _, e := range stored {
+		first[e.SourceKey] = e.EventID
+	}
+	for _, e := range echoes {
+		if first[e.SourceKey] != e.EventID {
+			duplicates = append(duplicates, e)
+		}
+	}
+	return duplicates, err
 }
 
 // Get returns a source change's echo, nil where none was seen.

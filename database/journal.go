@@ -2,9 +2,7 @@ package database
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -25,9 +23,6 @@ type Journal struct{ base }
 
 const journalColumns = `seq, event_id, room_id, type, raw, received_at, attempts`
 
-// appendRows is how many entries go into one statement.
-const appendRows = 100
-
 // Append stores the entries in one transaction; nil means that all of them are
 // durable. An event that is there already, or that the outbox has already
 // taken, is skipped: the homeserver may send anything again.
@@ -35,11 +30,11 @@ func (s *Journal) Append(ctx context.Context, entries []JournalEntry) error {
 	switch {
 	case len(entries) == 0:
 		return nil
-	case len(entries) <= appendRows:
+	case len(entries) <= batchRows:
 		return s.append(ctx, entries)
 	}
 	return s.inTxn(ctx, func(ctx context.Context) error {
-		for chunk := range slices.Chunk(entries, appendRows) {
+		for chunk := range slices.Chunk(entries, batchRows) {
 			if err := s.append(ctx, chunk); err != nil {
 				return err
 			}
@@ -53,32 +48,29 @@ func (s *Journal) append(ctx context.Context, entries []JournalEntry) error {
 	if err != nil {
 		return err
 	}
-	var rows []string
-	var args []any
+	var rows rowList
 	for _, e := range entries {
 		if slices.Contains(taken, e.EventID) {
 			continue
 		}
-		n := len(args)
-		rows = append(rows, fmt.Sprintf("($%d, $%d, $%d, $%d, $%d)", n+1, n+2, n+3, n+4, n+5))
-		args = append(args, e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
+		rows.add(e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
 	}
-	if len(rows) == 0 {
+	if len(rows.rows) == 0 {
 		return nil
 	}
 	_, err = s.exec(ctx, "append to journal", `INSERT INTO teams_journal (event_id, room_id, type, raw, received_at) VALUES `+
-		strings.Join(rows, ", ")+` ON CONFLICT (event_id) DO NOTHING`, args...)
+		rows.sql()+` ON CONFLICT (event_id) DO NOTHING`, rows.args...)
 	return err
 }
 
 // taken returns which of the events the outbox has.
 func (s *Journal) taken(ctx context.Context, entries []JournalEntry) ([]string, error) {
-	marks, args := make([]string, len(entries)), make([]any, len(entries))
+	args := make([]any, len(entries))
 	for i, e := range entries {
-		marks[i], args[i] = fmt.Sprintf("$%d", i+1), e.EventID
+		args[i] = e.EventID
 	}
 	return list(ctx, s.base, "look into outbox", dbutil.ScanSingleColumn[string],
-		`SELECT event_id FROM teams_outbox WHERE event_id IN (`+strings.Join(marks, ", ")+`)`, args...)
+		`SELECT event_id FROM teams_outbox WHERE event_id IN (`+placeholders(1, len(args))+`)`, args...)
 }
 
 // Pending returns open entries after a sequence number, oldest first.

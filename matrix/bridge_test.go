@@ -175,8 +175,8 @@ func (n *network) release() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.block != nil {
+		// What was waiting, and what comes after, dies with the process.
 		close(n.block)
-		n.block = nil
 	}
 }
 

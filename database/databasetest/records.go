@@ -248,6 +248,10 @@ func testEchoes(t *testing.T, ctx context.Context, e *env) {
 	require.Empty(t, dup, "a redelivered echo is no duplicate")
 	twice := a
 	twice.EventID = "$3"
+	dup, err = e.db.Echoes.Record(ctx, []database.Echo{{SourceKey: "k3", EventID: "$4"}, {SourceKey: "k3", EventID: "$5"}})
+	require.NoError(t, err)
+	require.Len(t, dup, 1, "both in one transaction")
+	require.Equal(t, "$5", dup[0].EventID)
 	dup, err = e.other.Echoes.Record(ctx, []database.Echo{twice})
 	require.NoError(t, err)
 	require.Equal(t, []database.Echo{twice}, dup)
@@ -259,7 +263,7 @@ func testEchoes(t *testing.T, ctx context.Context, e *env) {
 	require.Nil(t, got)
 	n, err := e.db.Echoes.Purge(ctx, e.clock.Now().Add(1*time.Second))
 	require.NoError(t, err)
-	require.EqualValues(t, 2, n)
+	require.EqualValues(t, 3, n)
 }
 
 func rawBytes(t *testing.T, ctx context.Context, e *env, query string) string {
