@@ -151,7 +151,7 @@ func (e Endpoints) DeviceURL(tenantID string) string {
 
 // AllowsToken reports whether an access token may be sent to u.
 func (e Endpoints) AllowsToken(u *url.URL) bool {
-	if u == nil || u.User != nil || !secure(u) {
+	if u == nil || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && e.plain() && isLoopback(u.Hostname())) {
 		return false
 	}
 	for _, h := range e.Hosts {
@@ -174,9 +174,9 @@ func (e Endpoints) isGraphPath(u *url.URL) bool {
 	return err == nil && (u.Path == root.Path || strings.HasPrefix(u.Path, root.Path+"/"))
 }
 
-func secure(u *url.URL) bool {
-	return u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname()))
-}
+// plain reports whether Graph itself is configured without TLS, which only a
+// test on this machine can be.
+func (e Endpoints) plain() bool { return strings.HasPrefix(e.Graph, "http://") }
 
 // sameHost compares with default ports filled in, so that graph.example and
 // graph.example:443 are one and graph.example:8443 is another.

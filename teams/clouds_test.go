@@ -72,7 +72,7 @@ func TestAllowsToken(t *testing.T) {
 		"https://evil.example/graph.example":  false,
 		"https://user@graph.example/":         false,
 		"https://login.example/":              false,
-		"http://127.0.0.1:99/":                true,
+		"http://127.0.0.1:99/":                false,
 		"https://127.0.0.1:99/":               true,
 		"http://127.0.0.1:97/":                false,
 		"https://[::1]:98/":                   true,
@@ -80,6 +80,9 @@ func TestAllowsToken(t *testing.T) {
 		require.Equal(t, want, e.AllowsToken(mustURL(t, raw)), raw)
 	}
 	require.False(t, e.AllowsToken(nil))
+	plain := Endpoints{Graph: "http://127.0.0.1:99", Hosts: []string{"127.0.0.1:99", "graph.example:80"}}
+	require.True(t, plain.AllowsToken(mustURL(t, "http://127.0.0.1:99/v1.0")))
+	require.False(t, plain.AllowsToken(mustURL(t, "http://graph.example/v1.0")), "plain http is for loopback only")
 	require.False(t, e.IsLogin(mustURL(t, "https://graph.example/")))
 	require.False(t, e.IsLogin(mustURL(t, "http://login.example/")))
 }

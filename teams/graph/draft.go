@@ -8,8 +8,8 @@ import (
 	"teamsbridge/teams"
 )
 
-// chatMessage turns a draft into the SDK's body. The @odata.type that the SDK
-// puts on some of them is taken off: Microsoft's own examples have none.
+// chatMessage turns a draft into the SDK's body. It is good for one request:
+// the SDK writes only what changed since a body was written before.
 func chatMessage(d teams.Draft) (models.ChatMessageable, error) {
 	m := models.NewChatMessage()
 	body := models.NewItemBody()
@@ -46,7 +46,6 @@ func chatMessage(d teams.Draft) (models.ChatMessageable, error) {
 		list := make([]models.ChatMessageHostedContentable, 0, len(d.Images))
 		for _, image := range d.Images {
 			hosted := models.NewChatMessageHostedContent()
-			hosted.SetOdataType(nil)
 			hosted.SetContentBytes(image.Data)
 			hosted.SetContentType(&image.ContentType)
 			hosted.SetAdditionalData(map[string]any{"@microsoft.graph.temporaryId": image.ID})
@@ -63,7 +62,6 @@ func chatMention(mention teams.Mention) models.ChatMessageMentionable {
 	out.SetId(&id)
 	out.SetMentionText(&mention.Text)
 	who := models.NewChatMessageMentionedIdentitySet()
-	who.SetOdataType(nil)
 	switch {
 	case mention.User != nil:
 		who.SetUser(chatIdentity(mention.User, "userIdentityType", "aadUser"))
@@ -71,7 +69,6 @@ func chatMention(mention teams.Mention) models.ChatMessageMentionable {
 		who.SetApplication(chatIdentity(mention.Application, "applicationIdentityType", "bot"))
 	case mention.Conversation != nil:
 		c := models.NewTeamworkConversationIdentity()
-		c.SetOdataType(nil)
 		c.SetId(&mention.Conversation.ID)
 		c.SetDisplayName(&mention.Conversation.DisplayName)
 		if v, err := models.ParseTeamworkConversationIdentityType(mention.Conversation.Type); err == nil {
