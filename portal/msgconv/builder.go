@@ -22,7 +22,21 @@ type builder struct {
 	// their end tags do not close another element.
 	skipped map[string]int
 	buf     []byte
+	slab    []node
 }
+
+// node returns a new node. They are made in numbers, for a message has many.
+func (b *builder) node(n node) *node {
+	if len(b.slab) == 0 {
+		b.slab = make([]node, slabSize)
+	}
+	out := &b.slab[0]
+	b.slab = b.slab[1:]
+	*out = n
+	return out
+}
+
+const slabSize = 16
 
 type frame struct {
 	n *node
@@ -79,12 +93,12 @@ func (b *builder) open(src string, attrs ...attr) *node {
 		if !info.kind.has(void) {
 			b.skipped[src]++
 		} else {
-			b.append(&node{tag: info.name, attrs: attrs, content: info.kind.has(visible)})
+			b.append(b.node(node{tag: info.name, attrs: attrs, content: info.kind.has(visible)}))
 		}
 		b.reopen(again)
 		return nil
 	}
-	n := &node{tag: info.name, attrs: attrs, block: info.kind.has(block), content: info.kind.has(visible)}
+	n := b.node(node{tag: info.name, attrs: attrs, block: info.kind.has(block), content: info.kind.has(visible)})
 	b.append(n)
 	if info.kind.has(void) {
 		b.reopen(again)
@@ -164,8 +178,7 @@ func (b *builder) flush() {
 	if len(b.buf) == 0 {
 		return
 	}
-	n := &node{text: string(b.buf)}
-	n.content = !isBlank(b.buf)
+	n := b.node(node{text: string(b.buf), content: !isBlank(b.buf)})
 	b.buf = b.buf[:0]
 	parent := b.top().n
 	parent.kids = append(parent.kids, n)

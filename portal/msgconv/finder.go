@@ -146,17 +146,21 @@ func nextURL(s string, from int) span {
 // trimURL leaves out the punctuation behind an address; a closing bracket
 // stays if it was opened inside.
 func trimURL(s string, start, end int) int {
+	round := strings.Count(s[start:end], "(") - strings.Count(s[start:end], ")")
+	square := strings.Count(s[start:end], "[") - strings.Count(s[start:end], "]")
 	for end > start {
-		switch c := s[end-1]; c {
+		switch s[end-1] {
 		case '.', ',', ';', ':', '!', '?', '\'', '*', '_':
-		case ')', ']':
-			open := byte('(')
-			if c == ']' {
-				open = '['
-			}
-			if strings.Count(s[start:end], string(open)) >= strings.Count(s[start:end], string(c)) {
+		case ')':
+			if round >= 0 {
 				return end
 			}
+			round++
+		case ']':
+			if square >= 0 {
+				return end
+			}
+			square++
 		default:
 			return end
 		}

@@ -1,19 +1,179 @@
 package msgconv
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/teams"
 )
 
 func FuzzSanitize(f *testing.F) {
 	for _, s := range hostile() {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, src string) {
-		for _, clean := range []func(string) string{SanitizeMatrix, SanitizeTeams} {
-			once := clean(src)
-			require.Equal(t, once, clean(once))
+	f.Fuzz(checkSanitise)
+}
+
+// checkSanitise: what the sanitisers return they return unchanged.
+func checkSanitise(t *testing.T, src string) {
+	for _, clean := range []func(string) string{SanitizeMatrix, SanitizeTeams} {
+		once := clean(src)
+		require.Equal(t, once, clean(once))
+	}
+}
+
+func FuzzToMatrix(f *testing.F) {
+	for _, s := range hostile() {
+		f.Add(s, "Subject", false)
+	}
+	f.Add("plain <b>", "", true)
+	f.Fuzz(checkToMatrix)
+}
+
+// checkToMatrix: a Teams message becomes valid events within the limits, with
+// all of its text in order.
+func checkToMatrix(t *testing.T, body, subject string, plainText bool) {
+	m := teams.Message{
+		Channel: teams.ChannelRef{TeamID: "team-1", ChannelID: "19:chan"}, ID: "1", Body: body, BodyType: teams.BodyHTML, Subject: subject,
+		Mentions:    []teams.Mention{{ID: 0, Text: "A", User: &teams.Identity{ID: "u-ana"}}, {ID: 1, Text: "B", User: &teams.Identity{ID: "u-bob"}}},
+		Attachments: []teams.Attachment{{ID: "x", ContentType: "messageReference", Content: body}, {ID: "y", ContentType: body, Content: `{"title":"t"}`}},
+	}
+	source := parse(body, fromTeams)
+	if plainText {
+		m.BodyType = teams.BodyText
+		source = parse(plainToHTML(body), fromTeams)
+	}
+	r := ToMatrix(m, MatrixEnv{People: staff{}})
+	checkRendered(t, r)
+	requireText(t, sourceText(source), renderedText(r))
+	for _, ref := range Images(m) {
+		require.False(t, !ref.Foreign && !strings.Contains(ref.URL, "/hostedContents/"))
+	}
+}
+
+func FuzzToTeams(f *testing.F) {
+	for _, s := range hostile() {
+		f.Add(s, s, "Ana")
+	}
+	f.Fuzz(checkToTeams)
+}
+
+// checkToTeams: a Matrix message becomes valid drafts within the limits, with
+// all of its text in order.
+func checkToTeams(t *testing.T, body, html, name string) {
+	c := &event.MessageEventContent{MsgType: event.MsgText, Body: body, Mentions: &event.Mentions{UserIDs: userIDs(), Room: true}}
+	for _, env := range []TeamsEnv{
+		{}, {Author: &Author{Name: name}}, {People: staff{}, RoomMention: &RoomMention{ChannelID: "c", ChannelName: name}, Reply: &Quote{Name: name, Text: body, Link: body}},
+	} {
+		for _, formatted := range []string{"", html} {
+			c.Format, c.FormattedBody = event.FormatHTML, formatted
+			drafts, err := ToTeams(c, env)
+			if err != nil {
+				require.ErrorIs(t, err, ErrNothingToSend)
+				continue
+			}
+			require.NotEmpty(t, drafts)
+			var got strings.Builder
+			for _, d := range drafts {
+				checkDraft(t, d)
+				got.WriteString(textContent(parse(d.HTML, forTeams)))
+			}
+			if env.People != nil {
+				continue
+			}
+			want := body
+			if tree := parse(formatted, fromMatrix); hasContent(tree) {
+				want = textContent(tree)
+			} else if showsImage(tree) {
+				continue
+			}
+			requireText(t, string(appendClean(nil, want)), got.String())
 		}
+	}
+	media := &event.MessageEventContent{MsgType: event.MsgImage, Body: body, FileName: name, Format: event.FormatHTML, FormattedBody: html, GeoURI: body}
+	for _, kind := range []event.MessageType{event.MsgImage, event.MsgFile, event.MsgLocation, "", event.MessageType(name)} {
+		media.MsgType = kind
+		drafts, err := ToTeams(media, TeamsEnv{Image: &teams.InlineImage{Data: []byte{1}}, Link: body})
+		require.True(t, err == nil || len(drafts) == 0)
+		for _, d := range drafts {
+			checkDraft(t, d)
+		}
+	}
+}
+
+func FuzzFingerprint(f *testing.F) {
+	for _, s := range hostile() {
+		f.Add(s)
+	}
+	f.Fuzz(checkFingerprint)
+}
+
+// checkFingerprint: what Teams does to HTML does not change its fingerprint.
+func checkFingerprint(t *testing.T, src string) {
+	posted := SanitizeTeams(src)
+	require.Equal(t, Fingerprint(posted), Fingerprint(rewritten(posted)))
+	require.NotEqual(t, Fingerprint(posted), Fingerprint(posted+"x"))
+	require.NotEqual(t, Fingerprint(posted), Fingerprint(posted+`<img src="../hostedContents/1/$value">`))
+}
+
+// rewritten does to HTML what Teams is known to do between POST and GET.
+func rewritten(html string) string {
+	html = strings.NewReplacer(
+		"\u00a0", "&nbsp;", "<br>", "<br/>", "'", "&#39;", "&#34;", `"`, "<strong>", "<b>", "</strong>", "</b>",
+		"<p>", `<div style="margin:0">`, "</p>", "</div>", "<u>", "", "</u>", "",
+		"../hostedContents/", "https://graph.microsoft.com/v1.0/teams/t/channels/c/messages/1/hostedContents/aWQ9",
+		"<ul>", "\n<ul>\n", "<td>", `<td style="x">`,
+	).Replace(html)
+	return "<div>\n<div>" + html + "</div>\n</div>"
+}
+
+// sourceText is the text that a reader of a Teams message sees.
+func sourceText(root *node) string {
+	var b strings.Builder
+	walk(root, func(n *node) bool {
+		b.WriteString(n.text)
+		return n.tag != "emoji" && n.tag != "customemoji"
 	})
+	return b.String()
+}
+
+func renderedText(r Rendered) string {
+	var b strings.Builder
+	for _, p := range r.Parts {
+		if p.Content.FormattedBody != "" {
+			b.WriteString(textContent(parse(p.Content.FormattedBody, forMatrix)))
+		} else {
+			b.WriteString(p.Content.Body)
+		}
+	}
+	return b.String()
+}
+
+// requireText checks that want stands in got, in order, white space and the
+// bridge's own additions apart.
+func requireText(t testing.TB, want, got string) {
+	rest := appendVisible(nil, got)
+	i := 0
+	text := appendVisible(nil, want)
+	for _, c := range rest {
+		if i < len(text) && text[i] == c {
+			i++
+		}
+	}
+	require.Equal(t, len(text), i, "lost at %.40q", text[min(i, len(text)):])
+}
+
+// TestHuge holds the fuzz targets' claims for inputs that are large, too.
+func TestHuge(t *testing.T) {
+	t.Parallel()
+	for _, src := range huge() {
+		checkSanitise(t, src)
+		checkToMatrix(t, src, "", false)
+		checkToMatrix(t, src, src, true)
+		checkToTeams(t, src, src, src)
+		checkFingerprint(t, src)
+	}
 }

@@ -1,6 +1,10 @@
 package msgconv
 
-import "strings"
+import (
+	"strings"
+
+	"maunium.net/go/mautrix/id"
+)
 
 // hostile returns HTML that nobody writes by accident.
 func hostile() []string {
@@ -29,4 +33,12 @@ func huge() []string {
 		rep("<h1>", 300) + rep("<p><b>x<hr>y</b>", 300), rep("&nbsp;", 5000), rep("<blockquote>x<br>", 3000), rep("<li>x", 5000), rep("<td>x", 5000), rep("x ", 40000), rep("x", 80000), rep("\"<&'", 8000),
 		rep("<at id=0>A</at> ", 3000), rep("👩‍👩‍👧‍👦", 4000), rep("e\u0301", 20000),
 	}
+}
+
+func userIDs() []id.UserID {
+	var out []id.UserID
+	for _, p := range directory {
+		out = append(out, p.mxid)
+	}
+	return out
 }

@@ -30,15 +30,15 @@ func parse(src string, p *profile) *node {
 			switch {
 			case !ok:
 			case dropping != "":
-				if dropping == string(raw) && token == html.StartTagToken {
+				if dropping == info.src && token == html.StartTagToken {
 					dropped++
 				}
 			case info.kind.has(drop):
 				if token == html.StartTagToken {
-					dropping, dropped = string(raw), 1
+					dropping, dropped = info.src, 1
 				}
 			default:
-				name := string(raw)
+				name := info.src
 				attrs := readAttrs(z, p, info.name, more)
 				if need := p.need[info.name]; need != "" && !hasAttr(attrs, need) {
 					if !info.kind.has(void) {
@@ -54,8 +54,8 @@ func parse(src string, p *profile) *node {
 		case html.EndTagToken:
 			raw, _ := z.TagName()
 			if dropping == "" {
-				if _, ok := p.tags[string(raw)]; ok {
-					b.close(string(raw))
+				if info, ok := p.tags[string(raw)]; ok {
+					b.close(info.src)
 				}
 			} else if dropping == string(raw) {
 				if dropped--; dropped == 0 {

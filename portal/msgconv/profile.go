@@ -22,8 +22,11 @@ const (
 func (k kind) has(bit kind) bool { return k&bit != 0 }
 
 type tagInfo struct {
+	// name is the element's name in the tree, "" where it does not get there.
 	name string
 	kind kind
+	// src is the name as it was read.
+	src string
 }
 
 // profile is one dialect of HTML: the elements it has, by the names under
@@ -36,6 +39,14 @@ type profile struct {
 	need map[string]string
 }
 
+func newProfile(tags map[string]tagInfo, need map[string]string, attr func(tag, key, val string) (string, bool)) *profile {
+	for src, info := range tags {
+		info.src = src
+		tags[src] = info
+	}
+	return &profile{tags: tags, need: need, attr: attr}
+}
+
 // maxHref is the longest link that is kept as a link.
 const maxHref = 4000
 
@@ -44,24 +55,24 @@ const maxAttr = 1000
 
 func common() map[string]tagInfo {
 	tags := map[string]tagInfo{
-		"p": {"p", block | flow}, "div": {"div", block | flow}, "br": {"br", void},
-		"b": {"b", format}, "strong": {"strong", format}, "i": {"i", format}, "em": {"em", format}, "u": {"u", format},
-		"sub": {"sub", format}, "sup": {"sup", format}, "code": {"code", format}, "a": {"a", format},
-		"ins": {"u", format}, "tt": {"code", format}, "kbd": {"code", format}, "samp": {"code", format},
-		"h1": {"h1", block | flow}, "h2": {"h2", block | flow}, "h3": {"h3", block | flow},
-		"h4": {"h4", block | flow}, "h5": {"h5", block | flow}, "h6": {"h6", block | flow},
-		"ul": {"ul", block}, "ol": {"ol", block}, "li": {"li", block | flow}, "menu": {"ul", block}, "dir": {"ul", block},
-		"blockquote": {"blockquote", block | flow}, "pre": {"pre", block}, "hr": {"hr", block | void | visible},
-		"table": {"table", block}, "thead": {"thead", block}, "tbody": {"tbody", block}, "tfoot": {"tbody", block},
-		"tr": {"tr", block}, "td": {"td", block | flow | visible}, "th": {"th", block | flow | visible}, "caption": {"caption", block | flow},
-		"script": {"", drop}, "style": {"", drop},
+		"p": {name: "p", kind: block | flow}, "div": {name: "div", kind: block | flow}, "br": {name: "br", kind: void},
+		"b": {name: "b", kind: format}, "strong": {name: "strong", kind: format}, "i": {name: "i", kind: format}, "em": {name: "em", kind: format}, "u": {name: "u", kind: format},
+		"sub": {name: "sub", kind: format}, "sup": {name: "sup", kind: format}, "code": {name: "code", kind: format}, "a": {name: "a", kind: format},
+		"ins": {name: "u", kind: format}, "tt": {name: "code", kind: format}, "kbd": {name: "code", kind: format}, "samp": {name: "code", kind: format},
+		"h1": {name: "h1", kind: block | flow}, "h2": {name: "h2", kind: block | flow}, "h3": {name: "h3", kind: block | flow},
+		"h4": {name: "h4", kind: block | flow}, "h5": {name: "h5", kind: block | flow}, "h6": {name: "h6", kind: block | flow},
+		"ul": {name: "ul", kind: block}, "ol": {name: "ol", kind: block}, "li": {name: "li", kind: block | flow}, "menu": {name: "ul", kind: block}, "dir": {name: "ul", kind: block},
+		"blockquote": {name: "blockquote", kind: block | flow}, "pre": {name: "pre", kind: block}, "hr": {name: "hr", kind: block | void | visible},
+		"table": {name: "table", kind: block}, "thead": {name: "thead", kind: block}, "tbody": {name: "tbody", kind: block}, "tfoot": {name: "tbody", kind: block},
+		"tr": {name: "tr", kind: block}, "td": {name: "td", kind: block | flow | visible}, "th": {name: "th", kind: block | flow | visible}, "caption": {name: "caption", kind: block | flow},
+		"script": {name: "", kind: drop}, "style": {name: "", kind: drop},
 	}
 	for _, tag := range []string{"section", "article", "header", "footer", "main", "nav", "aside", "address", "center",
 		"form", "fieldset", "figure", "figcaption", "dl", "dt", "dd", "summary", "details"} {
-		tags[tag] = tagInfo{"div", block | flow}
+		tags[tag] = tagInfo{name: "div", kind: block | flow}
 	}
 	for _, tag := range []string{"del", "s", "strike"} {
-		tags[tag] = tagInfo{"del", format}
+		tags[tag] = tagInfo{name: "del", kind: format}
 	}
 	return tags
 }
@@ -77,14 +88,14 @@ var (
 // teamsSource is what Graph returns as body.content.
 func teamsSource() *profile {
 	tags := common()
-	tags["at"] = tagInfo{"at", custom}
-	tags["attachment"] = tagInfo{"attachment", custom | visible}
-	tags["emoji"] = tagInfo{"emoji", custom | visible}
-	tags["customemoji"] = tagInfo{"customemoji", custom | visible}
-	tags["systemeventmessage"] = tagInfo{"systemeventmessage", custom}
-	tags["codeblock"] = tagInfo{"codeblock", block | custom}
-	tags["img"] = tagInfo{"img", void | visible}
-	return &profile{tags: tags, attr: func(tag, key, val string) (string, bool) {
+	tags["at"] = tagInfo{name: "at", kind: custom}
+	tags["attachment"] = tagInfo{name: "attachment", kind: custom | visible}
+	tags["emoji"] = tagInfo{name: "emoji", kind: custom | visible}
+	tags["customemoji"] = tagInfo{name: "customemoji", kind: custom | visible}
+	tags["systemeventmessage"] = tagInfo{name: "systemeventmessage", kind: custom}
+	tags["codeblock"] = tagInfo{name: "codeblock", kind: block | custom}
+	tags["img"] = tagInfo{name: "img", kind: void | visible}
+	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href", "at id", "attachment id", "emoji id", "emoji alt", "emoji title", "customemoji alt", "customemoji title",
 			"codeblock class", "img src", "img alt", "img width", "img height", "img title", "img itemid":
@@ -93,18 +104,18 @@ func teamsSource() *profile {
 			return cleanStart(val)
 		}
 		return "", false
-	}}
+	})
 }
 
 // matrixSource is what Matrix clients send as formatted_body.
 func matrixSource() *profile {
 	tags := common()
-	tags["span"] = tagInfo{"span", 0}
-	tags["img"] = tagInfo{"img", void | visible}
-	tags["details"] = tagInfo{"details", block | flow}
-	tags["summary"] = tagInfo{"summary", block | flow}
-	tags["mx-reply"] = tagInfo{"", drop}
-	return &profile{tags: tags, attr: func(tag, key, val string) (string, bool) {
+	tags["span"] = tagInfo{name: "span"}
+	tags["img"] = tagInfo{name: "img", kind: void | visible}
+	tags["details"] = tagInfo{name: "details", kind: block | flow}
+	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
+	tags["mx-reply"] = tagInfo{name: "", kind: drop}
+	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href", "code class", "span data-mx-spoiler", "img alt", "img title", "img data-mx-emoticon":
 			return val, true
@@ -112,18 +123,18 @@ func matrixSource() *profile {
 			return cleanStart(val)
 		}
 		return "", false
-	}}
+	})
 }
 
 // matrixTarget is what we put into formatted_body: the elements that the
 // Matrix specification suggests, less those that Teams has nothing for.
 func matrixTarget() *profile {
 	tags := common()
-	tags["span"] = tagInfo{"span", format}
-	tags["details"] = tagInfo{"details", block | flow | visible}
-	tags["summary"] = tagInfo{"summary", block | flow}
-	tags["mx-reply"] = tagInfo{"", drop}
-	return &profile{tags: tags, need: map[string]string{"a": "href", "span": "data-mx-spoiler"}, attr: func(tag, key, val string) (string, bool) {
+	tags["span"] = tagInfo{name: "span", kind: format}
+	tags["details"] = tagInfo{name: "details", kind: block | flow | visible}
+	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
+	tags["mx-reply"] = tagInfo{name: "", kind: drop}
+	return newProfile(tags, map[string]string{"a": "href", "span": "data-mx-spoiler"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href":
 			return cleanHref(val, true)
@@ -135,25 +146,25 @@ func matrixTarget() *profile {
 			return cleanStart(val)
 		}
 		return "", false
-	}}
+	})
 }
 
 // teamsTarget is the part of HTML that Teams shows, and its own elements.
 func teamsTarget() *profile {
 	tags := common()
 	for _, tag := range []string{"del", "s", "strike"} {
-		tags[tag] = tagInfo{"s", format}
+		tags[tag] = tagInfo{name: "s", kind: format}
 	}
 	for _, tag := range []string{"h4", "h5", "h6"} {
-		tags[tag] = tagInfo{"h3", block | flow}
+		tags[tag] = tagInfo{name: "h3", kind: block | flow}
 	}
-	tags["thead"] = tagInfo{"tbody", block}
-	tags["caption"] = tagInfo{"caption", block | flow}
-	tags["at"] = tagInfo{"at", custom}
-	tags["codeblock"] = tagInfo{"codeblock", block}
-	tags["img"] = tagInfo{"img", void | visible}
-	tags["mx-reply"] = tagInfo{"", drop}
-	return &profile{tags: tags, need: map[string]string{"a": "href", "at": "id", "img": "src", "codeblock": "class"}, attr: func(tag, key, val string) (string, bool) {
+	tags["thead"] = tagInfo{name: "tbody", kind: block}
+	tags["caption"] = tagInfo{name: "caption", kind: block | flow}
+	tags["at"] = tagInfo{name: "at", kind: custom}
+	tags["codeblock"] = tagInfo{name: "codeblock", kind: block}
+	tags["img"] = tagInfo{name: "img", kind: void | visible}
+	tags["mx-reply"] = tagInfo{name: "", kind: drop}
+	return newProfile(tags, map[string]string{"a": "href", "at": "id", "img": "src", "codeblock": "class"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href":
 			return cleanHref(val, false)
@@ -173,7 +184,7 @@ func teamsTarget() *profile {
 			return cleanStart(val)
 		}
 		return "", false
-	}}
+	})
 }
 
 // cleanHref returns a link in the one form that survives another cleaning, or

@@ -34,12 +34,22 @@ func textParts(root *node) []Part {
 	if !hasContent(root) {
 		return nil
 	}
-	contents := []*event.MessageEventContent{textContentOf(root)}
-	// A smaller limit is tried where markup or edits make the content larger
-	// than its price.
-	for _, limit := range []int{MaxContentSize - 3000, MaxContentSize/2 - 3000, MaxContentSize / 4, MaxContentSize / 8} {
-		if allFit(contents) {
+	const whole, half = MaxContentSize - 3000, (MaxContentSize - 3000) / 2
+	size := 0
+	for _, k := range root.kids {
+		size += matrixPrice(whole).measure(k)
+	}
+	var contents []*event.MessageEventContent
+	// Half of the size is the limit as long as an edit would repeat the text.
+	if size <= half || size <= whole && len(plain(root)) > bodyRepeated {
+		contents = []*event.MessageEventContent{textContentOf(root)}
+	}
+	for _, limit := range []int{whole, half, half / 2, half / 4} {
+		if contents != nil && allFit(contents) {
 			break
+		}
+		if limit >= size {
+			continue
 		}
 		contents = contents[:0]
 		for _, part := range split(root, matrixPrice(limit)) {
@@ -100,20 +110,28 @@ func allFit(contents []*event.MessageEventContent) bool {
 }
 
 // ContentSize returns the bytes that a content takes as JSON, as it is or as
-// an edit of itself, whichever is more.
+// an edit, whichever is more. An edit repeats body and formatted body for old
+// clients, up to a body of 10,000 bytes; from there on it only hints at it.
 func ContentSize(c *event.MessageEventContent) int {
+	text := len(c.Body) + len(c.FormattedBody)
+	if bound := 2 * (6*text + editOverhead); bound < MaxContentSize && c.Info == nil && c.File == nil && c.Mentions != nil && len(c.Mentions.UserIDs) == 0 {
+		return bound
+	}
 	raw, err := json.Marshal(c)
 	if err != nil {
-		return 0
+		return MaxContentSize + 1
 	}
-	edit := *c
-	edit.SetEdit("$0123456789012345678901234567890123456789012")
-	rawEdit, err := json.Marshal(&edit)
-	if err != nil {
-		return len(raw)
+	if len(c.Body) > bodyRepeated {
+		return len(raw) + editOverhead
 	}
-	return max(len(raw), len(rawEdit))
+	return 2*len(raw) + editOverhead
 }
+
+// bodyRepeated is the longest body that an edit repeats.
+const bodyRepeated = 10_000 - len("* ")
+
+// editOverhead is what an edit takes beside the two contents.
+const editOverhead = 600
 
 // matrixPrice counts what body and formatted_body take together as JSON.
 func matrixPrice(limit int) price {

@@ -125,7 +125,7 @@ const MaxDraftSize = 27_500
 // MaxContentSize is the most that one part's content may take as JSON, alone
 // and as an edit. Homeservers refuse events above 65,536 bytes, encryption adds
 // a third, and the rest is left for the envelope.
-const MaxContentSize = 45_000
+const MaxContentSize = 47_000
 
 // ErrNothingToSend is returned for an event that has no content to show.
 var ErrNothingToSend = errors.New(textNothingToSend)
