@@ -10,8 +10,9 @@ import (
 )
 
 // edgeState is what the edge keeps in a Tenant: the sign-in service, limits,
-// faults, subscriptions and the request log, each with a lock of its own. None
-// of them is held while Tenant.mu is taken, except the notifier's never.
+// faults, subscriptions and the request log, each with a lock of its own. Where
+// two are held, Tenant.mu is the inner one: nothing of the edge is called with
+// it held.
 type edgeState struct {
 	t      *Tenant
 	ctx    context.Context

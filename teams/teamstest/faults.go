@@ -99,6 +99,7 @@ const (
 var ( // read-only sets
 	afterFaults  = []FaultKind{FaultCut, FaultAcceptLose, FaultAcceptHang, FaultAcceptBadGateway, FaultAcceptUnavailable, FaultAcceptTimeout, FaultNotifyEarly}
 	notifyFaults = []FaultKind{FaultNotifyNever, FaultNotifyTwice, FaultNotifyLate, FaultNotifyReorder, FaultRemoveSubscription}
+	graphFaults  = []FaultKind{FaultExpireToken, FaultClaimsChallenge, FaultForbidden, FaultNotFound}
 	deltaFaults  = []FaultKind{FaultDeltaGone, FaultDeltaRefused, FaultSyncStateNotFound}
 )
 
@@ -165,11 +166,19 @@ func newFaults(seed uint64, user func(string) string) *Faults {
 	return &Faults{rng: rand.New(rand.NewPCG(seed, 0x7ea35)), user: user}
 }
 
-// Add puts a fault in place. It panics on a Match.Path that is no regular
-// expression.
+// Add puts a fault in place. Faults that only make sense for some requests
+// wait for one of those: delta faults for a delta query, token and permission
+// faults for Graph, FaultNotFound for a read. It panics on a Match.Path that is
+// no regular expression.
 func (s *Faults) Add(f Fault) *Injected {
 	if slices.Contains(deltaFaults, f.Kind) && f.Match.Op == "" {
 		f.Match.Op = OpMessagesDelta
+	}
+	if slices.Contains(graphFaults, f.Kind) && f.Match.Service == "" && f.Match.Op == "" {
+		f.Match.Service = ServiceGraph
+	}
+	if f.Kind == FaultNotFound && f.Match.Method == "" && f.Match.Op == "" {
+		f.Match.Method = http.MethodGet
 	}
 	in := &Injected{set: s, fault: f, cleared: make(chan struct{})}
 	if f.Match.Path != "" {

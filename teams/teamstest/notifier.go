@@ -92,6 +92,7 @@ type notifier struct {
 	mu            sync.Mutex
 	closed        bool
 	subscriptions map[string]*subscription
+	taken         map[string]*subscription // by place
 	order         []*subscription
 	index         map[string][]*subscription
 	endpoints     map[string]*endpoint
@@ -117,7 +118,7 @@ func newNotifier(e *edgeState, opts NotifyOptions) *notifier {
 			// A redirect is not an acceptance.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		subscriptions: map[string]*subscription{}, index: map[string][]*subscription{}, endpoints: map[string]*endpoint{},
+		subscriptions: map[string]*subscription{}, taken: map[string]*subscription{}, index: map[string][]*subscription{}, endpoints: map[string]*endpoint{},
 		idle: make(chan struct{}),
 	}
 	n.spawn(n.lifecycle)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -32,15 +31,14 @@ func (n *notifier) admit(s *subscription, commit bool) *apiError {
 	if len(n.subscriptions) >= n.opts.MaxSubscriptions {
 		return quotaExceeded(fmt.Sprintf("The organization has reached its limit of %d subscriptions for Teams resources.", n.opts.MaxSubscriptions))
 	}
-	for _, other := range n.subscriptions {
-		// Documented per app and channel or team; the tenant-wide resources
-		// are treated alike, which is harder than silence. An encoded
-		// resource is a resource of its own.
-		if other.appID == s.appID && strings.EqualFold(strings.Trim(other.resource, "/"), strings.Trim(s.resource, "/")) {
-			return quotaExceeded("App " + s.appID + " has reached its limit of 1 subscription for resource '" + s.resource + "'.")
-		}
+	// Documented per app and channel or team; the tenant-wide resources are
+	// treated alike, which is harder than silence. An encoded resource is a
+	// resource of its own.
+	if n.taken[s.place()] != nil {
+		return quotaExceeded("App " + s.appID + " has reached its limit of 1 subscription for resource '" + s.resource + "'.")
 	}
 	if commit {
+		n.taken[s.place()] = s
 		n.subscriptions[s.id] = s
 		n.order = append(n.order, s)
 		if s.topic.key != "" {
@@ -72,6 +70,7 @@ func (n *notifier) drop(s *subscription) {
 	}
 	same := func(other *subscription) bool { return other == s }
 	delete(n.subscriptions, s.id)
+	delete(n.taken, s.place())
 	n.order = slices.DeleteFunc(slices.Clone(n.order), same)
 	n.index[s.topic.key] = slices.DeleteFunc(slices.Clone(n.index[s.topic.key]), same)
 	n.stats.Lost += len(s.parked)

@@ -7,7 +7,7 @@ import (
 )
 
 // requestLogSize bounds the request log; the oldest half goes when it is full.
-const requestLogSize = 400_000
+const requestLogSize = 200_000
 
 // Request is one request that the tenant received, Graph or sign-in. Steps of
 // a $batch are listed on their own, after the $batch itself.

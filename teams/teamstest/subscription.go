@@ -304,6 +304,11 @@ func (s *subscription) authorize(now time.Time) {
 	s.authorizedUntil = s.reauthorizeAt.Add(time.Hour)
 }
 
+// place is what only one subscription may hold.
+func (s *subscription) place() string {
+	return s.appID + " " + strings.ToLower(strings.Trim(s.resource, "/"))
+}
+
 // wants reports whether the subscription is about this kind of change.
 func (s *subscription) wants(changeType string) bool {
 	return slices.Contains(s.changeTypes, changeType)
