@@ -44,15 +44,6 @@ func (p *Poller) Refusals() []Refusal {
 func (p *Poller) Retry() {
 	p.mu.Lock()
 	clear(p.refusals)
-	p.replan = true
-	p.mu.Unlock()
-	p.Wake()
-}
-
-// Replan makes a change of Teams take effect now and not half a minute later.
-func (p *Poller) Replan() {
-	p.mu.Lock()
-	p.replan = true
 	p.mu.Unlock()
 	p.Wake()
 }
@@ -73,10 +64,15 @@ func (p *Poller) plan(maxAge time.Duration) {
 	p.expireRefusals(now)
 	planned := map[Scope]reader{}
 	unreadable := map[Scope]bool{}
+	separate := map[Scope]bool{}
 	teams := make(map[string]bool, len(wanted))
 	for _, t := range wanted {
 		teams[t.ID] = true
-		p.planTeam(t, planned, unreadable)
+		p.planTeam(t.ID, t.Channels, true, planned, unreadable)
+		p.planTeam(t.ID, t.Separate, false, planned, unreadable)
+		for _, id := range t.Separate {
+			separate[Scope{TeamID: t.ID, ChannelID: id}] = true
+		}
 	}
 	for scope, u := range p.units {
 		if planned[scope] == nil && !u.running {
@@ -94,7 +90,7 @@ func (p *Poller) plan(maxAge time.Duration) {
 		p.use(scope, r, now)
 	}
 	clear(p.carry)
-	p.unreadable = unreadable
+	p.unreadable, p.separate = unreadable, separate
 	p.planned, p.replan = now, false
 	p.signal()
 }
@@ -132,15 +128,14 @@ func (p *Poller) use(scope Scope, r reader, now time.Time) {
 }
 
 // planTeam goes through the readers in order of preference: export serves all
-// of the team's channels at once, the others each their own.
-func (p *Poller) planTeam(t PolledTeam, planned map[Scope]reader, unreadable map[Scope]bool) {
-	rest := t.Channels
+// of a team's channels at once, where it may, the others each their own.
+func (p *Poller) planTeam(teamID string, rest []string, together bool, planned map[Scope]reader, unreadable map[Scope]bool) {
 	for _, name := range p.opts.Readers {
 		if len(rest) == 0 {
 			return
 		}
 		if name == SourceExport {
-			if team := (Scope{TeamID: t.ID}); !p.refused(team, name) {
+			if team := (Scope{TeamID: teamID}); together && !p.refused(team, name) {
 				planned[team] = p.readers[name]
 				return
 			}
@@ -148,7 +143,7 @@ func (p *Poller) planTeam(t PolledTeam, planned map[Scope]reader, unreadable map
 		}
 		var left []string
 		for _, id := range rest {
-			if ch := (Scope{TeamID: t.ID, ChannelID: id}); p.refused(ch, name) {
+			if ch := (Scope{TeamID: teamID, ChannelID: id}); p.refused(ch, name) {
 				left = append(left, id)
 			} else {
 				planned[ch] = p.readers[name]
@@ -157,7 +152,7 @@ func (p *Poller) planTeam(t PolledTeam, planned map[Scope]reader, unreadable map
 		rest = left
 	}
 	for _, id := range rest {
-		unreadable[Scope{TeamID: t.ID, ChannelID: id}] = true
+		unreadable[Scope{TeamID: teamID, ChannelID: id}] = true
 	}
 }
 

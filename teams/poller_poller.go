@@ -42,6 +42,9 @@ const (
 type PolledTeam struct {
 	ID       string
 	Channels []string
+	// Separate holds channels of which it is not certain that the team's
+	// export includes them, such as shared ones: they are read one by one.
+	Separate []string
 }
 
 // PollerOptions configures NewPoller.
@@ -89,6 +92,8 @@ type Poller struct {
 	refusals map[refusalKey]Refusal
 	// unreadable holds the wanted channels that no reader is left for.
 	unreadable map[Scope]bool
+	// separate holds the channels that are not read with their team.
+	separate map[Scope]bool
 	// parked holds the units whose scope is read by another one for now; carry
 	// names teams whose refused unit was asked to read.
 	parked  map[Scope]*unit
@@ -148,6 +153,7 @@ func NewPoller(opts PollerOptions) (*Poller, error) {
 		units:      map[Scope]*unit{},
 		refusals:   map[refusalKey]Refusal{},
 		unreadable: map[Scope]bool{},
+		separate:   map[Scope]bool{},
 		parked:     map[Scope]*unit{},
 		carry:      map[string]bool{},
 		changed:    make(chan struct{}),
@@ -187,7 +193,7 @@ func (p *Poller) Run(ctx context.Context) error {
 				done, err := p.turn(ctx, u)
 				p.finish(ctx, u, done, err)
 				<-free
-				p.Wake()
+				p.kick()
 			})
 		}
 		if !waitFor(ctx, p.untilNext(len(free) == cap(free)), p.wake) {
@@ -196,8 +202,16 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 }
 
-// Wake makes Run look for work; it never blocks.
+// Wake makes a change of what Teams returns take effect now; it never blocks.
 func (p *Poller) Wake() {
+	p.mu.Lock()
+	p.replan = true
+	p.mu.Unlock()
+	p.kick()
+}
+
+// kick makes Run look for work.
+func (p *Poller) kick() {
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -205,12 +219,16 @@ func (p *Poller) Wake() {
 }
 
 // Request asks for the scopes to be read now, all of them if none is named;
-// for the zero Scope too. It never blocks and never gives up.
+// for the zero Scope too. It never blocks and never gives up. Asking for all
+// of them ends waiting after failures too, as Resume does.
 func (p *Poller) Request(reason string, scopes ...Scope) {
 	p.request(reason, scopes)
 }
 
 func (p *Poller) request(reason string, scopes []Scope) int64 {
+	if len(scopes) == 0 {
+		p.Resume()
+	}
 	p.plan(time.Second)
 	p.mu.Lock()
 	p.requests++
@@ -218,7 +236,7 @@ func (p *Poller) request(reason string, scopes []Scope) int64 {
 	n := p.ask(scopes)
 	p.mu.Unlock()
 	p.opts.Logger.Debug().Str("reason", reason).Int("scopes", n).Msg("Catch-up requested")
-	p.Wake()
+	p.kick()
 	return number
 }
 
@@ -257,7 +275,7 @@ func (p *Poller) Resume() {
 		}
 	}
 	p.mu.Unlock()
-	p.Wake()
+	p.kick()
 }
 
 // covers reports whether reading the unit reads one of the scopes, or a part.
@@ -365,38 +383,4 @@ func (p *Poller) untilNext(busy bool) time.Duration {
 		}
 	}
 	return max(next.Sub(now), time.Millisecond)
-}
-
-// budgetSource holds the routine to its request budget.
-type budgetSource struct {
-	src     MessageSource
-	limiter *rate.Limiter
-}
-
-func (b budgetSource) ExportTeam(ctx context.Context, teamID string, since time.Time, link string) (Page, error) {
-	if err := b.limiter.Wait(ctx); err != nil {
-		return Page{}, err
-	}
-	return b.src.ExportTeam(ctx, teamID, since, link)
-}
-
-func (b budgetSource) Delta(ctx context.Context, ch ChannelRef, since time.Time, link string) (Page, error) {
-	if err := b.limiter.Wait(ctx); err != nil {
-		return Page{}, err
-	}
-	return b.src.Delta(ctx, ch, since, link)
-}
-
-func (b budgetSource) List(ctx context.Context, ch ChannelRef, link string) (Page, error) {
-	if err := b.limiter.Wait(ctx); err != nil {
-		return Page{}, err
-	}
-	return b.src.List(ctx, ch, link)
-}
-
-func (b budgetSource) Replies(ctx context.Context, root MessageRef, link string) (Page, error) {
-	if err := b.limiter.Wait(ctx); err != nil {
-		return Page{}, err
-	}
-	return b.src.Replies(ctx, root, link)
 }

@@ -126,17 +126,22 @@ func (p *Poller) cursor(ctx context.Context, scope Scope) (Cursor, error) {
 }
 
 // inherit moves a channel's cursor on to its team's, if that reaches further:
-// what the team was read for includes the channel. Nothing from before the
-// channel's own start is wanted.
+// what the team was read for includes the channel. A team that was never read
+// successfully says nothing about a channel that has a start of its own.
 func (p *Poller) inherit(ctx context.Context, scope Scope, start time.Time, cursor *Cursor) error {
 	team, err := p.opts.Cursors.LoadCursor(ctx, Scope{TeamID: scope.TeamID}.String())
 	if err != nil {
 		return fmt.Errorf("load cursor: %w", err)
 	}
-	for _, t := range []time.Time{team.Watermark, start} {
-		if t.After(cursor.Watermark) {
-			cursor.Watermark = t
-		}
+	p.mu.Lock()
+	separate := p.separate[scope]
+	p.mu.Unlock()
+	neverRead := team.Reader != SourceExport && cursor.Watermark.IsZero() && !start.IsZero()
+	if separate || neverRead {
+		return nil
+	}
+	if team.Watermark.After(cursor.Watermark) {
+		cursor.Watermark = team.Watermark
 	}
 	if team.FullAt.After(cursor.FullAt) {
 		cursor.FullAt = team.FullAt
