@@ -89,4 +89,3 @@ func conform(t *testing.T, name string, seed uint64) {
 		require.Empty(t, s.LastError)
 	}
 }
-
