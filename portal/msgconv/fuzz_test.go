@@ -1,6 +1,7 @@
 package msgconv
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,6 +31,8 @@ func FuzzToMatrix(f *testing.F) {
 		f.Add(s, "Subject", false)
 	}
 	f.Add("plain <b>", "", true)
+	const hosted = `<img src="https://graph.microsoft.com/v1.0/teams/team-1/channels/19:chan/messages/1/hostedContents/a/$value">`
+	f.Add("<p>"+hosted+`<img src="https://a.b/c"> x <pre>`+hosted+"</pre><emoji alt=x>"+hosted, "", false)
 	f.Fuzz(checkToMatrix)
 }
 
@@ -49,9 +52,19 @@ func checkToMatrix(t *testing.T, body, subject string, plainText bool) {
 	r := ToMatrix(m, MatrixEnv{People: staff{}})
 	checkRendered(t, r)
 	requireText(t, sourceText(source), renderedText(r))
-	for _, ref := range Images(m) {
-		require.False(t, !ref.Foreign && !strings.Contains(ref.URL, "/hostedContents/"))
+	var want, got []string
+	for i, ref := range Images(m) {
+		if !ref.Foreign {
+			require.Contains(t, ref.URL, "/teams/team-1/channels/19:chan/messages/")
+			want = append(want, fmt.Sprintf("img:%d", i))
+		}
 	}
+	for _, p := range r.Parts {
+		if strings.HasPrefix(p.ID, "img:") {
+			got = append(got, p.ID)
+		}
+	}
+	require.ElementsMatch(t, want, got)
 }
 
 func FuzzToTeams(f *testing.F) {

@@ -8,16 +8,27 @@ import (
 	"teamsbridge/teams"
 )
 
-// Images lists the images in the body of a message in document order. Those
-// that are not Foreign are to be fetched before ToMatrix.
+// Images lists the images in the body of a message in document order; the one
+// at index 2 becomes the part "img:2". Those that are not Foreign are to be
+// fetched before ToMatrix.
 func Images(m teams.Message) []ImageRef {
 	if m.BodyType == teams.BodyText || !m.Deleted.IsZero() || isSystem(m) || !strings.Contains(strings.ToLower(m.Body), "<img") {
 		return nil
 	}
-	var out []ImageRef
-	walk(parse(m.Body, fromTeams), func(n *node) bool {
-		if n.tag == "img" && n.attr("src") != "" {
-			out = append(out, imageRef(n, m))
+	nodes := bodyImages(parse(m.Body, fromTeams))
+	out := make([]ImageRef, len(nodes))
+	for i, n := range nodes {
+		out[i] = imageRef(n, m)
+	}
+	return out
+}
+
+// bodyImages returns the images of a body that have an address.
+func bodyImages(root *node) []*node {
+	var out []*node
+	walk(root, func(n *node) bool {
+		if n.tag == "img" && strings.TrimSpace(n.attr("src")) != "" {
+			out = append(out, n)
 		}
 		return true
 	})

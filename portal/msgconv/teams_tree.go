@@ -22,7 +22,9 @@ type toMatrix struct {
 	// holders are the texts that stand where an image was. Those with nothing
 	// behind them are taken away at the end.
 	holders []*node
-	hosted  int
+	// numbers holds the images of the body that are still to be shown, with
+	// their places; they are the same as in what Images returns.
+	numbers map[*node]int
 	quotes  int
 }
 
@@ -52,7 +54,19 @@ func (t *toMatrix) convert() *node {
 	if t.m.BodyType == teams.BodyText {
 		body = plainToHTML(body)
 	}
-	t.kids(parse(body, fromTeams))
+	tree := parse(body, fromTeams)
+	inBody := bodyImages(tree)
+	t.numbers = make(map[*node]int, len(inBody))
+	for i, n := range inBody {
+		t.numbers[n] = i
+	}
+	t.kids(tree)
+	for _, n := range inBody {
+		// Where images cannot stand, as in code, they come behind.
+		if _, left := t.numbers[n]; left {
+			t.image(n)
+		}
+	}
 	for i := range t.m.Attachments {
 		if a := &t.m.Attachments[i]; !t.shown[a.ID] || a.ID == "" {
 			t.attachment(a)
@@ -241,7 +255,7 @@ func collapse(s string) string {
 // further words of the same name, and returns the index of the last one.
 func (t *toMatrix) at(kids []*node, i int) int {
 	n := kids[i]
-	text := collapse(textContent(n))
+	text := cleanLine(textContent(n))
 	m := t.lookup(n)
 	if m == nil || m.User == nil || m.User.ID == "" {
 		t.other(m, text)
@@ -261,14 +275,13 @@ func (t *toMatrix) at(kids []*node, i int) int {
 		if next == nil || next.User == nil || next.User.ID != m.User.ID {
 			break
 		}
-		word := collapse(textContent(kids[j]))
-		joined := strings.TrimSpace(text) + " " + strings.TrimSpace(word)
+		word := cleanLine(textContent(kids[j]))
+		joined := text + " " + word
 		if full == "" && word == text || full != "" && !strings.HasPrefix(full, joined) {
 			break
 		}
 		text, last = joined, j
 	}
-	text = strings.TrimSpace(text)
 	if text == "" {
 		text = firstOf(full, textSomebody)
 	}
@@ -312,8 +325,10 @@ func (t *toMatrix) other(m *teams.Mention, text string) {
 // image carries over a picture: a hosted one becomes a part of its own, a
 // foreign one stays a link.
 func (t *toMatrix) image(n *node) {
+	number, inBody := t.numbers[n]
+	delete(t.numbers, n)
 	ref := imageRef(n, t.m)
-	if ref.URL == "" {
+	if ref.URL == "" || !inBody {
 		t.out.text(ref.Alt)
 		return
 	}
@@ -322,13 +337,12 @@ func (t *toMatrix) image(n *node) {
 		if href, ok := cleanHref(ref.URL, false); ok {
 			t.out.element("a", alt, attr{"href", href})
 		} else {
-			t.out.text(textImage(ref.Alt, len(t.holders)+1))
+			t.out.text(textImage(ref.Alt, number+1))
 		}
 		return
 	}
-	t.images = append(t.images, t.picture(ref, t.hosted))
-	t.hosted++
-	if holder := t.out.element("em", textImage(ref.Alt, t.hosted)); holder != nil {
+	t.images = append(t.images, t.picture(ref, number))
+	if holder := t.out.element("em", textImage(ref.Alt, number+1)); holder != nil {
 		t.holders = append(t.holders, holder)
 	}
 }

@@ -27,7 +27,12 @@ func ToMatrix(m teams.Message, env MatrixEnv) Rendered {
 	return Rendered{Parts: parts}
 }
 
-func isSystem(m teams.Message) bool { return m.Event != nil || m.Type == teams.TypeSystem }
+// isSystem reports whether a message tells of an event. Graph hides the type
+// of such messages from those who do not ask for new enumeration members, so
+// the empty body that they have counts, too.
+func isSystem(m teams.Message) bool {
+	return m.Event != nil || m.Type == teams.TypeSystem || m.From.ID == "" && strings.TrimSpace(m.Body) == "<systemEventMessage/>"
+}
 
 // textParts turns the tree of a message into as many text events as it needs.
 func textParts(root *node) []Part {

@@ -19,6 +19,9 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 		return nil, ErrNothingToSend
 	}
 	c = current(c)
+	if c.MsgType == event.MsgVerificationRequest {
+		return nil, ErrNothingToSend
+	}
 	t := newToTeams(c, env)
 	root := t.convert()
 	if root == nil {

@@ -66,8 +66,8 @@ type Rendered struct {
 }
 
 // Part is one Matrix event of a message. IDs are stable over edits: "" is the
-// text, "text:1", "text:2"… its continuations, "img:0", "img:1"… the inline
-// images by their place among the images of the body.
+// text, "text:1", "text:2"… its continuations, "img:0", "img:1"… the hosted
+// images by their place in what Images returns, where foreign ones count, too.
 type Part struct {
 	ID      string
 	Type    event.Type
