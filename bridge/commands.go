@@ -37,6 +37,11 @@ func (c *Connector) addCommands() {
 			},
 		})
 	}
+	for _, name := range unsuitableCommands() {
+		processor.AddHandler(&commands.FullHandler{Name: name, Func: func(ce *commands.Event) {
+			reply(ce, "This bridge has no such command: its rooms follow Teams. See `help`, `mirror` and `unmirror`.")
+		}})
+	}
 	add("logout", "", "Forget your sign-in. You stay in your rooms; a relay account sends what you write.", false, c.commandLogout)
 	add("whoami", "", "Show who you are in Teams and whether you are signed in.", false, c.commandWhoami)
 	add("status", "", "Show how the bridge is doing.", false, c.commandStatus)
@@ -46,6 +51,17 @@ func (c *Connector) addCommands() {
 	add("unmirror", "TEAM[/CHANNEL]", "Stop mirroring a team or a channel. Its rooms stay.", true, c.commandUnmirror)
 	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
 	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
+}
+
+// unsuitableCommands are commands of the framework that would take rooms, or
+// what waits in them, away, or that mean nothing where rooms follow Teams.
+func unsuitableCommands() []string {
+	return []string{
+		"bridge", "unbridge", "create-portal", "delete-portal", "delete-all-portals", "delete-chat", "filter",
+		"create-group", "start-chat", "resolve-identifier", "search", "mute", "import-image-pack",
+		"set-relay", "unset-relay", "set-preferred-login", "relogin", "list-logins",
+		"debug-account-data", "debug-register-push", "debug-reset-network",
+	}
 }
 
 // reply answers in Markdown that reads well in clients that show it as text.

@@ -21,6 +21,8 @@ import (
 const (
 	// teamsAtOnce is how many teams are brought up to date at the same time.
 	teamsAtOnce = 4
+	// channelsAtOnce is the same for the channels of one team.
+	channelsAtOnce = 4
 	// changeDebounce is how long a team rests after a change was announced,
 	// because Teams announces one change several times.
 	changeDebounce = 2 * time.Second

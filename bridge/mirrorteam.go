@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 
@@ -67,23 +68,32 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 	if err := m.syncSpace(ctx, t, members); err != nil {
 		return err
 	}
-	errs := []error{m.detachMissing(ctx, t.ID, channels)}
-	for _, c := range channels {
-		if v := sel.channel(t, c); !v.mirror {
-			errs = append(errs, m.exclude(ctx, channelConversation(c), v.reason))
-			continue
-		}
-		if err := m.syncChannel(ctx, t, c, members); err != nil {
-			errs = append(errs, fmt.Errorf("channel %s: %w", c.ID, err))
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members)); err != nil {
 		return err
 	}
 	return m.finish(ctx, t.ID)
+}
+
+// syncChannels brings a team's channels up to date, a few at a time: one that
+// takes long does not hold up the others.
+func (m *mirror) syncChannels(ctx context.Context, sel *selector, t teams.Team, channels []teams.Channel, members []teams.Member) error {
+	errs := make([]error, len(channels))
+	var group errgroup.Group
+	group.SetLimit(channelsAtOnce)
+	for i, c := range channels {
+		if v := sel.channel(t, c); !v.mirror {
+			errs[i] = m.exclude(ctx, channelConversation(c), v.reason)
+			continue
+		}
+		group.Go(func() error {
+			if err := m.syncChannel(ctx, t, c, members); err != nil {
+				errs[i] = fmt.Errorf("channel %s: %w", c.ID, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // finish notes that a team is up to date. Where somebody could not be let into

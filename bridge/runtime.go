@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -276,14 +275,14 @@ func (r *runtime) readHistory(ctx context.Context, ch teams.ChannelRef) error {
 }
 
 const (
-	deliverTimeout = 15 * time.Minute
+	deliverTimeout = 2 * time.Minute
 	deliverLook    = 50 * time.Millisecond
 )
 
-// deliverHistory waits until what the ledger had of a channel is in its room.
+// deliverHistory waits until what the ledger had of a channel is in its room,
+// but not for ever: it is safe in the ledger, and people want to get in.
 func (r *runtime) deliverHistory(ctx context.Context, ch teams.ChannelRef) error {
-	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
-	defer cancel()
+	patience := r.now().Add(deliverTimeout)
 	portalID := string(portal.ChannelPortal(ch).ID)
 	if _, err := r.db.Inbox.Unpark(ctx, portalID); err != nil {
 		return err
@@ -300,9 +299,13 @@ func (r *runtime) deliverHistory(ctx context.Context, ch teams.ChannelRef) error
 		if len(rows) == 0 || rows[0].ReceivedAt.After(began) {
 			return nil
 		}
+		if r.now().After(patience) {
+			zerolog.Ctx(ctx).Warn().Str("portal_id", portalID).Msg("History takes long, people join before it is complete")
+			return nil
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the room: %w", ctx.Err())
+			return ctx.Err()
 		case <-ticker.C:
 		}
 	}

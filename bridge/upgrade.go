@@ -30,6 +30,8 @@ func baseDefaults() []baseDefault {
 		{up.Bool, "false", path("appservice", "ephemeral_events")},
 		{up.Str, "", path("appservice", "bot", "avatar")},
 		{up.Int, "0", path("backfill", "max_catchup_messages")},
+		// At debug level the framework logs what people write.
+		{up.Str, "info", path("logging", "min_level")},
 	}
 }
 
