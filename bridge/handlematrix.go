@@ -12,6 +12,12 @@ import (
 // actor says who did something in Matrix: the person behind the login, or
 // whoever the framework relays for.
 func (k *client) actor(orig *bridgev2.OrigSender) portal.Actor {
+	if orig != nil {
+		// Somebody of the directory in a room that they were not put into.
+		if userID, name, mapped := k.c.rt.dir.Person(orig.UserID); mapped {
+			return portal.Actor{UserID: userID, Name: name}
+		}
+	}
 	name, _ := k.c.rt.dir.name(k.userID)
 	return portal.ActorOf(k.userID, name, orig)
 }

@@ -68,7 +68,9 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 	if err := m.syncSpace(ctx, t, members); err != nil {
 		return err
 	}
-	if err := errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members)); err != nil {
+	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members))
+	m.changed()
+	if err != nil {
 		return err
 	}
 	return m.finish(ctx, t.ID)
@@ -323,9 +325,6 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 		}
 	}
 	if len(wanted) > 0 {
-		if _, err := m.rooms.Ensure(ctx, key, info(wanted)); err != nil {
-			return err
-		}
 		missing, err := m.rooms.Settle(ctx, key, ids)
 		if err != nil {
 			return err
@@ -333,6 +332,14 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 		if len(missing) > 0 {
 			zerolog.Ctx(ctx).Warn().Str("portal_id", conv.Portal).Strs("user_ids", missing).Msg("The homeserver did not let everybody in")
 			hash = ""
+		}
+	}
+	// Administrators get a power level with which they can look after the room
+	// if the bridge is lost.
+	admins := slices.DeleteFunc(wanted, func(w portal.RoomMember) bool { return !w.Admin })
+	if len(admins) > 0 {
+		if _, err := m.rooms.Ensure(ctx, key, info(admins)); err != nil {
+			return err
 		}
 	}
 	conv.MembersHash, conv.MembersAt = hash, m.now()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/bridgev2/simplevent"
@@ -36,8 +38,8 @@ type rooms interface {
 	Placed(ctx context.Context, key networkid.PortalKey) ([]string, error)
 	// Unplace takes a person out of the room and forgets that they were in it.
 	Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error
-	// Settle marks people as being in the room, after Ensure has joined them,
-	// and returns those who are neither in it nor invited.
+	// Settle brings people into the room and returns those who are neither in
+	// it nor invited after that.
 	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error)
 }
 
@@ -205,24 +207,62 @@ func kick(ctx context.Context, br *bridgev2.Bridge, room id.RoomID, mxid id.User
 	return nil
 }
 
+// joinsAtOnce is how many people join one room at the same time.
+const joinsAtOnce = 4
+
+// Settle implements rooms. It works outside the portal's loop: hundreds of
+// people joining must not hold up what is said.
 func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error) {
 	p, err := m.br.GetExistingPortalByKey(ctx, key)
-	if err != nil || p == nil {
+	if err != nil || p == nil || p.MXID == "" {
 		return nil, err
 	}
-	members, err := m.br.Matrix.GetMembers(ctx, p.MXID)
-	if err != nil {
-		return nil, fmt.Errorf("listing members: %w", err)
-	}
+	logins := make([]*bridgev2.UserLogin, 0, len(userIDs))
 	for _, userID := range userIDs {
 		login := m.br.GetCachedUserLoginByID(networkid.UserLoginID(userID))
 		if login == nil {
 			continue
 		}
-		login.MarkInPortal(ctx, p)
+		// The row comes before the person can write: with it, what they write
+		// is theirs and not relayed.
+		if _, err := m.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, key); err != nil {
+			return nil, fmt.Errorf("noting person in room: %w", err)
+		}
+		logins = append(logins, login)
+	}
+	var group errgroup.Group
+	group.SetLimit(joinsAtOnce)
+	for _, login := range logins {
+		group.Go(func() error {
+			m.join(ctx, p, login)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	members, err := m.br.Matrix.GetMembers(ctx, p.MXID)
+	if err != nil {
+		return nil, fmt.Errorf("listing members: %w", err)
+	}
+	for _, login := range logins {
 		if member := members[login.UserMXID]; member == nil || (member.Membership != event.MembershipJoin && member.Membership != event.MembershipInvite) {
-			missing = append(missing, userID)
+			missing = append(missing, string(login.ID))
 		}
 	}
-	return missing, nil
+	return missing, ctx.Err()
+}
+
+// join brings a person's account into a room: it is invited, and joins itself
+// where it can be spoken for.
+func (m *matrixRooms) join(ctx context.Context, p *bridgev2.Portal, login *bridgev2.UserLogin) {
+	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
+	defer cancel()
+	err := m.br.Bot.EnsureInvited(ctx, p.MXID, login.UserMXID)
+	if puppet := login.User.DoublePuppet(ctx); puppet != nil && err == nil {
+		err = puppet.EnsureJoined(ctx, p.MXID)
+	}
+	if err != nil {
+		zerolog.Ctx(ctx).Warn().Err(err).Stringer("user_mxid", login.UserMXID).Stringer("room_id", p.MXID).Msg("Somebody could not be let into a room")
+		return
+	}
+	login.MarkInPortal(ctx, p)
 }
