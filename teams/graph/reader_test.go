@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 	"teamsbridge/teams"
 	"teamsbridge/teams/teamstest"
@@ -319,3 +322,30 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 	require.Equal(t, teams.KindUnknown, teams.KindOf(typed(errors.New("x"))))
 }
+
+func TestCertificateSignIn(t *testing.T) {
+	w := newWorld(t, teamstest.Options{}, unlimited())
+	cert, key, err := w.sim.App().NewCertificate()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(certFile, cert, 0o600))
+	require.NoError(t, os.WriteFile(keyFile, key, 0o600))
+	app, err := teams.NewAppCredential(teams.AppConfig{Endpoints: w.endpoints, TenantID: w.sim.TenantID, ClientID: w.sim.App().ClientID,
+		CertificateFile: certFile, KeyFile: keyFile, HTTP: w.http})
+	require.NoError(t, err)
+	client, err := New(Options{Endpoints: w.endpoints, Credential: app, HTTP: w.http, TenantID: w.sim.TenantID})
+	require.NoError(t, err)
+	_, err = client.Organization(t.Context())
+	require.NoError(t, err)
+
+	w.sim.App().RemoveCertificates()
+	require.True(t, app.Invalidate(first(app.GetToken(t.Context(), policy.TokenRequestOptions{})).Token))
+	_, err = client.Organization(t.Context())
+	var e *teams.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, teams.KindSignInExpired, e.Kind)
+	require.Contains(t, e.Hint, "certificate")
+}
+
+func first[T any](v T, _ error) T { return v }
