@@ -82,6 +82,29 @@ func (d *Database) Upgrade(ctx context.Context) error {
 	return nil
 }
 
+// DoTxn runs fn in a transaction of these stores and bridgev2's, or in the one
+// that the context has. A panic in fn rolls back before it goes on: dbutil
+// would leave the transaction open, and with SQLite every later write would
+// wait for it in vain.
+func (d *Database) DoTxn(ctx context.Context, opts *dbutil.TxnOptions, fn func(ctx context.Context) error) error {
+	var panicked any
+	err := d.Database.DoTxn(ctx, opts, func(ctx context.Context) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				panicked = p
+				err = errPanicked
+			}
+		}()
+		return fn(ctx)
+	})
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
+}
+
+var errPanicked = errors.New("panic in transaction")
+
 // base is what every store needs.
 type base struct {
 	db  *dbutil.Database

@@ -167,6 +167,8 @@ type network struct {
 	err    error         // handlers fail with it
 	silent bool          // handlers say that all is well and take nothing
 	calls  int
+
+	released bool
 }
 
 var _ bridgev2.NetworkConnector = (*network)(nil)
@@ -174,10 +176,17 @@ var _ bridgev2.NetworkConnector = (*network)(nil)
 func (n *network) release() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.block != nil {
+	if n.block != nil && !n.released {
 		// What was waiting, and what comes after, dies with the process.
 		close(n.block)
+		n.released = true
 	}
+}
+
+func (n *network) callCount() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.calls
 }
 
 func (n *network) Init(br *bridgev2.Bridge) { n.br = br }

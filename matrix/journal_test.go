@@ -217,6 +217,31 @@ func TestEveryEntryIsClosed(t *testing.T) {
 	require.Empty(t, b.conn.journal.open)
 }
 
+// TestEntryStaysWhileHandled: an event that is being handled is not closed by
+// the sweeper, however long that takes.
+func TestEntryStaysWhileHandled(t *testing.T) {
+	ctx := context.Background()
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{network: &network{block: make(chan struct{})}})
+	code, _ := hs.push(ctx, hsToken, "1", txnBody(t, evt("$a", "x")))
+	require.Equal(t, 200, code)
+	b.eventually("in the handler", func() bool { return b.network.callCount() == 1 })
+	state := func() openEvent {
+		b.conn.journal.mu.Lock()
+		defer b.conn.journal.mu.Unlock()
+		return *b.conn.journal.open["$a"]
+	}
+	b.eventually("through the framework", func() bool { return state().dispatched })
+	b.clock.Advance(settle)
+	require.NoError(t, b.conn.journal.sweep(ctx))
+	require.True(t, state().waiting, "the marker is in the queue behind the event")
+	require.NoError(t, b.conn.journal.sweep(ctx))
+	require.Equal(t, 1, b.journalCount())
+	b.network.release()
+	b.eventually("the marker passed", func() bool { return !state().waiting })
+	require.Equal(t, 1, b.journalCount(), "handling was cancelled, so the event is kept")
+}
+
 // TestFailureOfOursIsTriedAgain: a database error in the handler must not cost the message.
 func TestFailureOfOursIsTriedAgain(t *testing.T) {
 	ctx := context.Background()
@@ -230,7 +255,7 @@ func TestFailureOfOursIsTriedAgain(t *testing.T) {
 	require.False(t, status.SendNotice)
 	require.Equal(t, 1, b.journalCount())
 	require.NoError(t, b.conn.journal.sweep(ctx))
-	require.Equal(t, 1, b.network.calls, "not before its time")
+	require.Equal(t, 1, b.network.callCount(), "not before its time")
 	b.network.mu.Lock()
 	b.network.err = nil
 	b.network.mu.Unlock()

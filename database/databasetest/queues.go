@@ -39,6 +39,15 @@ func testTransaction(t *testing.T, ctx context.Context, e *env) {
 	n, err := e.db.Journal.Count(ctx)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "the journal row is part of the transaction")
+	require.PanicsWithValue(t, "oops", func() {
+		_ = e.db.DoTxn(ctx, nil, func(ctx context.Context) error {
+			_ = e.db.Journal.Done(ctx, "$a")
+			panic("oops")
+		})
+	})
+	n, err = e.other.Journal.Count(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "a panic rolls back")
 	// A statement that finds a conflict must not poison the transaction.
 	require.NoError(t, e.db.DoTxn(ctx, nil, func(ctx context.Context) error {
 		for range 2 {
