@@ -96,13 +96,6 @@ const (
 	FaultRemoveSubscription FaultKind = "remove-subscription"
 )
 
-var ( // read-only sets
-	afterFaults  = []FaultKind{FaultCut, FaultAcceptLose, FaultAcceptHang, FaultAcceptBadGateway, FaultAcceptUnavailable, FaultAcceptTimeout, FaultNotifyEarly}
-	notifyFaults = []FaultKind{FaultNotifyNever, FaultNotifyTwice, FaultNotifyLate, FaultNotifyReorder, FaultRemoveSubscription}
-	graphFaults  = []FaultKind{FaultExpireToken, FaultClaimsChallenge, FaultForbidden, FaultNotFound}
-	deltaFaults  = []FaultKind{FaultDeltaGone, FaultDeltaRefused, FaultSyncStateNotFound}
-)
-
 // Service is a part of the tenant that can fail on its own.
 type Service string
 
@@ -138,7 +131,8 @@ type Fault struct {
 	// Chance makes it strike with that probability, 0 means always. The
 	// draws are the same in every run of a seed and sequence of requests.
 	Chance float64
-	// RetryAfter is announced by FaultThrottled and FaultUnavailable.
+	// RetryAfter is announced by FaultThrottled and FaultUnavailable. With
+	// Options.Limits it is enforced too.
 	RetryAfter time.Duration
 	// Delay is used by FaultSlow, FaultNotifyLate and FaultNotifyReorder.
 	Delay time.Duration
@@ -171,14 +165,15 @@ func newFaults(seed uint64, user func(string) string) *Faults {
 // faults for Graph, FaultNotFound for a read. It panics on a Match.Path that is
 // no regular expression.
 func (s *Faults) Add(f Fault) *Injected {
-	if slices.Contains(deltaFaults, f.Kind) && f.Match.Op == "" {
-		f.Match.Op = OpMessagesDelta
-	}
-	if slices.Contains(graphFaults, f.Kind) && f.Match.Service == "" && f.Match.Op == "" {
-		f.Match.Service = ServiceGraph
-	}
-	if f.Kind == FaultNotFound && f.Match.Method == "" && f.Match.Op == "" {
-		f.Match.Method = http.MethodGet
+	if f.Match.Op == "" {
+		switch f.Kind {
+		case FaultDeltaGone, FaultDeltaRefused, FaultSyncStateNotFound:
+			f.Match.Op = OpMessagesDelta
+		case FaultNotFound:
+			f.Match.Service, f.Match.Method = ServiceGraph, http.MethodGet
+		case FaultExpireToken, FaultClaimsChallenge, FaultForbidden:
+			f.Match.Service = ServiceGraph
+		}
 	}
 	in := &Injected{set: s, fault: f, cleared: make(chan struct{})}
 	if f.Match.Path != "" {
@@ -234,10 +229,10 @@ const (
 )
 
 func phaseOf(k FaultKind) phase {
-	switch {
-	case slices.Contains(afterFaults, k):
+	switch k {
+	case FaultCut, FaultAcceptLose, FaultAcceptHang, FaultAcceptBadGateway, FaultAcceptUnavailable, FaultAcceptTimeout, FaultNotifyEarly:
 		return phaseAfter
-	case slices.Contains(notifyFaults, k):
+	case FaultNotifyNever, FaultNotifyTwice, FaultNotifyLate, FaultNotifyReorder, FaultRemoveSubscription:
 		return phaseNotify
 	}
 	return phaseBefore

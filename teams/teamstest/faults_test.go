@@ -44,6 +44,8 @@ func TestFaultsThatAnswer(t *testing.T) {
 				require.Contains(t, string(a.raw), "<html>")
 			case teamstest.FaultClaimsChallenge:
 				require.Contains(t, a.header.Get("WWW-Authenticate"), `error="insufficient_claims"`)
+			case teamstest.FaultForbidden:
+				require.Contains(t, a.message(), "API requires one of 'Organization.Read.All")
 			case teamstest.FaultThrottled:
 				require.Equal(t, "3", a.header.Get("Retry-After"))
 			}

@@ -34,7 +34,7 @@ func (e *edgeState) strikeBefore(x *exchange, in *Injected) (resp *response, han
 		}
 		return nil, false
 	}
-	if f.Kind == FaultThrottled && f.RetryAfter > 0 && serviceOf(x.op) == ServiceGraph {
+	if f.RetryAfter > 0 && (f.Kind == FaultThrottled || f.Kind == FaultUnavailable) && serviceOf(x.op) == ServiceGraph {
 		if q, resource, ok := quotaOf(x); ok {
 			c, _ := e.tokens.peek(bearer(x.r))
 			e.throttle.announced(q.scopes(resource, c), wholeSeconds(f.RetryAfter))
@@ -62,7 +62,12 @@ func (e *edgeState) falseAnswer(x *exchange, f Fault) *response {
 	case FaultNotFound:
 		refusal.Status, refusal.Code, refusal.Message = 404, "NotFound", "The resource could not be found."
 	case FaultForbidden:
-		refusal.Status, refusal.Code, refusal.Message = 403, "Forbidden", "Missing permissions on the request."
+		refusal = errForbidden("Missing permissions on the request.")
+		c, _ := e.tokens.peek(bearer(x.r))
+		// As if every permission had been taken from the token.
+		if missing := x.perm.check(caller{App: c.App}); missing != nil && missing.Status == http.StatusForbidden {
+			refusal = missing
+		}
 	case FaultClaimsChallenge:
 		refusal = claimsChallenge(e.t)
 	case FaultDeltaGone:

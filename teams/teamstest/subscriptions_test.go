@@ -213,3 +213,30 @@ func TestSubscriptionsArePaged(t *testing.T) {
 	require.Len(t, second.json["value"], 30)
 	require.NotContains(t, second.json, "@odata.nextLink")
 }
+
+func TestSubscriptionPatchIsChecked(t *testing.T) {
+	b, r := newBench(t, teamstest.Options{}), newReceiver(t)
+	token := b.app()
+	id := b.subscribe(token, b.subscription(r))
+	patch := func(token string, body map[string]any) answer {
+		return b.call(token, http.MethodPatch, "/subscriptions/"+id, body)
+	}
+	require.Equal(t, 400, patch(token, map[string]any{"expirationDateTime": b.in(80 * time.Hour)}).status)
+	require.Equal(t, 400, patch(token, map[string]any{"encryptionCertificate": "AAAA", "encryptionCertificateId": "k"}).status)
+	require.Equal(t, 400, patch(token, map[string]any{"notificationUrl": "ftp://x"}).status)
+	before := len(r.handshakes)
+	other := newReceiver(t)
+	require.Equal(t, 200, patch(token, map[string]any{"notificationUrl": other.URL + "/new"}).status)
+	require.Len(t, r.handshakes, before)
+	require.Len(t, other.handshakes, 1, "the new address is validated")
+	b.general.Post(b.ann, teamstest.Msg{Text: "moved"})
+	b.settled()
+	require.Empty(t, r.items())
+	require.Len(t, other.items(), 1)
+
+	b.App().RevokeRoles("ChannelMessage.Read.All")
+	weak := b.app()
+	require.Equal(t, 403, patch(weak, map[string]any{"expirationDateTime": b.in(time.Hour)}).status)
+	require.Equal(t, 403, b.call(weak, http.MethodPost, "/subscriptions/"+id+"/reauthorize", nil).status)
+	require.Equal(t, 404, b.call(weak, http.MethodPost, "/subscriptions/nope/reauthorize", nil).status)
+}
