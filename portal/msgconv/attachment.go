@@ -25,7 +25,7 @@ func (t *toMatrix) attachment(a *teams.Attachment) {
 	name := cleanName(a.Name)
 	switch kind := strings.TrimPrefix(a.ContentType, "application/vnd.microsoft.card."); kind {
 	case "reference":
-		t.placeholder("📎", firstOf(name, textFileNoName), a.ContentURL)
+		t.placeholder(textFileMark, firstOf(name, textFileNoName), a.ContentURL)
 	case "messageReference":
 		t.quote(textQuoted, content.Get("messageSender"), content.Get("messagePreview").String(), false)
 	case "forwardedMessageReference":

@@ -3,7 +3,6 @@ package msgconv
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // maxName is the most characters of a name that are shown.
@@ -25,7 +24,7 @@ func oneLine(name string, most int) string {
 		case unicode.IsSpace(r):
 			space = true
 			continue
-		case r == utf8.RuneError, unicode.IsControl(r), isBidiControl(r):
+		case unicode.IsControl(r), isBidiControl(r):
 			continue
 		}
 		if runes >= most {

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
@@ -322,120 +321,11 @@ func (t *toMatrix) other(m *teams.Mention, text string) {
 	t.out.text(text)
 }
 
-// image carries over a picture: a hosted one becomes a part of its own, a
-// foreign one stays a link.
-func (t *toMatrix) image(n *node) {
-	number, inBody := t.numbers[n]
-	delete(t.numbers, n)
-	ref := imageRef(n, t.m)
-	if ref.URL == "" || !inBody {
-		t.out.text(ref.Alt)
-		return
-	}
-	if ref.Foreign {
-		alt := textForeignImage(ref.Alt)
-		if href, ok := cleanHref(ref.URL, false); ok {
-			t.out.element("a", alt, attr{"href", href})
-		} else {
-			t.out.text(textImage(ref.Alt, number+1))
-		}
-		return
-	}
-	t.images = append(t.images, t.picture(ref, number))
-	if holder := t.out.element("em", textImage(ref.Alt, number+1)); holder != nil {
-		t.holders = append(t.holders, holder)
-	}
-}
-
-// picture is the part of one hosted image.
-func (t *toMatrix) picture(ref ImageRef, index int) Part {
-	part := Part{ID: "img:" + strconv.Itoa(index), Type: event.EventMessage}
-	media, ok := t.env.Media[ref.URL]
-	if !ok || media.Problem != "" || media.URI == "" && media.File == nil {
-		t2 := &toMatrix{m: t.m, out: newBuilder(forMatrix)}
-		t2.placeholder(textImageProblem(ref.Alt, firstOf(cleanName(media.Problem), textNoPicture)), "", "")
-		root := t2.out.finish()
-		tidy(root)
-		part.Content = textContentOf(root)
-		part.Content.MsgType = event.MsgNotice
-		return part
-	}
-	name := cleanName(media.Name)
-	if name == "" {
-		name = textImageName(index+1, extension(media.MimeType))
-	}
-	c := &event.MessageEventContent{
-		MsgType: event.MsgImage, Body: name, URL: media.URI, File: media.File, Mentions: &event.Mentions{},
-		Info: &event.FileInfo{
-			MimeType: media.MimeType, Size: media.Size,
-			Width: firstInt(media.Width, ref.Width), Height: firstInt(media.Height, ref.Height),
-		},
-	}
-	if media.File != nil {
-		c.URL = ""
-	}
-	if ref.Alt != "" && ref.Alt != name {
-		c.FileName, c.Body = name, ref.Alt
-	}
-	part.Content = c
-	return part
-}
-
-// dropHolders takes away the texts for images that nothing follows: their
-// pictures come right behind the text anyway.
-func (t *toMatrix) dropHolders(root *node) {
-	if len(t.holders) == 0 {
-		return
-	}
-	holder := make(map[*node]bool, len(t.holders))
-	for _, n := range t.holders {
-		holder[n] = true
-	}
-	last := -1
-	order := []*node{}
-	walk(root, func(n *node) bool {
-		if holder[n] {
-			order = append(order, n)
-			return false
-		}
-		if n.tag == "" && !isBlank(n.text) || n.tag == "hr" {
-			last = len(order)
-		}
-		return true
-	})
-	for i, n := range order {
-		if i >= last {
-			n.tag, n.kids, n.text = "", nil, ""
-		}
-	}
-}
-
 func firstOf(s ...string) string {
 	for _, v := range s {
 		if v != "" {
 			return v
 		}
-	}
-	return ""
-}
-
-func firstInt(a, b int) int {
-	if a > 0 {
-		return a
-	}
-	return b
-}
-
-func extension(mime string) string {
-	switch mime {
-	case "image/png":
-		return ".png"
-	case "image/jpeg":
-		return ".jpg"
-	case "image/gif":
-		return ".gif"
-	case "image/webp":
-		return ".webp"
 	}
 	return ""
 }

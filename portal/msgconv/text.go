@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
+
+	"teamsbridge/teams"
 )
 
 // Everything that the bridge itself says in converted messages. Functions take
@@ -18,6 +22,8 @@ const (
 	textOpenInApp   = "open in Matrix"
 	textEmptyBody   = "A message without visible content, perhaps blocked by a policy"
 	textRoom        = "@room"
+	textFileMark    = "📎"
+	textEmote       = "* "
 	textImportant   = "❗ Important"
 	textUrgent      = "🚨 Urgent"
 	textNoPicture   = "it was not copied"
@@ -122,7 +128,85 @@ func textDuration(ms int) string {
 
 func textAnswer(n int, text string) string { return fmt.Sprintf("%d. %s", n, text) }
 
-// System events of Teams.
+// systemLine says what a system event tells, in one line.
+func systemLine(e *teams.EventDetail, env MatrixEnv) string {
+	if e == nil {
+		return textSystemUnknown("")
+	}
+	raw := gjson.ParseBytes(e.Raw)
+	str := func(key string) string { return cleanName(raw.Get(key).String()) }
+	by := actor(e.Initiator, env)
+	names, more := people(raw.Get("members"), env)
+	switch e.Type {
+	case "callStarted":
+		return textCall(str("callEventType"), by, true, "")
+	case "callEnded":
+		return textCall(str("callEventType"), by, false, spokenDuration(str("callDuration")))
+	case "callRecording":
+		return textRecording(str("callRecordingStatus"), str("callRecordingDisplayName"), spokenDuration(str("callRecordingDuration")))
+	case "callTranscript":
+		return textTranscript
+	case "channelAdded":
+		return textBy("The channel "+quoted(str("channelDisplayName"))+" was created", by)
+	case "channelDeleted":
+		return textBy("The channel "+quoted(str("channelDisplayName"))+" was deleted", by)
+	case "channelRenamed":
+		return textBy("The channel was renamed to "+quoted(str("channelDisplayName")), by)
+	case "channelDescriptionUpdated":
+		return textDescription("channel", str("channelDescription"), by)
+	case "channelSetAsFavoriteByDefault":
+		return textBy("The channel was set to be shown to everybody in the team", by)
+	case "channelUnsetAsFavoriteByDefault":
+		return textBy("The channel was set not to be shown to everybody in the team", by)
+	case "channelSharingUpdated":
+		return textBy("The channel's sharing with other teams was changed", by)
+	case "chatRenamed":
+		return textBy("The chat was renamed to "+quoted(str("chatDisplayName")), by)
+	case "conversationMemberRoleUpdated":
+		return textRoles(person(raw.Get("conversationMemberUser"), env), roles(raw.Get("conversationMemberRoles")), by)
+	case "meetingPolicyUpdated":
+		if raw.Get("meetingChatEnabled").Bool() {
+			return textBy("The meeting chat was turned on", by)
+		}
+		return textBy("The meeting chat was turned off", by)
+	case "membersAdded":
+		return textMembers(names, more, "was added", "were added", by)
+	case "membersDeleted":
+		return textMembers(names, more, "was removed", "were removed", by)
+	case "membersJoined":
+		return textMembers(names, more, "joined", "joined", "")
+	case "membersLeft":
+		return textMembers(names, more, "left", "left", "")
+	case "messagePinned":
+		return textBy("A message was pinned", by)
+	case "messageUnpinned":
+		return textBy("A message was unpinned", by)
+	case "tabUpdated":
+		return textBy("A tab was changed", by)
+	case "teamArchived":
+		return textBy("The team was archived", by)
+	case "teamUnarchived":
+		return textBy("The team was taken out of the archive", by)
+	case "teamCreated":
+		return textBy("The team "+quoted(str("teamDisplayName"))+" was created", by)
+	case "teamDescriptionUpdated":
+		return textDescription("team", str("teamDescription"), by)
+	case "teamJoiningEnabled":
+		return textBy("Joining the team was turned on", by)
+	case "teamJoiningDisabled":
+		return textBy("Joining the team was turned off", by)
+	case "teamRenamed":
+		return textBy("The team was renamed to "+quoted(str("teamDisplayName")), by)
+	case "teamsAppInstalled":
+		return textBy("The app "+quoted(str("teamsAppDisplayName"))+" was added", by)
+	case "teamsAppRemoved":
+		return textBy("The app "+quoted(str("teamsAppDisplayName"))+" was removed", by)
+	case "teamsAppUpgraded":
+		return textBy("The app "+quoted(str("teamsAppDisplayName"))+" was upgraded", by)
+	}
+	return textSystemUnknown(cleanName(e.Type))
+}
+
 const textTranscript = "A transcript of the meeting is available in Teams"
 
 func textSystemUnknown(kind string) string {

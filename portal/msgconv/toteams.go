@@ -171,7 +171,7 @@ func (h header) tree(n, of int) []*node {
 	var out []*node
 	text := ""
 	if h.emote {
-		out = append(out, &node{text: "* "})
+		out = append(out, &node{text: textEmote})
 	}
 	if name != "" {
 		out = append(out, &node{tag: "b", kids: []*node{{text: name}}})
