@@ -3,14 +3,263 @@ package portal
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
 )
 
 // errOwnEdit says that an edit of ours is on its way to Teams.
 var errOwnEdit = errors.New("an edit of ours is on its way")
 
-func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.Message) error {
-	return errOwnEdit
+// delivery is the way of one version of one message to Matrix. What it has to
+// do it decides from the message rows, inside the portal's loop, so that a
+// delivery which was cut off goes on where it stopped.
+type delivery struct {
+	in  *Ingest
+	row *database.InboxRow
+	m   teams.Message
+	id  networkid.MessageID
+	// own is the sent part that the message is, nil if it is not ours.
+	own *database.SentPart
+	// root is a reply's root that has to be delivered first, although the
+	// ledger is done with it.
+	root *teams.Message
+	// media are the message's images by URL.
+	media map[string]msgconv.Media
+
+	source *bridgev2.UserLogin
+}
+
+// deliver brings one version of one message to Matrix.
+func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.Message) (err error) {
+	d := &delivery{in: in, row: row, m: m, id: MessageID(m.Channel, m.ID)}
+	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait); err != nil {
+		return err
+	}
+	if m.Deleted.IsZero() {
+		if d.own == nil && row.Delivered == 0 && m.ReplyToID != "" {
+			if err = d.findRoot(ctx); err != nil {
+				return err
+			}
+		}
+		if err = d.fetchImages(ctx); err != nil {
+			return err
+		}
+	}
+	return in.loop.Do(ctx, portalIDOf(row), d.apply)
+}
+
+// findRoot makes sure that a reply's root is delivered before it.
+func (d *delivery) findRoot(ctx context.Context) error {
+	rootID := d.m.ReplyToID
+	have, err := d.in.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(d.m.Channel, rootID))
+	if err != nil {
+		return fmt.Errorf("look for the root's row: %w", err)
+	} else if have != nil {
+		return nil
+	}
+	if own, err := d.in.o.DB.Sent.ByRemote(ctx, d.row.Portal, rootID); err != nil || own != nil {
+		return err
+	}
+	ledger, err := d.in.o.DB.Inbox.Get(ctx, d.row.Portal, rootID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ledger == nil:
+		root, err := d.fetchRoot(ctx)
+		if root == nil || err != nil {
+			return err
+		}
+		if err = d.in.Accept(ctx, "repair", []teams.Message{*root}); err != nil {
+			return err
+		}
+		if root.Deleted.IsZero() && root.Created.Before(d.m.Created) {
+			return errReread
+		}
+		d.root = root
+	case ledger.State == database.StatePending && len(ledger.Payload) > 0:
+		// Only a root that is younger than its reply comes behind it.
+		root, err := teams.DecodeStored(ledger.Payload)
+		if err != nil {
+			return nil // it will be parked in its turn
+		}
+		d.root = &root
+	case ledger.State == database.StateDone:
+		// Deleted before it was first seen, or its room was made anew.
+		if d.root, err = d.fetchRoot(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetchRoot asks Graph for the root; nil means that there is none any more.
+func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
+	root, err := d.in.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: d.m.Channel, ID: d.m.ReplyToID})
+	switch teams.KindOf(err) {
+	case teams.KindNotFound, teams.KindGone, teams.KindPermission, teams.KindBadRequest:
+		d.in.o.Metrics.Count(MetricDelivered, "root missing")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch the root of a reply: %w", err)
+	}
+	return &root, nil
+}
+
+// apply runs in the portal's loop.
+func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
+	d.source = source
+	existing, err := d.rows(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(existing) == 0 && d.own != nil:
+		// The event was redacted before Teams had it, or its room made anew.
+		return nil
+	case len(existing) == 0 && !d.m.Deleted.IsZero():
+		d.count("deleted unseen")
+		return nil
+	case len(existing) == 0:
+		if err = d.applyRoot(ctx, p, source); err != nil {
+			return err
+		}
+		if existing, err = d.create(ctx, p, false); err != nil || len(existing) == 0 {
+			return err
+		}
+		if len(d.m.Reactions) == 0 {
+			return nil
+		}
+		return d.reactions(ctx, p, existing)
+	case metaOf(existing[0]).Deleting:
+		return nil
+	case !d.m.Deleted.IsZero():
+		return d.remove(ctx, p, existing)
+	case metaOf(existing[0]).Deleted:
+		if existing, err = d.restore(ctx, p, existing); err != nil {
+			return err
+		}
+	case d.own != nil && metaOf(existing[0]).Outbound:
+		if err = d.ownUpdate(ctx, p, existing[0]); err != nil {
+			return err
+		}
+		if d.own.Part > 0 {
+			return nil
+		}
+	default:
+		if existing, err = d.update(ctx, p, existing); err != nil {
+			return err
+		}
+	}
+	return d.reactions(ctx, p, existing)
+}
+
+// rows returns the message's rows, the first part first.
+func (d *delivery) rows(ctx context.Context) ([]*brdb.Message, error) {
+	db := d.in.o.Bridge.DB.Message
+	if d.own != nil {
+		row, err := db.GetPartByMXID(ctx, eventID(d.own.EventID))
+		if err != nil {
+			return nil, fmt.Errorf("get own message row: %w", err)
+		} else if row != nil {
+			return []*brdb.Message{row}, nil
+		}
+		// A message that was deleted and came back has a new event.
+	}
+	rows, err := db.GetAllPartsByID(ctx, "", d.id)
+	if err != nil {
+		return nil, fmt.Errorf("get message rows: %w", err)
+	}
+	slices.SortFunc(rows, func(a, b *brdb.Message) int { return strings.Compare(string(a.PartID), string(b.PartID)) })
+	return rows, nil
+}
+
+// applyRoot delivers a root that has to come first. One that is deleted gets a
+// placeholder, so that its thread holds together.
+func (d *delivery) applyRoot(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
+	if d.root == nil {
+		return nil
+	}
+	root := &delivery{
+		in: d.in, m: *d.root, id: MessageID(d.root.Channel, d.root.ID), source: source,
+		row: &database.InboxRow{Portal: d.row.Portal, MessageID: d.root.ID, Version: versionOf(*d.root), Attempts: d.row.Attempts, ReceivedAt: d.row.ReceivedAt},
+	}
+	rows, err := root.rows(ctx)
+	if err != nil || len(rows) > 0 {
+		return err
+	}
+	if err = root.fetchImages(ctx); err != nil {
+		return err
+	}
+	_, err = root.create(ctx, p, !root.m.Deleted.IsZero())
+	return err
+}
+
+// sender returns who a message is by.
+func (in *Ingest) sender(m teams.Message) bridgev2.EventSender {
+	switch {
+	case m.Type != teams.TypeMessage && m.Event != nil, m.From.ID == "":
+		return bridgev2.EventSender{}
+	case m.From.Kind == "application":
+		return bridgev2.EventSender{Sender: AppUserID(m.From.ID)}
+	case m.From.IsUser():
+		return personSender(m.From.ID, in.o.Directory.Mapped(m.From.ID))
+	}
+	return bridgev2.EventSender{}
+}
+
+// intentFor returns who sends an event of somebody; people whom the directory
+// does not know get the name that Graph tells with the message.
+func (d *delivery) intentFor(ctx context.Context, p *bridgev2.Portal, who bridgev2.EventSender, name string, kind bridgev2.RemoteEventType) (bridgev2.MatrixAPI, error) {
+	intent, ok := p.GetIntentFor(ctx, who, d.source, kind)
+	if !ok {
+		return nil, fmt.Errorf("no intent for sender")
+	}
+	if who.Sender == "" || name == "" {
+		return intent, nil
+	}
+	ghost, err := p.Bridge.GetGhostByID(ctx, who.Sender)
+	if err != nil {
+		return nil, fmt.Errorf("get ghost: %w", err)
+	}
+	if ghost.Name == "" {
+		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &name})
+	}
+	return intent, nil
+}
+
+func (d *delivery) count(what string) { d.in.o.Metrics.Count(MetricDelivered, what) }
+
+// key is the source key of an event that shows this version of the message.
+func (d *delivery) key(part string) string {
+	return SourceKey(d.m.Channel, d.m.ID, d.row.Version, part)
+}
+
+// onceKey is the source key of an event that there is once, whatever the version.
+func (d *delivery) onceKey(part string) string {
+	return SourceKey(d.m.Channel, d.m.ID, 0, part)
+}
+
+// sentBefore returns the event that a source key became in a delivery whose
+// end nobody saw: an earlier attempt, one of an earlier process, or one of an
+// earlier version.
+func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
+	if d.row.Attempts == 0 && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
+		return "", nil
+	}
+	echo, err := d.in.o.DB.Echoes.Get(ctx, key)
+	if err != nil || echo == nil {
+		return "", err
+	}
+	return echo.EventID, nil
 }

@@ -208,5 +208,8 @@ func printOf(m teams.Message) string {
 	if m.BodyType == teams.BodyText {
 		body = html.EscapeString(body)
 	}
-	return body
+	return fingerprint(body)
 }
+
+// fingerprint is what an HTML text says, however Teams writes it.
+func fingerprint(html string) string { return msgconv.Fingerprint(html) }

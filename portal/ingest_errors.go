@@ -70,3 +70,9 @@ func homeserverReason(err mautrix.HTTPError) (reason string, own bool) {
 	}
 	return "homeserver fails", false
 }
+
+// isForbidden reports whether the homeserver said that the sender may not.
+func isForbidden(err error) bool {
+	var hs mautrix.HTTPError
+	return errors.Is(err, mautrix.MForbidden) || errors.As(err, &hs) && hs.Response != nil && hs.Response.StatusCode == 403
+}

@@ -2,27 +2,216 @@ package portal
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"teamsbridge/database"
 )
 
-// Sender brings what is in the outbox to Teams.
+// Sender brings what is in the outbox to Teams: one lane per portal, the rows
+// of a portal strictly one after the other.
 type Sender struct {
-	o SenderOptions
+	o      SenderOptions
+	loop   loop
+	lanes  *lanes
+	status statusSender
+
+	mu sync.Mutex
+	// shown holds the rows that are shown as queued.
+	shown map[int64]struct{}
 }
 
 // NewSender makes a Sender; it sends while Run runs.
 func NewSender(o SenderOptions) *Sender {
 	o.setDefaults()
-	return &Sender{o: o}
+	s := &Sender{
+		o:      o,
+		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
+		status: statusSender{o.Bridge},
+		shown:  map[int64]struct{}{},
+	}
+	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
+	return s
 }
 
 // Wake makes a portal's lane look again now.
-func (s *Sender) Wake(portal string) {}
-
-// Kick makes all waiting rows due now, for example because Teams is back.
-func (s *Sender) Kick(ctx context.Context) error { return nil }
-
-// Run sends until ctx ends, and returns when every lane has stopped.
-func (s *Sender) Run(ctx context.Context) { <-ctx.Done() }
+func (s *Sender) Wake(portal string) { s.lanes.wake(portal) }
 
 // Busy returns how many portals have rows on their way to Teams.
-func (s *Sender) Busy() int { return 0 }
+func (s *Sender) Busy() int { return s.lanes.busy() }
+
+// Kick makes all waiting rows due now, for example because Teams is back.
+func (s *Sender) Kick(ctx context.Context) error {
+	if _, err := s.o.DB.Outbox.RetryNow(ctx, ""); err != nil {
+		return err
+	}
+	return s.wakeAll(ctx)
+}
+
+func (s *Sender) wakeAll(ctx context.Context) error {
+	portals, err := s.o.DB.Outbox.ActivePortals(ctx)
+	for _, portal := range portals {
+		s.lanes.wake(portal)
+	}
+	return err
+}
+
+// Run sends until ctx ends, and returns when every lane has stopped.
+func (s *Sender) Run(ctx context.Context) {
+	ctx = s.o.Logger.WithContext(ctx)
+	s.lanes.start(ctx)
+	defer s.lanes.stop()
+	sweep := time.NewTicker(s.o.Sweep)
+	defer sweep.Stop()
+	for {
+		if err := s.wakeAll(ctx); err != nil && ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the outbox")
+		}
+		s.ackLeft(ctx)
+		select {
+		case <-sweep.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// work sends a portal's rows in order.
+func (s *Sender) work(ctx context.Context, portal string) time.Time {
+	for ctx.Err() == nil {
+		row, err := s.o.DB.Outbox.Next(ctx, portal)
+		if err != nil {
+			if ctx.Err() == nil {
+				zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the outbox")
+			}
+			return s.o.Now().Add(s.o.RetryMin)
+		} else if row == nil {
+			return time.Time{}
+		}
+		next := row.NextAt
+		if !next.After(s.o.Now()) {
+			next = s.step(ctx, row)
+		}
+		if !next.IsZero() {
+			return s.indicate(ctx, portal, next)
+		}
+	}
+	return time.Time{}
+}
+
+// step sends one row and writes down what came of it; it returns when to try
+// again, or the zero time when the next row may go.
+func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
+	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("event_id", row.EventID).Str("kind", row.Kind).Logger()
+	ctx = log.WithContext(ctx)
+	err := s.send(ctx, row)
+	switch {
+	case err == nil:
+		return time.Time{}
+	case ctx.Err() != nil:
+		return s.o.Now().Add(s.o.RetryMin)
+	}
+	v := judge(err, row.Attempts)
+	if v.final {
+		log.Warn().Err(err).Str("reason", v.reason).Msg("A Matrix event can't go to Teams")
+		s.fail(ctx, row, err, v)
+		return time.Time{}
+	}
+	wait := backoff(row.Attempts, s.o.RetryMin, s.o.RetryMax)
+	if v.retryAfter > wait {
+		wait = v.retryAfter
+	}
+	next := s.o.Now().Add(wait)
+	log.Info().Err(err).Str("reason", v.reason).Time("next", next).Msg("A Matrix event waits for Teams")
+	s.o.Metrics.Count(MetricSendRetry, v.reason)
+	if err = s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); err != nil && ctx.Err() == nil {
+		log.Err(err).Msg("Could not write to the outbox")
+	}
+	return next
+}
+
+func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			zerolog.Ctx(ctx).Error().Any("panic", v).Bytes("stack", debug.Stack()).Msg("Sending panicked")
+			err = &panicError{v}
+		}
+	}()
+	if row.State == database.StateQueued {
+		if ok, err := s.o.DB.Outbox.MarkSending(ctx, row.ID); err != nil || !ok {
+			return err // taken back meanwhile: the lane looks again
+		}
+	}
+	switch row.Kind {
+	case database.KindMessage:
+		return s.message(ctx, row)
+	case database.KindEdit:
+		return s.edit(ctx, row)
+	case database.KindDelete:
+		return s.remove(ctx, row)
+	case database.KindReaction:
+		return s.react(ctx, row)
+	case database.KindUnreact:
+		return s.unreact(ctx, row)
+	}
+	return &failure{reason: "unknown kind", message: fmt.Sprintf("the bridge does not know what %q is", row.Kind)}
+}
+
+// fail ends a row that never will be in Teams and tells its author.
+func (s *Sender) fail(ctx context.Context, row *database.OutboxRow, err error, v verdict) {
+	if dbErr := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateFailed, v.reason); dbErr != nil {
+		zerolog.Ctx(ctx).Err(dbErr).Msg("Could not write to the outbox")
+		return
+	}
+	s.unshow(row)
+	s.o.Metrics.Count(MetricFailed, v.reason)
+	s.status.failed(ctx, row, err, v.message)
+}
+
+// indicate shows rows of a portal as queued that have waited for a while, and
+// returns when the lane has to look again at the latest.
+func (s *Sender) indicate(ctx context.Context, portal string, next time.Time) time.Time {
+	rows, err := s.o.DB.Outbox.Queue(ctx, portal, 200)
+	if err != nil {
+		return next
+	}
+	now := s.o.Now()
+	for _, row := range rows {
+		if row.Kind != database.KindMessage || row.State == database.StateSent {
+			continue
+		}
+		due := row.CreatedAt.Add(s.o.IndicateAfter)
+		s.mu.Lock()
+		_, shown := s.shown[row.ID]
+		if !shown && !due.After(now) {
+			s.shown[row.ID] = struct{}{}
+		}
+		s.mu.Unlock()
+		switch {
+		case shown:
+		case due.After(now):
+			if due.Before(next) {
+				next = due
+			}
+		default:
+			s.status.pending(ctx, row, errIsQueued)
+		}
+	}
+	return next
+}
+
+func (s *Sender) unshow(row *database.OutboxRow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.shown, row.ID)
+}
+
+// durable returns a context for writing down what Teams did, which must not be
+// lost because the bridge is stopping.
+func durable(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}

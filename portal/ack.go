@@ -1,0 +1,202 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// maxBefore is how many earlier fingerprints of a message are kept.
+const maxBefore = 16
+
+// ackOrLeave shows a sent message as delivered. Should that fail, the row stays
+// sent and is taken up by the next sweep, or the next start; the messages
+// behind it do not wait for that.
+func (s *Sender) ackOrLeave(ctx context.Context, row *database.OutboxRow) {
+	err := s.acked(ctx, row, func(ctx context.Context) error { return s.ackMessage(ctx, row) })
+	if err != nil && ctx.Err() == nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not show a message as delivered, will try again")
+	}
+}
+
+// ackLeft acknowledges what an earlier process, or a failure, has left.
+func (s *Sender) ackLeft(ctx context.Context) {
+	rows, err := s.o.DB.Outbox.Unacked(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Msg("Could not read what is to be acknowledged")
+		}
+		return
+	}
+	for _, row := range rows {
+		if ctx.Err() != nil {
+			return
+		}
+		s.ackOrLeave(ctx, row)
+	}
+}
+
+// acked runs an acknowledgement inside the portal's loop, because only there
+// message and reaction rows may be changed; then it tells people. The outbox
+// row ends in the same transaction. A portal that has no room any more has no
+// loop that could interfere.
+func (s *Sender) acked(ctx context.Context, row *database.OutboxRow, ack func(ctx context.Context) error) error {
+	err := s.loop.Do(ctx, networkid.PortalID(row.Portal), func(ctx context.Context, _ *bridgev2.Portal, _ *bridgev2.UserLogin) error {
+		return s.o.DB.DoTxn(ctx, nil, ack)
+	})
+	if errors.Is(err, errNoRoom) {
+		err = s.o.DB.DoTxn(ctx, nil, ack)
+	}
+	if err != nil {
+		return fmt.Errorf("acknowledge: %w", err)
+	}
+	s.unshow(row)
+	s.o.Metrics.Count(MetricSent, row.Kind)
+	s.status.delivered(ctx, row)
+	return nil
+}
+
+func (s *Sender) finish(ctx context.Context, row *database.OutboxRow) error {
+	return s.o.DB.Outbox.Finish(ctx, row.ID, database.StateDone, "")
+}
+
+// ackMessage gives a message row its real id, and everything that refers to it.
+func (s *Sender) ackMessage(ctx context.Context, row *database.OutboxRow) error {
+	parts, err := s.o.DB.Sent.ByEvent(ctx, row.EventID)
+	if err != nil {
+		return err
+	}
+	stored, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.EventID))
+	if err != nil {
+		return fmt.Errorf("get message row: %w", err)
+	}
+	if stored == nil || len(parts) == 0 || !IsProvisional(stored.ID) {
+		return s.finish(ctx, row)
+	}
+	first := parts[0]
+	before, after := stored.ID, MessageID(teams.ChannelRef{TeamID: first.TeamID, ChannelID: first.ChannelID}, first.RemoteID)
+	if twin, err := s.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", after); err != nil {
+		return fmt.Errorf("look for the message's id: %w", err)
+	} else if twin != nil && twin.RowID != stored.RowID {
+		// Somebody delivered our post as news. Two rows can't have one id.
+		zerolog.Ctx(ctx).Error().Stringer("twin", twin.MXID).Msg("A post of ours is in the room twice")
+		return s.finish(ctx, row)
+	}
+	meta := metaOf(stored)
+	meta.Relayed = first.AccountID != row.SenderUserID
+	meta.Prints = nil
+	for _, p := range parts {
+		meta.Prints = append(meta.Prints, p.Fingerprint)
+	}
+	stored.ID = after
+	if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
+		return fmt.Errorf("store real id: %w", err)
+	}
+	if err = s.renameReferences(ctx, stored, before); err != nil {
+		return err
+	}
+	return s.finish(ctx, row)
+}
+
+// renameReferences points other rows at the real id. Reactions follow by their
+// foreign key, threads and replies have none.
+func (s *Sender) renameReferences(ctx context.Context, stored *brdb.Message, before networkid.MessageID) error {
+	for _, query := range []string{
+		`UPDATE message SET thread_root_id=$1 WHERE bridge_id=$2 AND room_id=$3 AND room_receiver=$4 AND thread_root_id=$5`,
+		`UPDATE message SET reply_to_id=$1 WHERE bridge_id=$2 AND room_id=$3 AND room_receiver=$4 AND reply_to_id=$5`,
+	} {
+		_, err := s.o.Bridge.DB.Exec(ctx, query, stored.ID, s.o.Bridge.ID, stored.Room.ID, stored.Room.Receiver, before)
+		if err != nil {
+			return fmt.Errorf("rename references: %w", err)
+		}
+	}
+	return nil
+}
+
+// ackEdit notes what a message says in Teams now; nil prints mean that the
+// edit had nothing to do.
+func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, prints []string) error {
+	stored, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.TargetEventID))
+	if err != nil {
+		return fmt.Errorf("get message row of edit: %w", err)
+	}
+	if stored != nil {
+		stored.EditCount++
+		if prints != nil {
+			meta := metaOf(stored)
+			meta.Before = append(meta.Before, meta.Prints...)
+			meta.Before = meta.Before[max(0, len(meta.Before)-maxBefore):]
+			meta.Prints, meta.EditedMS = prints, s.o.Now().UnixMilli()
+		}
+		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
+			return fmt.Errorf("store edited row: %w", err)
+		}
+	}
+	return s.finish(ctx, row)
+}
+
+// ackRemove marks a message deleted. Its row stays: the thread goes on under
+// its event.
+func (s *Sender) ackRemove(ctx context.Context, row *database.OutboxRow) error {
+	stored, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.TargetEventID))
+	if err != nil {
+		return fmt.Errorf("get message row of deletion: %w", err)
+	}
+	if stored != nil {
+		reactions, err := s.o.Bridge.DB.Reaction.GetAllToMessage(ctx, "", stored.ID)
+		if err != nil {
+			return fmt.Errorf("get reactions of deleted message: %w", err)
+		}
+		for _, r := range reactions {
+			if err = s.o.Bridge.DB.Reaction.Delete(ctx, r); err != nil {
+				return fmt.Errorf("delete reaction of deleted message: %w", err)
+			}
+		}
+		meta := metaOf(stored)
+		meta.Deleted, meta.Deleting, meta.ContentHash = true, false, ""
+		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
+			return fmt.Errorf("mark row deleted: %w", err)
+		}
+	}
+	return s.finish(ctx, row)
+}
+
+func (s *Sender) ackReact(ctx context.Context, row *database.OutboxRow, relayed bool) error {
+	stored, err := s.o.Bridge.DB.Reaction.GetByMXID(ctx, id.EventID(row.EventID))
+	if err != nil {
+		return fmt.Errorf("get reaction row: %w", err)
+	}
+	if stored != nil {
+		meta := reactionMetaOf(stored)
+		meta.Queued, meta.Relayed, meta.AckMS = false, relayed, s.o.Now().UnixMilli()
+		if err = s.o.Bridge.DB.Reaction.Upsert(ctx, stored); err != nil {
+			return fmt.Errorf("store reaction row: %w", err)
+		}
+	}
+	return s.finish(ctx, row)
+}
+
+func (s *Sender) ackUnreact(ctx context.Context, row *database.OutboxRow) error {
+	if err := s.o.DB.SentReactions.Remove(ctx, row.TargetEventID); err != nil {
+		return err
+	}
+	stored, err := s.o.Bridge.DB.Reaction.GetByMXID(ctx, id.EventID(row.TargetEventID))
+	if err != nil {
+		return fmt.Errorf("get reaction row: %w", err)
+	}
+	if stored != nil {
+		if err = s.o.Bridge.DB.Reaction.Delete(ctx, stored); err != nil {
+			return fmt.Errorf("delete reaction row: %w", err)
+		}
+	}
+	return s.finish(ctx, row)
+}

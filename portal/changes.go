@@ -1,0 +1,280 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
+	"teamsbridge/teams"
+)
+
+func roomID(row *database.OutboxRow) id.RoomID { return id.RoomID(row.RoomID) }
+
+// edit brings an edit to Teams: parts that there are get the new text, parts
+// that are too few are posted, parts that are too many deleted. All of it may be
+// repeated.
+func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
+	t, err := s.target(ctx, row, row.TargetEventID)
+	if err != nil {
+		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	if t.stored != nil && (metaOf(t.stored).Deleted || metaOf(t.stored).Deleting) {
+		return s.drop(ctx, row, "message was deleted")
+	}
+	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
+		return err
+	}
+	var quote *msgconv.Quote
+	if t.out != nil && t.out.RootEventID != "" && len(t.parts) > 0 && t.parts[0].RootID == "" {
+		r, err := s.rootOf(ctx, t.out)
+		if err != nil {
+			return err
+		}
+		quote = r.quote
+	}
+	drafts, err := s.drafts(ctx, row, s.wordingOf(t.out, t.parts, false, quote))
+	if err != nil {
+		return err
+	}
+	prints := printsOf(drafts)
+	if slices.Equal(prints, currentPrints(t)) {
+		// It was merged into the message before that was sent.
+		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
+	}
+	w, err := s.o.Writers.Exactly(ctx, row, t.account)
+	if err != nil {
+		return err
+	}
+	landed := s.o.Echo.takeOff(row.Portal, t.account)
+	defer landed()
+	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
+		if teams.KindOf(err) == teams.KindSignInExpired {
+			s.o.Writers.Failed(ctx, t.account, err)
+			return fmt.Errorf("%w: %w", ErrOwnAccount, err)
+		}
+		return err
+	}
+	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, prints) })
+	if err == nil {
+		s.o.Echoed(row.Portal)
+	}
+	return err
+}
+
+// currentPrints returns the fingerprints of what a message says in Teams.
+func currentPrints(t target) []string {
+	if t.stored != nil && len(metaOf(t.stored).Prints) > 0 {
+		return metaOf(t.stored).Prints
+	}
+	var prints []string
+	for _, p := range t.parts {
+		if p.State == database.StateSent {
+			prints = append(prints, p.Fingerprint)
+		}
+	}
+	return prints
+}
+
+func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams.Writer, t target, drafts []teams.Draft) error {
+	part := func(i int) *database.SentPart {
+		at := slices.IndexFunc(t.parts, func(p database.SentPart) bool { return p.Part == i })
+		if at < 0 {
+			return nil
+		}
+		return &t.parts[at]
+	}
+	for i, d := range drafts {
+		have := part(i)
+		switch {
+		case have == nil && i == 0:
+			if err := w.Edit(ctx, t.ref, d); err != nil {
+				return fmt.Errorf("edit: %w", err)
+			}
+		case have == nil:
+			rootID := t.ref.RootID
+			if rootID == "" {
+				rootID = t.ref.ID
+			}
+			if _, err := s.post(ctx, w, row.Portal, row.TargetEventID, i, t.ref.ChannelRef, rootID, d); err != nil {
+				return fmt.Errorf("post an added part: %w", err)
+			}
+		default:
+			if have.State == database.PartDeleted {
+				if err := w.Undelete(ctx, partRef(*have)); err != nil {
+					return fmt.Errorf("bring a part back: %w", err)
+				}
+				if err := s.o.DB.Sent.SetDeleted(ctx, have.EventID, have.Part, false); err != nil {
+					return err
+				}
+			}
+			if err := w.Edit(ctx, partRef(*have), d); err != nil {
+				return fmt.Errorf("edit part %d: %w", i, err)
+			}
+		}
+	}
+	for _, p := range t.parts {
+		if p.Part >= len(drafts) && p.State == database.StateSent {
+			if err := s.deletePart(ctx, w, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sender) deletePart(ctx context.Context, w teams.Writer, p database.SentPart) error {
+	if err := w.Delete(ctx, partRef(p)); err != nil && !isMissing(err) {
+		return fmt.Errorf("delete part %d: %w", p.Part, err)
+	}
+	return s.o.DB.Sent.SetDeleted(ctx, p.EventID, p.Part, true)
+}
+
+// remove brings a deletion to Teams.
+func (s *Sender) remove(ctx context.Context, row *database.OutboxRow) error {
+	t, err := s.target(ctx, row, row.TargetEventID)
+	if err != nil {
+		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
+		return err
+	}
+	w, err := s.o.Writers.Exactly(ctx, row, t.account)
+	if err != nil {
+		return err
+	}
+	landed := s.o.Echo.takeOff(row.Portal, t.account)
+	defer landed()
+	for _, p := range slices.Backward(t.parts) {
+		if p.State != database.StateSent {
+			continue
+		}
+		if err = s.deletePart(ctx, w, p); err != nil {
+			return s.ownAccountErr(ctx, t.account, err)
+		}
+	}
+	if len(t.parts) == 0 || t.parts[0].Part != 0 {
+		if err = w.Delete(ctx, t.ref); err != nil && !isMissing(err) {
+			return s.ownAccountErr(ctx, t.account, fmt.Errorf("delete: %w", err))
+		}
+	}
+	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackRemove(ctx, row) })
+}
+
+func (s *Sender) ownAccountErr(ctx context.Context, account string, err error) error {
+	if teams.KindOf(err) != teams.KindSignInExpired {
+		return err
+	}
+	s.o.Writers.Failed(ctx, account, err)
+	return fmt.Errorf("%w: %w", ErrOwnAccount, err)
+}
+
+// react brings a reaction to Teams. An account of the relay pool holds one
+// reaction per emoji, however many people stand behind it.
+func (s *Sender) react(ctx context.Context, row *database.OutboxRow) error {
+	t, err := s.target(ctx, row, row.TargetEventID)
+	if err != nil {
+		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	emoji, err := msgconv.EmojiToTeams(string(row.Payload))
+	if err != nil {
+		return &failure{reason: "not an emoji", message: err.Error(), err: err}
+	}
+	w, relayed, err := s.o.Writers.For(ctx, row, "")
+	if err != nil {
+		return fmt.Errorf("choose an account: %w", err)
+	}
+	err = s.reactAs(ctx, row, w, t.ref, emoji)
+	if err != nil && needsRelay(err) {
+		s.o.Writers.Failed(ctx, w.Account().UserID, err)
+		if !relayed {
+			if w, err = s.o.Writers.Relay(ctx, row, ""); err != nil {
+				return fmt.Errorf("choose a relay account: %w", err)
+			}
+			relayed = true
+			err = s.reactAs(ctx, row, w, t.ref, emoji)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if relayed {
+		s.o.Metrics.Count(MetricRelayed, row.Kind)
+	}
+	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackReact(ctx, row, relayed) })
+}
+
+func (s *Sender) reactAs(ctx context.Context, row *database.OutboxRow, w teams.Writer, ref teams.MessageRef, emoji string) error {
+	r := database.SentReaction{
+		EventID: row.EventID, Portal: row.Portal, TargetID: ref.ID, Emoji: string(emojiID(emoji)),
+		AccountID: w.Account().UserID, SenderMXID: row.SenderMXID, SentAt: s.o.Now(),
+	}
+	others, err := s.o.DB.SentReactions.CountOthers(ctx, r)
+	if err != nil {
+		return err
+	}
+	if others == 0 {
+		if err = w.React(ctx, ref, emoji); err != nil {
+			return fmt.Errorf("react: %w", err)
+		}
+	}
+	return s.o.DB.SentReactions.Add(ctx, r)
+}
+
+// unreact takes a reaction back in Teams, unless others stand behind it.
+func (s *Sender) unreact(ctx context.Context, row *database.OutboxRow) error {
+	t, err := s.target(ctx, row, row.RootEventID)
+	if err != nil {
+		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	r, err := s.o.DB.SentReactions.ByEvent(ctx, row.TargetEventID)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		// It was made in Teams, by the person's own account.
+		r = &database.SentReaction{
+			EventID: row.TargetEventID, Portal: row.Portal, TargetID: t.ref.ID, Emoji: string(row.Payload), AccountID: row.SenderUserID,
+		}
+	}
+	others, err := s.o.DB.SentReactions.CountOthers(ctx, *r)
+	if err != nil {
+		return err
+	}
+	if others == 0 {
+		emoji, err := msgconv.EmojiToTeams(string(row.Payload))
+		if err != nil {
+			return &failure{reason: "not an emoji", message: err.Error(), err: err}
+		}
+		w, err := s.o.Writers.Exactly(ctx, row, r.AccountID)
+		if err != nil {
+			return err
+		}
+		if err = w.Unreact(ctx, t.ref, emoji); err != nil && !isMissing(err) {
+			return s.ownAccountErr(ctx, r.AccountID, fmt.Errorf("take reaction back: %w", err))
+		}
+	}
+	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackUnreact(ctx, row) })
+}
+
+// dropIfCancelled ends a row quietly whose message was taken back before Teams
+// saw it; any other error stays.
+func (s *Sender) dropIfCancelled(ctx context.Context, row *database.OutboxRow, t target, err error) error {
+	if t.out != nil && t.out.State == database.StateCancelled {
+		return s.drop(ctx, row, "message was taken back")
+	}
+	return err
+}
+
+// drop ends a row that has nothing to do any more.
+func (s *Sender) drop(ctx context.Context, row *database.OutboxRow, why string) error {
+	if err := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateCancelled, why); err != nil {
+		return err
+	}
+	s.o.Metrics.Count(MetricCoalesced, row.Kind)
+	s.status.delivered(ctx, row)
+	return nil
+}

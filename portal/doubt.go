@@ -1,0 +1,156 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// maxLookPages bounds how far back a post is looked for.
+const maxLookPages = 20
+
+// settleAll finds out about the parts in doubt and returns those that Teams has.
+func (s *Sender) settleAll(ctx context.Context, parts []database.SentPart) ([]database.SentPart, error) {
+	out := parts[:0]
+	for _, part := range parts {
+		if part.State == database.StateSending {
+			settled, err := s.settle(ctx, part)
+			if err != nil {
+				return nil, err
+			} else if settled == nil {
+				continue
+			}
+			part = *settled
+		}
+		out = append(out, part)
+	}
+	return out, nil
+}
+
+// settle finds out what became of a part in doubt, by reading Teams back until
+// its eventual consistency can't hide the post any more. nil means that Teams
+// does not have it; the part is forgotten then and may be posted again.
+func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
+	since := s.o.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		found, lookErr := s.look(ctx, part)
+		if found != nil {
+			s.o.Metrics.Count(MetricDoubt, "found")
+			return found, nil
+		}
+		late := s.o.Now().Sub(since) >= s.o.DoubtWindow
+		switch {
+		case lookErr == nil && late:
+			return s.giveUp(ctx, part)
+		case late:
+			s.o.Metrics.Count(MetricDoubt, "unknown")
+			return nil, fmt.Errorf("%w: %w", errUnsettled, lookErr)
+		case lookErr != nil:
+			zerolog.Ctx(ctx).Debug().Err(lookErr).Msg("Could not look for a post")
+		}
+		timer.Reset(s.o.DoubtLook)
+	}
+}
+
+// current reads a part again: its echo may have told by now.
+func (s *Sender) current(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
+	parts, err := s.o.DB.Sent.ByEvent(ctx, part.EventID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range parts {
+		if parts[i].Part == part.Part {
+			return &parts[i], nil
+		}
+	}
+	return nil, fmt.Errorf("part %d of %s is gone", part.Part, part.EventID)
+}
+
+// giveUp forgets a part that Teams does not have, unless its echo came first.
+func (s *Sender) giveUp(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
+	defer s.o.Echo.judge(part.Portal)()
+	now, err := s.current(ctx, part)
+	if err != nil {
+		return nil, err
+	} else if now.State != database.StateSending {
+		return now, nil
+	}
+	s.o.Metrics.Count(MetricDoubt, "absent")
+	return nil, s.o.DB.Sent.Abort(ctx, part.EventID, part.Part)
+}
+
+// look reads the conversation back once. nil without an error means that the
+// part was not seen.
+func (s *Sender) look(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
+	if now, err := s.current(ctx, part); err != nil {
+		return nil, err
+	} else if now.State != database.StateSending {
+		return now, nil
+	}
+	ch := teams.ChannelRef{TeamID: part.TeamID, ChannelID: part.ChannelID}
+	since := part.StartedAt.Add(-s.o.DoubtSkew)
+	link := ""
+	for range maxLookPages {
+		var page teams.Page
+		var err error
+		if part.RootID == "" {
+			page, err = s.o.Reader.List(ctx, ch, link)
+		} else {
+			page, err = s.o.Reader.Replies(ctx, teams.MessageRef{ChannelRef: ch, ID: part.RootID}, link)
+		}
+		if isMissing(err) && part.RootID != "" {
+			return nil, nil // the thread is gone, and with it what was posted there
+		} else if err != nil {
+			return nil, fmt.Errorf("read the conversation back: %w", err)
+		}
+		recent := false
+		for _, m := range page.Messages {
+			recent = recent || !m.Created.Before(since) || !m.Modified.Before(since)
+			if found, err := s.take(ctx, part, m); err != nil || found != nil {
+				return found, err
+			}
+		}
+		// Posts come with the newest first; of replies the order is not promised.
+		if page.NextLink == "" || !recent && part.RootID == "" {
+			return nil, nil
+		}
+		link = page.NextLink
+	}
+	return nil, nil
+}
+
+// take confirms a part as a message, if it can be that and is nobody else's.
+func (s *Sender) take(ctx context.Context, part database.SentPart, m teams.Message) (*database.SentPart, error) {
+	if !s.o.Echo.matches(&part, m) {
+		return nil, nil
+	}
+	defer s.o.Echo.judge(part.Portal)()
+	// What was delivered as news was written in Teams.
+	known, err := s.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(m.Channel, m.ID))
+	if err != nil {
+		return nil, fmt.Errorf("look for the message's row: %w", err)
+	} else if known != nil && !metaOf(known).Outbound {
+		return nil, nil
+	}
+	err = s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, m.ID, part.RootID)
+	if errors.Is(err, database.ErrClaimed) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	part.RemoteID, part.State = m.ID, database.StateSent
+	return &part, nil
+}

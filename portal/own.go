@@ -1,0 +1,68 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+
+	"teamsbridge/database"
+)
+
+// staleEdit is how long after an edit of ours an earlier text of ours counts as
+// a late listing of it, and not as an edit made in Teams.
+const staleEdit = 2 * time.Minute
+
+// ownUpdate shows in Matrix what somebody edited in Teams in a message that was
+// written in Matrix. The echo of our own post or edit is no such thing.
+func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.Message) error {
+	if d.m.Edited.IsZero() {
+		return nil
+	}
+	meta := metaOf(row)
+	now := d.own.Fingerprint
+	if d.own.Part < len(meta.Prints) {
+		now = meta.Prints[d.own.Part]
+	}
+	print, hash := printOf(d.m), contentHash(d.m)
+	switch {
+	case print == now, meta.ContentHash == hash:
+		return nil
+	case slices.Contains(meta.Before, print) && d.m.Edited.Before(time.UnixMilli(meta.EditedMS).Add(staleEdit)):
+		d.count("stale own edit")
+		return nil
+	}
+	waiting, err := d.in.o.DB.Outbox.ByTarget(ctx, row.MXID.String())
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		if w.Kind == database.KindEdit && w.State == database.StateSending {
+			return errOwnEdit
+		}
+	}
+	parts := d.render(p)
+	if len(parts) == 0 {
+		return nil
+	}
+	// Nobody edits in somebody else's name: what was changed in a relay
+	// account's post, or in one of several parts, is told by the bot.
+	if len(meta.Prints) > 1 || string(row.SenderID) != d.own.AccountID {
+		err = d.noticeEdit(ctx, p, row, parts[0], d.editTime(), d.key("edit:"))
+	} else {
+		err = d.sendEdit(ctx, p, row, parts[0], d.editTime())
+	}
+	if err != nil {
+		return err
+	}
+	meta.ContentHash, meta.ETag = hash, d.row.Version
+	row.EditCount++
+	if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
+		return fmt.Errorf("store row edited in Teams: %w", err)
+	}
+	d.count("own edit")
+	return nil
+}

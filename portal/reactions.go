@@ -1,0 +1,165 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.mau.fi/util/variationselector"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/portal/msgconv"
+	"teamsbridge/teams"
+)
+
+// reactionSkew is how much older than a reaction of ours a listing may look
+// before it counts as one from before the reaction.
+const reactionSkew = 3 * time.Second
+
+// errDuplicateReaction is what homeservers answer to a reaction that is there.
+var errDuplicateReaction = mautrix.RespError{ErrCode: "M_DUPLICATE_ANNOTATION"}
+
+type reactionKey struct {
+	sender networkid.UserID
+	emoji  networkid.EmojiID
+}
+
+type wantedReaction struct {
+	reactionKey
+	shown string
+	teams teams.Reaction
+}
+
+// reactions makes the reactions in Matrix those that Teams lists. Reactions
+// that are still on their way to Teams, or that a relay account stands for, are
+// not Teams' to judge and stay.
+func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*brdb.Message) error {
+	if len(rows) == 0 || rows[0].HasFakeMXID() {
+		return nil
+	}
+	target := firstRow(rows)
+	have, err := p.Bridge.DB.Reaction.GetAllToMessage(ctx, "", target.ID)
+	if err != nil {
+		return fmt.Errorf("get reactions: %w", err)
+	}
+	wanted := d.wantedReactions()
+	for _, r := range have {
+		key := reactionKey{r.SenderID, r.EmojiID}
+		if i := slices.IndexFunc(wanted, func(w wantedReaction) bool { return w.reactionKey == key }); i >= 0 {
+			wanted = slices.Delete(wanted, i, i+1)
+			continue
+		}
+		if d.keepsReaction(r) {
+			continue
+		}
+		if err = d.redact(ctx, p, r.SenderMXID, r.MXID); err != nil {
+			return err
+		}
+		if err = p.Bridge.DB.Reaction.Delete(ctx, r); err != nil {
+			return fmt.Errorf("delete reaction: %w", err)
+		}
+		d.count("reaction removed")
+	}
+	for _, w := range wanted {
+		if err = d.addReaction(ctx, p, target, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepsReaction reports whether a reaction stays although Teams does not list it.
+func (d *delivery) keepsReaction(r *brdb.Reaction) bool {
+	meta := reactionMetaOf(r)
+	if meta.OutboxEvent == "" {
+		return false
+	}
+	listed := d.m.Modified
+	if listed.IsZero() {
+		listed = time.UnixMilli(d.row.Version)
+	}
+	return meta.Relayed || meta.Queued || meta.Removing ||
+		listed.Before(time.UnixMilli(meta.AckMS).Add(reactionSkew))
+}
+
+// wantedReactions returns what Teams lists, oldest first, without the relay
+// accounts' own: those stand for reactions that are in Matrix already.
+func (d *delivery) wantedReactions() []wantedReaction {
+	var out []wantedReaction
+	for _, r := range d.m.Reactions {
+		shown := msgconv.EmojiFromTeams(r)
+		if shown == "" || r.User.ID == "" || d.in.o.Directory.IsRelay(r.User.ID) {
+			continue
+		}
+		sender := UserID(r.User.ID)
+		if r.User.Kind == "application" {
+			sender = AppUserID(r.User.ID)
+		}
+		key := reactionKey{sender, emojiID(shown)}
+		if slices.ContainsFunc(out, func(w wantedReaction) bool { return w.reactionKey == key }) {
+			continue
+		}
+		out = append(out, wantedReaction{reactionKey: key, shown: shown, teams: r})
+	}
+	slices.SortStableFunc(out, func(a, b wantedReaction) int {
+		if c := a.teams.Created.Compare(b.teams.Created); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.sender), string(b.sender))
+	})
+	return out
+}
+
+func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *brdb.Message, w wantedReaction) error {
+	who := bridgev2.EventSender{Sender: w.sender}
+	if w.teams.User.IsUser() {
+		who = personSender(w.teams.User.ID, d.in.o.Directory.Mapped(w.teams.User.ID))
+	}
+	intent, err := d.intentFor(ctx, p, who, w.teams.User.DisplayName, bridgev2.RemoteEventReaction)
+	if err != nil {
+		return err
+	}
+	at := w.teams.Created
+	if at.IsZero() {
+		at = d.editTime()
+	}
+	row := &brdb.Reaction{
+		Room: p.PortalKey, MessageID: target.ID, MessagePartID: target.PartID,
+		SenderID: w.sender, SenderMXID: intent.GetMXID(), EmojiID: w.emoji, Timestamp: at, Metadata: &ReactionMetadata{},
+	}
+	key := d.onceKey("react:" + string(w.sender) + ":" + string(w.emoji) + ":" + strconv.FormatInt(at.UnixMilli(), 10))
+	before, err := d.sentBefore(ctx, key)
+	if err != nil {
+		return err
+	}
+	if before != "" {
+		row.MXID = eventID(before)
+	} else {
+		resp, err := intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, event.EventReaction, &event.Content{
+			Parsed: &event.ReactionEventContent{RelatesTo: event.RelatesTo{
+				Type: event.RelAnnotation, EventID: target.MXID, Key: variationselector.Add(w.shown),
+			}},
+			Raw: map[string]any{SourceField: key},
+		}, &bridgev2.MatrixSendExtra{Timestamp: at, ReactionMeta: row})
+		if errors.Is(err, errDuplicateReaction) {
+			d.count("reaction was there")
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("send reaction to the homeserver: %w", err)
+		}
+		row.MXID = resp.EventID
+	}
+	if err = p.Bridge.DB.Reaction.Upsert(ctx, row); err != nil {
+		return fmt.Errorf("store reaction: %w", err)
+	}
+	d.count("reaction")
+	return nil
+}

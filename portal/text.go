@@ -1,0 +1,24 @@
+package portal
+
+import (
+	"maunium.net/go/mautrix/event"
+)
+
+// What the bridge itself says in rooms; what it says inside converted messages
+// stands in msgconv.
+const (
+	textEditedInTeams  = "✏️ This message was edited in Teams. It now says:"
+	textDeletedInTeams = "This message was deleted in Teams."
+
+	problemTooLarge = "too large"
+	problemGone     = "not available any more"
+	problemForeign  = "on a host outside Teams"
+	problemNoAnswer = "Teams did not hand it out"
+)
+
+// placeholderPart stands for a root that was deleted before the bridge saw it.
+func placeholderPart() rendered {
+	return rendered{kind: event.EventMessage, content: &event.MessageEventContent{
+		MsgType: event.MsgNotice, Body: textDeletedInTeams,
+	}}
+}

@@ -1,0 +1,317 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"maunium.net/go/mautrix/bridgev2"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+// update brings the text of a known message up to date and returns its rows.
+func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) ([]*brdb.Message, error) {
+	first := firstRow(existing)
+	hash := contentHash(d.m)
+	if metaOf(first).ContentHash == hash || metaOf(first).ETag > d.row.Version {
+		return existing, nil
+	}
+	if prints := metaOf(first).Prints; len(prints) > 0 && prints[0] == printOf(d.m) {
+		// What somebody edited in Matrix, in a message that was written in Teams.
+		return existing, d.settleHash(ctx, p, first, hash)
+	}
+	parts := d.render(p)
+	if len(parts) == 0 {
+		return existing, nil
+	}
+	ts := d.editTime()
+	left := slices.Clone(existing)
+	rows := make([]*brdb.Message, 0, len(parts))
+	for _, part := range parts {
+		i := slices.IndexFunc(left, func(row *brdb.Message) bool { return string(row.PartID) == part.id })
+		var row *brdb.Message
+		var err error
+		if i < 0 {
+			row, err = d.addPart(ctx, p, existing[0], part, ts)
+		} else {
+			row, left = left[i], slices.Delete(left, i, i+1)
+			err = d.editPart(ctx, p, row, part, ts)
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	for _, row := range left {
+		if err := d.dropPart(ctx, p, row); err != nil {
+			return nil, err
+		}
+	}
+	first = firstRow(rows)
+	meta := metaOf(first)
+	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Placeholder, meta.Deleted = hash, d.row.Version, unixMS(d.m.Edited), false, false
+	if err := p.Bridge.DB.Message.Update(ctx, first); err != nil {
+		return nil, fmt.Errorf("store edited row: %w", err)
+	}
+	d.count("edit")
+	return rows, nil
+}
+
+// settleHash notes that a row shows this version already.
+func (d *delivery) settleHash(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, hash string) error {
+	meta := metaOf(row)
+	meta.ContentHash, meta.ETag, meta.EditedMS = hash, d.row.Version, unixMS(d.m.Edited)
+	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
+		return fmt.Errorf("store row edited in Matrix: %w", err)
+	}
+	return nil
+}
+
+func (d *delivery) editTime() time.Time {
+	for _, t := range []time.Time{d.m.Edited, d.m.Modified} {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return d.m.Created
+}
+
+// addPart sends a part that the message did not have before, or whose first
+// sending was cut off.
+func (d *delivery) addPart(ctx context.Context, p *bridgev2.Portal, like *brdb.Message, part rendered, ts time.Time) (*brdb.Message, error) {
+	intent, err := d.intentFor(ctx, p, d.in.sender(d.m), d.m.From.DisplayName, bridgev2.RemoteEventMessage)
+	if err != nil {
+		return nil, err
+	}
+	at, err := d.placeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d.m.Edited.IsZero() {
+		ts = d.m.Created
+	}
+	row, _, err := d.send(ctx, p, intent, like.SenderID, part, &at, ts, d.onceKey("new:"+part.id+addedAt(ts, d.m.Created)))
+	if err != nil {
+		return nil, err
+	}
+	if err = p.Bridge.DB.Message.Insert(ctx, row); err != nil {
+		return nil, fmt.Errorf("store added part: %w", err)
+	}
+	return row, nil
+}
+
+// addedAt tells a part that an edit brought from one of the same number that
+// the message had in the beginning, or that an earlier edit brought and a later
+// one took away.
+func addedAt(ts, created time.Time) string {
+	if ts.Equal(created) {
+		return ""
+	}
+	return "@" + strconv.FormatInt(ts.UnixMilli(), 10)
+}
+
+// editPart edits a part's event if it shows something else now.
+func (d *delivery) editPart(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part rendered, ts time.Time) error {
+	meta := metaOf(row)
+	if meta.PartHash == part.hash && !meta.Placeholder {
+		return nil
+	}
+	if err := d.sendEdit(ctx, p, row, part, ts); err != nil {
+		return err
+	}
+	meta.PartHash, meta.Media, meta.ETag = part.hash, part.media, d.row.Version
+	row.EditCount++
+	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
+		return fmt.Errorf("store edited part: %w", err)
+	}
+	return nil
+}
+
+// sendEdit edits a row's event in the name of whoever sent it. Where the bridge
+// can't speak for them any more, the bot says what the message says now.
+func (d *delivery) sendEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part rendered, ts time.Time) error {
+	key := d.key("edit:" + part.id)
+	before, err := d.sentBefore(ctx, key)
+	if err != nil || before != "" {
+		return err
+	}
+	intent, err := p.Internal().GetIntentForMXID(ctx, row.SenderMXID)
+	if err != nil {
+		return fmt.Errorf("get intent of the sender: %w", err)
+	}
+	if intent == nil {
+		return d.noticeEdit(ctx, p, row, part, ts, key)
+	}
+	content := part.content
+	content.RelatesTo = nil
+	content.SetEdit(row.MXID)
+	content.Mentions = &event.Mentions{} // an edit pings nobody again
+	_, err = intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, part.kind, &event.Content{
+		Parsed: content, Raw: map[string]any{SourceField: key},
+	}, &bridgev2.MatrixSendExtra{Timestamp: ts, MessageMeta: row})
+	if err != nil {
+		return fmt.Errorf("send edit to the homeserver: %w", err)
+	}
+	return nil
+}
+
+// noticeEdit tells in the thread what a message says now.
+func (d *delivery) noticeEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part rendered, ts time.Time, key string) error {
+	content := part.content
+	if content.MsgType == event.MsgText || content.MsgType == event.MsgEmote {
+		content.MsgType = event.MsgNotice
+	}
+	content.EnsureHasHTML()
+	content.Body = textEditedInTeams + "\n" + content.Body
+	content.FormattedBody = "<p>" + textEditedInTeams + "</p>" + content.FormattedBody
+	content.Mentions = &event.Mentions{}
+	content.RelatesTo = nil
+	if row.ThreadRoot != "" {
+		root, err := d.matrixRoot(ctx, row)
+		if err != nil {
+			return err
+		}
+		content.GetRelatesTo().SetThread(root, row.MXID)
+	}
+	content.GetRelatesTo().SetReplyTo(row.MXID)
+	_, err := p.Bridge.Bot.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, part.kind, &event.Content{
+		Parsed: content, Raw: map[string]any{SourceField: key},
+	}, &bridgev2.MatrixSendExtra{Timestamp: ts})
+	if err != nil {
+		return fmt.Errorf("send notice of an edit to the homeserver: %w", err)
+	}
+	return nil
+}
+
+// dropPart removes a part that the message does not have any more.
+func (d *delivery) dropPart(ctx context.Context, p *bridgev2.Portal, row *brdb.Message) error {
+	if err := d.redact(ctx, p, row.SenderMXID, row.MXID); err != nil {
+		return err
+	}
+	if err := p.Bridge.DB.Message.Delete(ctx, row.RowID); err != nil {
+		return fmt.Errorf("delete part's row: %w", err)
+	}
+	return nil
+}
+
+// restore shows a message again whose deletion was undone. Its redacted event
+// can't come back, so it gets a new one under the same row.
+func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) ([]*brdb.Message, error) {
+	if metaOf(existing[0]).Placeholder {
+		return d.update(ctx, p, existing)
+	}
+	parts := d.render(p)
+	if len(parts) == 0 {
+		return existing, nil
+	}
+	who := d.in.sender(d.m)
+	intent, err := d.intentFor(ctx, p, who, d.m.From.DisplayName, bridgev2.RemoteEventMessage)
+	if err != nil {
+		return nil, err
+	}
+	at, err := d.placeOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]*brdb.Message, 0, len(parts))
+	for _, part := range parts {
+		row, _, err := d.send(ctx, p, intent, who.Sender, part, &at, d.m.Created, d.key("again:"+part.id))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	metaOf(firstRow(rows)).ContentHash = contentHash(d.m)
+	err = p.Bridge.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+		for _, old := range existing {
+			if err := p.Bridge.DB.Message.Delete(ctx, old.RowID); err != nil {
+				return fmt.Errorf("delete row of deleted message: %w", err)
+			}
+		}
+		for _, row := range rows {
+			if err := p.Bridge.DB.Message.Insert(ctx, row); err != nil {
+				return fmt.Errorf("store restored row: %w", err)
+			}
+		}
+		return d.markDeleted(ctx, false)
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.count("undelete")
+	return rows, nil
+}
+
+// remove redacts a message that was deleted in Teams. Its rows stay, marked.
+func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) error {
+	if metaOf(existing[0]).Deleted {
+		return d.markDeleted(ctx, true)
+	}
+	if d.own != nil && d.own.Part > 0 {
+		d.count("part deleted")
+		return d.markDeleted(ctx, true)
+	}
+	for _, row := range existing {
+		if row.HasFakeMXID() {
+			continue
+		}
+		if err := d.redact(ctx, p, row.SenderMXID, row.MXID); err != nil {
+			return err
+		}
+	}
+	err := p.Bridge.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+		reactions, err := p.Bridge.DB.Reaction.GetAllToMessage(ctx, "", existing[0].ID)
+		if err != nil {
+			return fmt.Errorf("get reactions of deleted message: %w", err)
+		}
+		for _, r := range reactions {
+			if err = p.Bridge.DB.Reaction.Delete(ctx, r); err != nil {
+				return fmt.Errorf("delete reaction of deleted message: %w", err)
+			}
+		}
+		for _, row := range existing {
+			meta := metaOf(row)
+			meta.Deleted, meta.ContentHash, meta.PartHash, meta.Media, meta.ETag = true, "", "", nil, d.row.Version
+			if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
+				return fmt.Errorf("mark row deleted: %w", err)
+			}
+		}
+		return d.markDeleted(ctx, true)
+	})
+	if err != nil {
+		return err
+	}
+	d.count("delete")
+	return nil
+}
+
+// redact redacts an event in the name of whoever sent it, or as the bot where
+// the bridge can't speak for them.
+func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.UserID, target id.EventID) error {
+	intent, err := p.Internal().GetIntentForMXID(ctx, sender)
+	if err != nil {
+		return fmt.Errorf("get intent of the sender: %w", err)
+	}
+	if intent == nil {
+		intent = p.Bridge.Bot
+	}
+	key := d.onceKey("redact:" + target.String())
+	content := func() *event.Content {
+		return &event.Content{
+			Parsed: &event.RedactionEventContent{Redacts: target}, Raw: map[string]any{SourceField: key},
+		}
+	}
+	ts := &bridgev2.MatrixSendExtra{Timestamp: d.editTime()}
+	_, err = intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, event.EventRedaction, content(), ts)
+	if err != nil && isForbidden(err) && intent.GetMXID() != p.Bridge.Bot.GetMXID() {
+		_, err = p.Bridge.Bot.SendMessage(d.in.o.WithKey(ctx, key+":bot"), p.MXID, event.EventRedaction, content(), ts)
+	}
+	if err != nil {
+		return fmt.Errorf("send redaction to the homeserver: %w", err)
+	}
+	return nil
+}
