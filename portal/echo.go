@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
 )
 

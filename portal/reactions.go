@@ -135,7 +135,7 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 		Room: p.PortalKey, MessageID: target.ID, MessagePartID: target.PartID,
 		SenderID: w.sender, SenderMXID: intent.GetMXID(), EmojiID: w.emoji, Timestamp: at, Metadata: &ReactionMetadata{},
 	}
-	key := d.onceKey("react:" + string(w.sender) + ":" + string(w.emoji) + ":" + strconv.FormatInt(at.UnixMilli(), 10))
+	key := d.onceKey("react:" + target.MXID.String() + ":" + string(w.sender) + ":" + string(w.emoji) + ":" + strconv.FormatInt(at.UnixMilli(), 10))
 	before, err := d.sentBefore(ctx, key)
 	if err != nil {
 		return err

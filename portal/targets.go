@@ -2,6 +2,8 @@ package portal
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	brdb "maunium.net/go/mautrix/bridgev2/database"
@@ -141,14 +143,9 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 	} else if out != nil && !isLost(out) && out.DoneAt.IsZero() && out.ID < row.ID {
 		return root{}, errBehind
 	}
-	first, err := s.o.Bridge.DB.Message.GetFirstThreadMessage(ctx, networkid.PortalKey{ID: networkid.PortalID(row.Portal)}, thread)
-	if err != nil {
-		return root{}, fmt.Errorf("get first reply: %w", err)
-	}
-	if first != nil && first.MXID.String() != row.EventID {
-		if remote, err := s.remoteID(ctx, first.ID); err != nil || remote != "" {
-			return root{id: remote}, err
-		}
+	first, err := s.firstDelivered(ctx, row.Portal, thread)
+	if err != nil || first != "" {
+		return root{id: first}, err
 	}
 	r := root{}
 	if out != nil && out.State == database.StateFailed {
@@ -156,4 +153,20 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 		r.quote = &msgconv.Quote{Name: out.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(row.RootEventID))}
 	}
 	return r, nil
+}
+
+// firstDelivered returns the oldest message of a thread that Teams has, empty
+// where there is none.
+func (s *Sender) firstDelivered(ctx context.Context, portal string, thread networkid.MessageID) (string, error) {
+	var msgID networkid.MessageID
+	err := s.o.Bridge.DB.QueryRow(ctx, `SELECT id FROM message
+		WHERE bridge_id=$1 AND room_id=$2 AND room_receiver='' AND thread_root_id=$3 AND id NOT LIKE '~q:%'
+		ORDER BY timestamp, id LIMIT 1`, s.o.Bridge.ID, portal, thread).Scan(&msgID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	} else if err != nil {
+		return "", fmt.Errorf("get first delivered reply: %w", err)
+	}
+	_, remote, _ := ParseMessageID(msgID)
+	return remote, nil
 }

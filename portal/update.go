@@ -38,7 +38,8 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 		if i < 0 {
 			row, err = d.addPart(ctx, p, existing[0], part, ts)
 		} else {
-			row, left = left[i], slices.Delete(left, i, i+1)
+			row = left[i]
+			left = slices.Delete(left, i, i+1)
 			err = d.editPart(ctx, p, row, part, ts)
 		}
 		if err != nil {

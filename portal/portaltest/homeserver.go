@@ -1,0 +1,312 @@
+package portaltest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"maunium.net/go/mautrix/bridgev2"
+)
+
+// ServerName is the name of the homeserver.
+const ServerName = "example.org"
+
+// BotID is the bridge's own user.
+const BotID = id.UserID("@teamsbot:" + ServerName)
+
+// ModeratorMXID may redact anybody's events.
+const ModeratorMXID = id.UserID("@moderator:" + ServerName)
+
+const ghostPrefix = "@teams_"
+
+// Event is an event as the homeserver stores it.
+type Event struct {
+	ID       id.EventID
+	Room     id.RoomID
+	Type     event.Type
+	Sender   id.UserID
+	At       time.Time
+	Content  map[string]any
+	Redacted bool
+	Key      string
+}
+
+// Text returns the body of a message.
+func (e Event) Text() string {
+	s, _ := e.Content["body"].(string)
+	return s
+}
+
+// Relation returns one field of the event's m.relates_to.
+func (e Event) Relation(field string) string {
+	rel, _ := e.Content["m.relates_to"].(map[string]any)
+	s, _ := rel[field].(string)
+	return s
+}
+
+// Status is a message status that the bridge sent.
+type Status struct {
+	Event   id.EventID
+	Status  event.MessageStatus
+	Message string
+	Notice  bool
+}
+
+// Homeserver is a homeserver in memory. It outlives the bridges that use it.
+type Homeserver struct {
+	mu       sync.Mutex
+	events   map[id.RoomID][]*Event
+	byID     map[id.EventID]*Event
+	txns     map[string]id.EventID
+	statuses []Status
+	media    map[id.ContentURIString][]byte
+	puppets  map[id.UserID]bool
+	// closed is told about events that the bridge has given a final status.
+	closed func(eventID id.EventID)
+	seq      int
+	requests int
+
+	// Before is asked before a send is accepted, After when it has been; an
+	// error of After is an answer that got lost.
+	Before, After func(user id.UserID, kind event.Type, content map[string]any) error
+	// OnEvent is told about events by the bridge's users, as a transaction would.
+	OnEvent func(e Event)
+}
+
+// NewHomeserver makes a homeserver.
+func NewHomeserver() *Homeserver {
+	return &Homeserver{
+		events: map[id.RoomID][]*Event{}, byID: map[id.EventID]*Event{}, txns: map[string]id.EventID{},
+		media: map[id.ContentURIString][]byte{}, puppets: map[id.UserID]bool{},
+	}
+}
+
+// AllowPuppet lets the bridge speak as a real user.
+func (h *Homeserver) AllowPuppet(user id.UserID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.puppets[user] = true
+}
+
+// SetFaults sets Before and After while bridges run.
+func (h *Homeserver) SetFaults(before, after func(user id.UserID, kind event.Type, content map[string]any) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Before, h.After = before, after
+}
+
+// Down is an error as of a homeserver that does not answer.
+func Down() error {
+	return mautrix.HTTPError{Message: "connection refused", WrappedError: errors.New("connection refused")}
+}
+
+// Refused is an error as of a homeserver that refuses a request.
+func Refused(status int, code string) error {
+	return mautrix.HTTPError{
+		Response:  &http.Response{StatusCode: status, Request: &http.Request{}},
+		RespError: &mautrix.RespError{ErrCode: code, Err: code, StatusCode: status},
+	}
+}
+
+// Put stores an event of a user, the way the client API does. The same
+// transaction key of the same user answers with the same event.
+func (h *Homeserver) Put(room id.RoomID, user id.UserID, kind event.Type, key string, at time.Time, content map[string]any) (id.EventID, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests++
+	if h.Before != nil {
+		if err := h.Before(user, kind, content); err != nil {
+			return "", err
+		}
+	}
+	txn := fmt.Sprintf("%s|%s|%s|%s", room, user, kind.Type, key)
+	if before, ok := h.txns[txn]; ok && key != "" {
+		return before, nil
+	}
+	h.seq++
+	if at.IsZero() {
+		at = time.Now()
+	}
+	e := &Event{
+		ID: id.EventID(fmt.Sprintf("$e%d", h.seq)), Room: room, Type: kind, Sender: user, At: at, Content: content, Key: key,
+	}
+	if kind == event.EventRedaction {
+		target := h.byID[id.EventID(fmt.Sprint(content["redacts"]))]
+		if target == nil {
+			return "", Refused(404, "M_NOT_FOUND")
+		}
+		if target.Sender != user && user != BotID && user != ModeratorMXID {
+			return "", Refused(403, "M_FORBIDDEN")
+		}
+		target.Redacted = true
+	}
+	if parent := h.byID[id.EventID(e.Relation("event_id"))]; e.Relation("rel_type") == "m.thread" && parent != nil && parent.Relation("rel_type") != "" {
+		return "", Refused(400, "M_UNKNOWN") // no threads under an event that has a relation
+	}
+	if kind == event.EventReaction {
+		for _, other := range h.events[room] {
+			if other.Type == kind && !other.Redacted && other.Sender == user &&
+				other.Relation("event_id") == e.Relation("event_id") && other.Relation("key") == e.Relation("key") {
+				return "", Refused(400, "M_DUPLICATE_ANNOTATION")
+			}
+		}
+	}
+	h.events[room] = append(h.events[room], e)
+	h.byID[e.ID] = e
+	if key != "" {
+		h.txns[txn] = e.ID
+	}
+	if h.OnEvent != nil {
+		h.OnEvent(*e)
+	}
+	if h.After != nil {
+		if err := h.After(user, kind, content); err != nil {
+			return "", err
+		}
+	}
+	return e.ID, nil
+}
+
+// Restart forgets the transaction ids, as real homeservers do.
+func (h *Homeserver) Restart() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.txns = map[string]id.EventID{}
+}
+
+// Events returns a room's events in order.
+func (h *Homeserver) Events(room id.RoomID) []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Event, 0, len(h.events[room]))
+	for _, e := range h.events[room] {
+		out = append(out, *e)
+	}
+	return out
+}
+
+// Event returns one event.
+func (h *Homeserver) Event(eventID id.EventID) Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.byID[eventID]; e != nil {
+		return *e
+	}
+	return Event{}
+}
+
+// Messages returns a room's messages that are not redacted, as a client shows
+// them: with their last edit, without edits of their own.
+func (h *Homeserver) Messages(room id.RoomID) []Event {
+	var out []Event
+	at := map[id.EventID]int{}
+	for _, e := range h.Events(room) {
+		if e.Type != event.EventMessage && e.Type != event.EventSticker {
+			continue
+		}
+		if e.Relation("rel_type") == "m.replace" {
+			i, ok := at[id.EventID(e.Relation("event_id"))]
+			if ok && !e.Redacted && out[i].Sender == e.Sender {
+				if content, ok := e.Content["m.new_content"].(map[string]any); ok {
+					out[i].Content = merge(content, out[i].Content["m.relates_to"])
+				}
+			}
+			continue
+		}
+		if !e.Redacted {
+			at[e.ID] = len(out)
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func merge(content map[string]any, relation any) map[string]any {
+	out := map[string]any{}
+	for k, v := range content {
+		out[k] = v
+	}
+	if relation != nil {
+		out["m.relates_to"] = relation
+	}
+	return out
+}
+
+// Reactions returns the reactions on an event that are not redacted, as
+// "sender key".
+func (h *Homeserver) Reactions(room id.RoomID, target id.EventID) []string {
+	var out []string
+	for _, e := range h.Events(room) {
+		if e.Type == event.EventReaction && !e.Redacted && e.Relation("event_id") == target.String() {
+			out = append(out, e.Sender.String()+" "+e.Relation("key"))
+		}
+	}
+	return out
+}
+
+// Statuses returns the statuses of an event in order.
+func (h *Homeserver) Statuses(eventID id.EventID) []Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []Status
+	for _, s := range h.statuses {
+		if s.Event == eventID {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Requests returns how many events were sent so far.
+func (h *Homeserver) Requests() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.requests
+}
+
+func (h *Homeserver) addStatus(st *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo) {
+	if h.closed != nil && st.Status != event.MessageStatusPending {
+		h.closed(info.SourceEventID)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.statuses = append(h.statuses, Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice})
+}
+
+func ghostMXID(userID string) id.UserID {
+	return id.UserID(ghostPrefix + strings.ToLower(userID) + ":" + ServerName)
+}
+
+// plain turns a content into what goes over the wire.
+func plain(content *event.Content) map[string]any {
+	raw, err := json.Marshal(content)
+	if err != nil {
+		panic(err)
+	}
+	out := map[string]any{}
+	if err = json.Unmarshal(raw, &out); err != nil {
+		panic(err)
+	}
+	return out
+}
+
+type keyType struct{}
+
+// WithKey puts a transaction key into a context, as matrix.WithKey does.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyType{}, key)
+}
+
+func keyOf(ctx context.Context) string {
+	key, _ := ctx.Value(keyType{}).(string)
+	return key
+}

@@ -1,0 +1,395 @@
+package portaltest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+	"go.mau.fi/util/dbutil"
+	_ "go.mau.fi/util/dbutil/litestream" // the SQLite driver that fsyncs every commit
+	"gopkg.in/yaml.v3"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
+	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// The people of the rig. Alice has a Matrix account that the bridge can speak
+// for and her own Teams sign-in; Bob has neither, but is mapped; Carol is in
+// Matrix only, Dave in Teams only.
+const (
+	Alice = "alice"
+	Bob   = "bob"
+	Dave  = "dave"
+	Relay = "relay"
+
+	AliceMXID = id.UserID("@alice:" + ServerName)
+	BobMXID   = id.UserID("@bob:" + ServerName)
+	CarolMXID = id.UserID("@carol:" + ServerName)
+
+	systemLogin = networkid.UserLoginID("app:tenant")
+)
+
+// Channel is the rig's channel.
+var Channel = teams.ChannelRef{TeamID: "team", ChannelID: "19:one@thread.tacv2"}
+
+// TB is what the rig needs of a test, a benchmark or a fuzz target.
+type TB interface {
+	require.TestingT
+	Helper()
+	Cleanup(func())
+	TempDir() string
+	Logf(format string, args ...any)
+}
+
+// Rig is a bridge between a Homeserver and a Tenant. Stop and Start make a
+// restart: what is in memory is gone, the database, the homeserver, the tenant
+// and the homeserver's undelivered events stay.
+type Rig struct {
+	t      TB
+	dir    string
+	HS     *Homeserver
+	Tenant *Tenant
+	People *People
+
+	// Tune may change the options before Start.
+	Tune func(in *portal.IngestOptions, out *portal.SenderOptions)
+	// NoRoom leaves the channel without a room.
+	NoRoom bool
+	// Log receives the bridge's log.
+	Log zerolog.Logger
+	// Queries is told about every SQL statement.
+	Queries func(query string)
+
+	Bridge *bridgev2.Bridge
+	DB     *database.Database
+	Ingest *portal.Ingest
+	Outbox *portal.Outbox
+	Sender *portal.Sender
+	Room   id.RoomID
+	Counts *Counts
+
+	source *bridgev2.UserLogin
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	seq    int
+	seqMu  sync.Mutex
+}
+
+// New makes a rig, which is not started.
+func New(t TB) *Rig {
+	r := &Rig{t: t, dir: t.TempDir(), HS: NewHomeserver(), Tenant: NewTenant(), People: NewPeople(), Log: zerolog.Nop(), Counts: NewCounts()}
+	r.HS.AllowPuppet(AliceMXID)
+	t.Cleanup(r.Stop)
+	return r
+}
+
+const bridgeYAML = `
+command_prefix: "!teams"
+deduplicate_matrix_messages: true
+portal_event_buffer: 64
+permissions: {"*": user}
+relay: {enabled: true, message_formats: {m.text: "{{ .Message }}"}, displayname_format: "{{ .DisambiguatedName }}"}
+`
+
+// Start starts the bridge, and again what a homeserver and a journal do then:
+// events that nobody has taken over are delivered once more.
+func (r *Rig) Start() {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.Log.WithContext(context.Background()))
+	r.cancel = cancel
+	raw, err := dbutil.NewFromConfig("teamsbridge", dbutil.Config{PoolConfig: dbutil.PoolConfig{
+		Type: "sqlite3-fk-wal-fullsync", URI: "file:" + filepath.Join(r.dir, "bridge.db") + "?_txlock=immediate",
+		MaxOpenConns: 5, MaxIdleConns: 2,
+	}}, r.dbLog())
+	require.NoError(r.t, err)
+	var cfg bridgeconfig.BridgeConfig
+	require.NoError(r.t, yaml.Unmarshal([]byte(bridgeYAML), &cfg))
+	net := &network{rig: r}
+	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, &Connector{HS: r.HS}, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
+	r.DB = database.New(raw, r.Log, nil)
+	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
+	require.NoError(r.t, r.DB.Upgrade(ctx))
+
+	common := portal.Common{
+		Bridge: r.Bridge, DB: r.DB, Source: func() *bridgev2.UserLogin { return r.source }, Directory: r.People,
+		Metrics: r.Counts, Logger: r.Log, WithKey: WithKey,
+	}
+	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, func(p string) { r.Sender.Wake(p) })
+	in := portal.IngestOptions{
+		Common: common, Reader: r.Tenant.Reader(), Settle: 10 * time.Millisecond,
+		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
+	}
+	out := portal.SenderOptions{
+		Common: common, Reader: r.Tenant.Reader(), Writers: &writers{rig: r},
+		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
+		DoubtWindow: 30 * time.Millisecond, DoubtLook: 10 * time.Millisecond, DoubtSkew: 5 * time.Second,
+		IndicateAfter: 20 * time.Millisecond, Sweep: 50 * time.Millisecond,
+	}
+	if r.Tune != nil {
+		r.Tune(&in, &out)
+	}
+	r.Ingest = portal.NewIngest(in)
+	r.Sender = portal.NewSender(out)
+	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
+	r.Tenant.SetChanged(func(m teams.Message) { _ = r.Ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
+
+	// Package matrix closes journal rows when a final status passes.
+	r.HS.closed = func(eventID id.EventID) { _ = r.DB.Journal.Done(context.Background(), eventID.String()) }
+
+	r.people(ctx)
+	if !r.NoRoom {
+		r.MakeRoom()
+	}
+	r.wg.Go(func() { r.Ingest.Run(ctx) })
+	r.wg.Go(func() { r.Sender.Run(ctx) })
+	r.replay(ctx)
+}
+
+// Stop stops the bridge without any farewell, as far as that goes in one process.
+func (r *Rig) Stop() {
+	if r.cancel == nil {
+		return
+	}
+	r.Tenant.SetChanged(nil)
+	r.cancel()
+	r.cancel = nil
+	r.wg.Wait()
+	r.Bridge.Stop()
+	r.source = nil
+}
+
+// Restart is Stop and Start.
+func (r *Rig) Restart() {
+	r.t.Helper()
+	r.Stop()
+	r.Start()
+}
+
+func (r *Rig) people(ctx context.Context) {
+	for mxid, login := range map[id.UserID]networkid.UserLoginID{BotID: systemLogin, AliceMXID: Alice, BobMXID: Bob} {
+		user, err := r.Bridge.GetUserByMXID(ctx, mxid)
+		require.NoError(r.t, err)
+		ul, err := r.Bridge.GetExistingUserLoginByID(ctx, login)
+		require.NoError(r.t, err)
+		if ul == nil {
+			ul, err = user.NewLogin(ctx, &brdb.UserLogin{ID: login, RemoteName: string(login)}, nil)
+			require.NoError(r.t, err)
+		}
+		if login == systemLogin {
+			r.source = ul
+		}
+	}
+}
+
+// MakeRoom creates the channel's room.
+func (r *Rig) MakeRoom() {
+	r.t.Helper()
+	ctx := r.Log.WithContext(context.Background())
+	p, err := r.Bridge.GetPortalByKey(ctx, portal.ChannelPortal(Channel))
+	require.NoError(r.t, err)
+	info := portal.ChannelInfo(portal.ChannelInput{
+		Channel: teams.Channel{ID: Channel.ChannelID, TeamID: Channel.TeamID, DisplayName: "General", MembershipType: teams.MembershipStandard},
+		Members: []portal.RoomMember{{UserID: Alice, Mapped: true}, {UserID: Bob, Mapped: true}, {UserID: Dave}}, Total: 3, Relay: r.source,
+	})
+	info.ParentID = nil
+	require.NoError(r.t, p.CreateMatrixRoom(ctx, r.source, info))
+	r.Room = p.MXID
+	p.Relay, p.RelayLoginID = r.source, r.source.ID
+	for _, login := range []networkid.UserLoginID{Alice, Bob} {
+		ul, err := r.Bridge.GetExistingUserLoginByID(ctx, login)
+		require.NoError(r.t, err)
+		ul.MarkInPortal(ctx, p)
+	}
+}
+
+// Portal is the id of the channel's portal.
+func (r *Rig) Portal() string { return string(portal.ChannelPortal(Channel).ID) }
+
+// Say writes a message as a Matrix user and returns its event.
+func (r *Rig) Say(user id.UserID, text string) id.EventID {
+	return r.Send(user, event.EventMessage, map[string]any{"msgtype": "m.text", "body": text})
+}
+
+// Reply writes into a thread.
+func (r *Rig) Reply(user id.UserID, root id.EventID, text string) id.EventID {
+	return r.Send(user, event.EventMessage, map[string]any{
+		"msgtype": "m.text", "body": text,
+		"m.relates_to": map[string]any{"rel_type": "m.thread", "event_id": root.String(), "is_falling_back": true, "m.in_reply_to": map[string]any{"event_id": root.String()}},
+	})
+}
+
+// Edit edits a message.
+func (r *Rig) Edit(user id.UserID, target id.EventID, text string) id.EventID {
+	return r.Send(user, event.EventMessage, map[string]any{
+		"msgtype": "m.text", "body": "* " + text, "m.new_content": map[string]any{"msgtype": "m.text", "body": text},
+		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": target.String()},
+	})
+}
+
+// React reacts.
+func (r *Rig) React(user id.UserID, target id.EventID, emoji string) id.EventID {
+	return r.Send(user, event.EventReaction, map[string]any{
+		"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": target.String(), "key": emoji},
+	})
+}
+
+// Redact redacts.
+func (r *Rig) Redact(user id.UserID, target id.EventID) id.EventID {
+	return r.Send(user, event.EventRedaction, map[string]any{"redacts": target.String()})
+}
+
+// Send sends an event as a Matrix user: the homeserver stores it, the journal
+// keeps it, the bridge is handed it.
+func (r *Rig) Send(user id.UserID, kind event.Type, content map[string]any) id.EventID {
+	r.t.Helper()
+	eventID := r.Write(user, kind, content)
+	r.dispatch(context.Background(), r.HS.Event(eventID))
+	return eventID
+}
+
+// Write is Send without handing the event over: a bridge that stops before it
+// gets round to it.
+func (r *Rig) Write(user id.UserID, kind event.Type, content map[string]any) id.EventID {
+	r.t.Helper()
+	eventID, err := r.HS.Put(r.Room, user, kind, "", time.Now(), content)
+	require.NoError(r.t, err)
+	raw, err := json.Marshal(content)
+	require.NoError(r.t, err)
+	require.NoError(r.t, r.DB.Journal.Append(context.Background(), []database.JournalEntry{{
+		EventID: eventID.String(), RoomID: r.Room.String(), Type: kind.Type, Raw: raw,
+	}}))
+	return eventID
+}
+
+func (r *Rig) dispatch(ctx context.Context, e Event) {
+	raw, err := json.Marshal(e.Content)
+	require.NoError(r.t, err)
+	evt := &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Timestamp: e.At.UnixMilli()}
+	evt.Type.Class = event.MessageEventType
+	require.NoError(r.t, json.Unmarshal(raw, &evt.Content))
+	require.NoError(r.t, evt.Content.ParseRaw(evt.Type))
+	if e.Type == event.EventRedaction {
+		evt.Redacts = id.EventID(fmt.Sprint(e.Content["redacts"]))
+	}
+	r.Bridge.QueueMatrixEvent(r.Log.WithContext(ctx), evt)
+}
+
+// replay hands over what the journal still holds.
+func (r *Rig) replay(ctx context.Context) {
+	entries, err := r.DB.Journal.Pending(ctx, 0, 1000)
+	require.NoError(r.t, err)
+	for _, entry := range entries {
+		r.dispatch(ctx, r.HS.Event(id.EventID(entry.EventID)))
+	}
+}
+
+// Eventually waits until cond holds.
+func (r *Rig) Eventually(cond func() bool, msg ...any) {
+	r.t.Helper()
+	require.Eventually(r.t, cond, 20*time.Second, 5*time.Millisecond, msg...)
+}
+
+// Quiet waits until neither direction has anything left to do.
+func (r *Rig) Quiet() {
+	r.t.Helper()
+	ctx := context.Background()
+	still := 0
+	r.Eventually(func() bool {
+		pending, err := r.DB.Journal.Count(ctx)
+		require.NoError(r.t, err)
+		in, err := r.DB.Inbox.Stats(ctx)
+		require.NoError(r.t, err)
+		out, err := r.DB.Outbox.Stats(ctx)
+		require.NoError(r.t, err)
+		busy := pending + in.ByState[database.StatePending] + out.ByState[database.StateQueued] + out.ByState[database.StateSending] +
+			out.ByState[database.StateSent] + r.Ingest.Busy() + r.Sender.Busy()
+		if busy > 0 {
+			still = 0
+			return false
+		}
+		still++
+		return still > 3
+	}, "the bridge does not come to rest")
+}
+
+// Texts returns what a client shows in the room.
+func (r *Rig) Texts() []string {
+	var out []string
+	for _, e := range r.HS.Messages(r.Room) {
+		out = append(out, e.Text())
+	}
+	return out
+}
+
+// TeamsTexts returns what Teams shows in the channel.
+func (r *Rig) TeamsTexts() []string {
+	var out []string
+	for _, m := range r.Tenant.Messages(Channel) {
+		if m.Deleted.IsZero() {
+			out = append(out, Plain(m.Body))
+		}
+	}
+	return out
+}
+
+// Plain strips tags.
+func Plain(html string) string {
+	var b strings.Builder
+	in := false
+	for _, c := range html {
+		switch {
+		case c == '<':
+			in = true
+		case c == '>':
+			in = false
+		case !in:
+			b.WriteRune(c)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func (r *Rig) dbLog() dbutil.DatabaseLogger {
+	if r.Queries == nil {
+		return dbutil.NoopLogger
+	}
+	return queryLog{r.Queries}
+}
+
+type queryLog struct{ tell func(query string) }
+
+func (q queryLog) QueryTiming(_ context.Context, method, query string, _ []any, _ int, _ time.Duration, _ error) {
+	if method != "EndRows" {
+		q.tell(query)
+	}
+}
+func (q queryLog) WarnUnsupportedVersion(int, int, int)       {}
+func (q queryLog) PrepareUpgrade(int, int, int)               {}
+func (q queryLog) DoUpgrade(int, int, string, dbutil.TxnMode) {}
+func (q queryLog) Warn(string, ...any)                        {}
+
+// Redeliver hands an event over once more, as a homeserver does when an answer
+// got lost.
+func (r *Rig) Redeliver(eventID id.EventID) {
+	r.t.Helper()
+	e := r.HS.Event(eventID)
+	raw, err := json.Marshal(e.Content)
+	require.NoError(r.t, err)
+	require.NoError(r.t, r.DB.Journal.Append(context.Background(), []database.JournalEntry{{
+		EventID: eventID.String(), RoomID: r.Room.String(), Type: e.Type.Type, Raw: raw,
+	}}))
+	r.dispatch(context.Background(), e)
+}

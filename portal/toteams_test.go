@@ -1,0 +1,522 @@
+package portal_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/portal/portaltest"
+	"teamsbridge/teams"
+)
+
+// lastStatus is the newest status of an event, "" where there is none.
+func lastStatus(r *portaltest.Rig, eventID id.EventID) event.MessageStatus {
+	all := r.HS.Statuses(eventID)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1].Status
+}
+
+func failWrites(err error) func(op, account string) portaltest.Fault {
+	return func(string, string) portaltest.Fault { return portaltest.Fault{Refuse: err} }
+}
+
+// outage makes Teams refuse everything until the returned function is called.
+func outage(r *portaltest.Rig) (over func()) {
+	r.Tenant.SetFault(failWrites(portaltest.ErrUnavailable))
+	return func() { r.Tenant.SetFault(nil) }
+}
+
+func TestMessageGoesToTeams(t *testing.T) {
+	r := started(t)
+	e := r.Say(portaltest.AliceMXID, "Hello Teams")
+	r.Quiet()
+	require.Equal(t, []string{"Hello Teams"}, r.TeamsTexts())
+	m := r.Tenant.Messages(portaltest.Channel)[0]
+	require.Equal(t, portaltest.Alice, m.From.ID)
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e))
+	require.Len(t, r.HS.Events(r.Room), 1, "its echo is no news")
+
+	row, err := r.Bridge.DB.Message.GetPartByMXID(context.Background(), e)
+	require.NoError(t, err)
+	require.Equal(t, portal.MessageID(portaltest.Channel, m.ID), row.ID)
+	n, err := r.DB.Journal.Count(context.Background())
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+func TestRelayNamesTheAuthor(t *testing.T) {
+	r := started(t)
+	r.Say(portaltest.BobMXID, "mapped, not signed in")
+	r.Say(portaltest.CarolMXID, "mapped to nobody")
+	r.Quiet()
+	texts := r.TeamsTexts()
+	require.Len(t, texts, 2)
+	require.Contains(t, texts[0], "bob")
+	require.Contains(t, texts[1], "carol")
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		require.Equal(t, portaltest.Relay, m.From.ID)
+	}
+	require.Len(t, r.HS.Events(r.Room), 2)
+}
+
+func TestExpiredSignInFallsBackToRelay(t *testing.T) {
+	r := started(t)
+	r.Tenant.SetFault(func(_, account string) portaltest.Fault {
+		if account == portaltest.Alice {
+			return portaltest.Fault{Refuse: portaltest.ErrExpired}
+		}
+		return portaltest.Fault{}
+	})
+	r.Say(portaltest.AliceMXID, "still heard")
+	r.Quiet()
+	m := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, m, 1)
+	require.Equal(t, portaltest.Relay, m[0].From.ID)
+	require.Contains(t, m[0].Body, "alice")
+}
+
+func TestThreadsToTeams(t *testing.T) {
+	r := started(t)
+	root := r.Say(portaltest.AliceMXID, "root")
+	r.Reply(portaltest.BobMXID, root, "reply")
+	r.Quiet()
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, msgs, 2)
+	require.Equal(t, msgs[0].ID, msgs[1].ReplyToID)
+
+	// A reply in Teams to the post comes into the same thread.
+	r.Tenant.Post(portaltest.Channel, msgs[0].ID, portaltest.Dave, "from Teams")
+	r.Quiet()
+	require.Equal(t, root.String(), last(t, r).Relation("event_id"))
+
+	// A thread under a Teams message.
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "Teams root")
+	r.Quiet()
+	r.Reply(portaltest.AliceMXID, last(t, r).ID, "answer")
+	r.Quiet()
+	msgs = r.Tenant.Messages(portaltest.Channel)
+	require.Equal(t, m.ID, msgs[len(msgs)-1].ReplyToID)
+}
+
+func TestOutageKeepsOrderAndTells(t *testing.T) {
+	r := started(t)
+	over := outage(r)
+	var events []id.EventID
+	for i := range 10 {
+		events = append(events, r.Say(portaltest.AliceMXID, fmt.Sprint("m", i)))
+	}
+	root := events[3]
+	r.Reply(portaltest.BobMXID, root, "in a thread")
+	r.Eventually(func() bool { return lastStatus(r, events[9]) == event.MessageStatusPending })
+	require.Empty(t, r.TeamsTexts())
+	r.Restart()
+	require.Empty(t, r.TeamsTexts())
+	over()
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	texts := r.TeamsTexts()
+	require.Len(t, texts, 11)
+	for i := range 10 {
+		require.Equal(t, fmt.Sprint("m", i), texts[i])
+		require.Equal(t, event.MessageStatusSuccess, lastStatus(r, events[i]))
+	}
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Equal(t, msgs[3].ID, msgs[10].ReplyToID)
+	require.Len(t, r.HS.Messages(r.Room), 11, "no echo")
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	r := started(t)
+	var first, second time.Time
+	r.Tenant.SetFault(func(string, string) portaltest.Fault {
+		if first.IsZero() {
+			first = time.Now()
+			return portaltest.Fault{Refuse: &teams.Error{Op: "post", Kind: teams.KindThrottled, Status: 429, RetryAfter: 300 * time.Millisecond}}
+		}
+		second = time.Now()
+		return portaltest.Fault{}
+	})
+	r.Say(portaltest.AliceMXID, "patience")
+	r.Quiet()
+	require.GreaterOrEqual(t, second.Sub(first), 290*time.Millisecond)
+}
+
+func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
+	r := started(t)
+	n := 0
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if n++; n == 1 {
+			return portaltest.Fault{Refuse: portaltest.ErrBadRequest}
+		}
+		return portaltest.Fault{}
+	})
+	bad := r.Say(portaltest.AliceMXID, "bad")
+	reply := r.Reply(portaltest.AliceMXID, bad, "reply to the bad one")
+	more := r.Reply(portaltest.AliceMXID, bad, "one more")
+	edit := r.Edit(portaltest.AliceMXID, bad, "better")
+	r.Quiet()
+	st := r.HS.Statuses(bad)
+	require.Equal(t, event.MessageStatusFail, st[len(st)-1].Status)
+	require.True(t, st[len(st)-1].Notice)
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, edit))
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, reply))
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, more))
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, msgs, 2)
+	require.Empty(t, msgs[0].ReplyToID, "a reply without its root is not lost")
+	require.Equal(t, msgs[0].ID, msgs[1].ReplyToID, "and the thread goes on under it")
+
+	// What Teams answers there comes into the thread as Matrix has it.
+	r.Tenant.Post(portaltest.Channel, msgs[0].ID, portaltest.Dave, "from Teams")
+	r.Quiet()
+	require.Equal(t, bad.String(), last(t, r).Relation("event_id"))
+}
+
+func TestReplyToARootThatIsGoneInTeams(t *testing.T) {
+	r := started(t)
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "root")
+	r.Quiet()
+	root := last(t, r).ID
+	r.Tenant.SetChanged(nil) // Matrix has not heard of the deletion
+	r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetDeleted())
+	e := r.Reply(portaltest.AliceMXID, root, "too late")
+	r.Quiet()
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e))
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Contains(t, msgs[1].Body, "too late")
+	require.Empty(t, msgs[1].ReplyToID)
+}
+
+func TestEditDeleteToTeams(t *testing.T) {
+	r := started(t)
+	e := r.Say(portaltest.AliceMXID, "first")
+	r.Quiet()
+	edit := r.Edit(portaltest.AliceMXID, e, "second")
+	r.Quiet()
+	require.Equal(t, []string{"second"}, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, edit))
+	require.Len(t, r.HS.Events(r.Room), 2, "the echo of an edit is no edit")
+	del := r.Redact(portaltest.AliceMXID, e)
+	r.Quiet()
+	require.Empty(t, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, del))
+	require.Len(t, r.HS.Events(r.Room), 3)
+}
+
+func TestOnlyTheAuthorMayChange(t *testing.T) {
+	r := started(t)
+	byAlice := r.Say(portaltest.AliceMXID, "mine")
+	byCarol := r.Say(portaltest.CarolMXID, "through the relay")
+	r.Quiet()
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "from Teams")
+	r.Quiet()
+	byDave := last(t, r).ID
+	before := r.TeamsTexts()
+	for _, target := range []id.EventID{byAlice, byCarol, byDave} {
+		edit := r.Edit(portaltest.BobMXID, target, "changed")
+		r.Eventually(func() bool { return lastStatus(r, edit) == event.MessageStatusFail })
+	}
+	// Moderators can redact in Matrix; that does not reach Teams.
+	for _, target := range []id.EventID{byAlice, byCarol, byDave} {
+		redaction := r.Redact(portaltest.ModeratorMXID, target)
+		r.Eventually(func() bool { return lastStatus(r, redaction) == event.MessageStatusFail })
+	}
+	r.Quiet()
+	require.Equal(t, before, r.TeamsTexts())
+}
+
+func TestCoalescing(t *testing.T) {
+	r := started(t)
+	over := outage(r)
+	edited := r.Say(portaltest.AliceMXID, "v1")
+	e1 := r.Edit(portaltest.AliceMXID, edited, "v2")
+	e2 := r.Edit(portaltest.AliceMXID, edited, "v3")
+	taken := r.Say(portaltest.AliceMXID, "never seen")
+	takenEdit := r.Edit(portaltest.AliceMXID, taken, "never seen either")
+	takenReaction := r.React(portaltest.AliceMXID, taken, "👍")
+	reaction := r.React(portaltest.AliceMXID, edited, "🎉")
+	r.Redact(portaltest.AliceMXID, reaction)
+	stays := r.React(portaltest.AliceMXID, edited, "👀")
+	r.Redact(portaltest.AliceMXID, taken)
+	r.Eventually(func() bool { return len(r.HS.Statuses(stays)) > 0 })
+	_, before := r.Tenant.Requests()
+	r.Eventually(func() bool { n, _ := r.Tenant.Requests(); return n > before })
+	over()
+	r.Quiet()
+	require.Equal(t, []string{"v3"}, r.TeamsTexts())
+	m := r.Tenant.Messages(portaltest.Channel)[0]
+	require.True(t, m.Edited.IsZero(), "Teams never saw the earlier texts")
+	require.Len(t, m.Reactions, 1)
+	for _, e := range []id.EventID{edited, e1, e2, stays} {
+		require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e), e)
+	}
+	for _, e := range []id.EventID{taken, takenEdit, takenReaction, reaction} {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), e.String())
+		require.NoError(t, err)
+		require.Equal(t, database.StateCancelled, row.State, e)
+	}
+}
+
+func TestRedactionWhileThePostIsOnItsWay(t *testing.T) {
+	r := started(t)
+	hold := make(chan struct{})
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if op == "post" {
+			return portaltest.Fault{Hold: hold}
+		}
+		return portaltest.Fault{}
+	})
+	e := r.Say(portaltest.AliceMXID, "oops")
+	r.Eventually(func() bool { return len(r.TeamsTexts()) == 1 })
+	del := r.Redact(portaltest.AliceMXID, e)
+	r.Eventually(func() bool { return lastStatus(r, del) == event.MessageStatusPending })
+	close(hold)
+	r.Quiet()
+	require.Empty(t, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, del))
+}
+
+func TestReactionsToTeams(t *testing.T) {
+	r := started(t)
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "react")
+	r.Quiet()
+	target := last(t, r).ID
+	reactions := func() []string {
+		var out []string
+		for _, x := range r.Tenant.Messages(portaltest.Channel)[0].Reactions {
+			out = append(out, x.User.ID+" "+x.Type)
+		}
+		return out
+	}
+	mine := r.React(portaltest.AliceMXID, target, "👍")
+	r.Quiet()
+	require.Equal(t, []string{"alice 👍"}, reactions())
+	bobs := r.React(portaltest.BobMXID, target, "🎉")
+	r.Quiet()
+	require.Equal(t, []string{"alice 👍", "relay 🎉"}, reactions())
+	require.Len(t, r.HS.Reactions(r.Room, target), 2, "the relay's own is not shown, nor the echo")
+
+	// A change of the message in Teams does not take the relayed one away.
+	r.Tenant.Change(portaltest.Channel, m.ID, portaltest.AddReaction(portaltest.Dave, "❤️"))
+	r.Quiet()
+	require.Len(t, r.HS.Reactions(r.Room, target), 3)
+
+	r.Redact(portaltest.BobMXID, bobs)
+	r.Redact(portaltest.AliceMXID, mine)
+	r.Quiet()
+	require.Equal(t, []string{"dave ❤️"}, reactions())
+}
+
+func TestRelayReactionOfSeveralPeople(t *testing.T) {
+	r := started(t)
+	r.People.SignIn(portaltest.Alice, false)
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "react")
+	r.Quiet()
+	target := last(t, r).ID
+	a := r.React(portaltest.AliceMXID, target, "🎉")
+	b := r.React(portaltest.BobMXID, target, "🎉")
+	r.Quiet()
+	_, writes := r.Tenant.Requests()
+	require.Equal(t, 1, writes, "one physical reaction")
+	r.Redact(portaltest.AliceMXID, a)
+	r.Quiet()
+	require.Len(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions, 1, "Bob's stays")
+	r.Redact(portaltest.BobMXID, b)
+	r.Quiet()
+	require.Empty(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions)
+}
+
+func TestTakingBackInTeamsWhatWasReactedInMatrix(t *testing.T) {
+	r := started(t)
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "react")
+	r.Quiet()
+	target := last(t, r).ID
+	r.React(portaltest.AliceMXID, target, "👍")
+	r.Quiet()
+	// Much later, in Teams.
+	r.Tenant.SetChanged(nil)
+	changed := r.Tenant.Change(portaltest.Channel, m.ID, portaltest.DropReaction(portaltest.Alice, "👍"))
+	changed.Modified = changed.Modified.Add(time.Minute)
+	changed.ETag = changed.Modified.UnixMilli()
+	require.NoError(t, r.Ingest.Accept(context.Background(), "webhook", []teams.Message{changed}))
+	r.Quiet()
+	require.Empty(t, r.HS.Reactions(r.Room, target))
+}
+
+func longText(words int) string {
+	var b strings.Builder
+	for i := range words {
+		fmt.Fprintf(&b, "word%d ", i)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func TestLongMessageGoesInParts(t *testing.T) {
+	r := started(t)
+	text := longText(8000)
+	n := 0
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if n++; n == 2 {
+			return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
+		}
+		return portaltest.Fault{}
+	})
+	e := r.Say(portaltest.AliceMXID, text)
+	r.Quiet()
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Greater(t, len(msgs), 2)
+	var all []string
+	for i, m := range msgs {
+		for _, word := range strings.Fields(portaltest.Plain(m.Body)) {
+			if strings.HasPrefix(word, "word") { // the parts are numbered
+				all = append(all, word)
+			}
+		}
+		if i > 0 {
+			require.Equal(t, msgs[0].ID, m.ReplyToID, "the rest goes under the first part")
+		}
+	}
+	require.True(t, slices.Equal(strings.Fields(text), all), "every word once, in order")
+	require.Len(t, r.HS.Events(r.Room), 1)
+
+	// Shorter: the parts that are too many go.
+	r.Edit(portaltest.AliceMXID, e, "short")
+	r.Quiet()
+	require.Equal(t, []string{"short"}, r.TeamsTexts())
+	// And longer again.
+	r.Edit(portaltest.AliceMXID, e, text)
+	r.Quiet()
+	require.Len(t, r.TeamsTexts(), len(msgs))
+	require.Len(t, r.HS.Messages(r.Room), 1)
+	r.Redact(portaltest.AliceMXID, e)
+	r.Quiet()
+	require.Empty(t, r.TeamsTexts())
+}
+
+func TestLateMessageCarriesItsTime(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.LateAfter = 50 * time.Millisecond }
+	})
+	over := outage(r)
+	e := r.Say(portaltest.CarolMXID, "said during the outage")
+	r.Eventually(func() bool { return lastStatus(r, e) == event.MessageStatusPending })
+	at := r.HS.Event(e).At
+	timer := time.NewTimer(60 * time.Millisecond)
+	<-timer.C
+	over()
+	r.Quiet()
+	body := r.Tenant.Messages(portaltest.Channel)[0].Body
+	require.Contains(t, body, "carol")
+	require.Contains(t, body, at.UTC().Format("15:04"))
+	// An edit keeps it.
+	r.Edit(portaltest.CarolMXID, e, "edited later")
+	r.Quiet()
+	body = r.Tenant.Messages(portaltest.Channel)[0].Body
+	require.Contains(t, body, "edited later")
+	require.Contains(t, body, at.UTC().Format("15:04"))
+}
+
+func TestMatrixImages(t *testing.T) {
+	r := started(t)
+	png := append([]byte("\x89PNG\r\n\x1a\n"), make([]byte, 100)...)
+	small := r.HS.Upload(png)
+	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{
+		"msgtype": "m.image", "body": "small.png", "url": string(small), "info": map[string]any{"mimetype": "image/png", "size": len(png)},
+	})
+	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{
+		"msgtype": "m.image", "body": "big.png", "url": string(small), "info": map[string]any{"mimetype": "image/png", "size": 10 << 20},
+	})
+	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{
+		"msgtype": "m.image", "body": "gone.png", "url": "mxc://example.org/gone", "info": map[string]any{"mimetype": "image/png", "size": 10},
+	})
+	r.Quiet()
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, msgs, 3)
+	require.Contains(t, msgs[0].Body, "hostedContents/1")
+	require.Contains(t, msgs[1].Body, "matrix.to")
+	require.Contains(t, msgs[2].Body, "matrix.to")
+}
+
+func TestEditAndDeleteOfWhatWasWrittenInTeams(t *testing.T) {
+	r := started(t)
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Alice, "mine, in Teams")
+	r.Quiet()
+	e := last(t, r)
+	require.Equal(t, portaltest.AliceMXID, e.Sender)
+	r.Edit(portaltest.AliceMXID, e.ID, "edited in Matrix")
+	r.Quiet()
+	require.Equal(t, []string{"edited in Matrix"}, r.TeamsTexts())
+	require.Len(t, r.HS.Events(r.Room), 2, "no second edit by the echo")
+	r.Redact(portaltest.AliceMXID, e.ID)
+	r.Quiet()
+	require.Empty(t, r.TeamsTexts())
+
+	// Without her own sign-in nobody else can.
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Alice, "again")
+	r.Quiet()
+	r.People.SignIn(portaltest.Alice, false)
+	edit := r.Edit(portaltest.AliceMXID, last(t, r).ID, "no")
+	r.Quiet()
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, edit))
+}
+
+func TestRedeliveredTransactionsChangeNothing(t *testing.T) {
+	r := started(t)
+	e := r.Say(portaltest.AliceMXID, "once")
+	edit := r.Edit(portaltest.AliceMXID, e, "edited")
+	re := r.React(portaltest.AliceMXID, e, "👍")
+	r.Quiet()
+	_, writes := r.Tenant.Requests()
+	for _, eventID := range []id.EventID{e, edit, re} {
+		r.Redeliver(eventID)
+	}
+	r.Quiet()
+	_, after := r.Tenant.Requests()
+	require.Equal(t, writes, after)
+	require.Equal(t, []string{"edited"}, r.TeamsTexts())
+}
+
+func TestNoRelayWaits(t *testing.T) {
+	r := started(t)
+	r.People.SignIn(portaltest.Relay, false)
+	e := r.Say(portaltest.BobMXID, "waits for an administrator")
+	r.Eventually(func() bool { return lastStatus(r, e) == event.MessageStatusPending })
+	r.People.SignIn(portaltest.Relay, true)
+	r.Quiet()
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e))
+}
+
+func TestIDs(t *testing.T) {
+	key := portal.ChannelPortal(portaltest.Channel)
+	ref, ok := portal.ParsePortal(key.ID)
+	require.True(t, ok)
+	require.Equal(t, portaltest.Channel, ref)
+	ref, ok = portal.ParsePortal(portal.TeamPortal("t1").ID)
+	require.True(t, ok)
+	require.Equal(t, teams.ChannelRef{TeamID: "t1"}, ref)
+	for _, bad := range []networkid.PortalID{"", "x", "t:", "c:", "c:team", "c:team/", "c:/channel"} {
+		_, ok = portal.ParsePortal(bad)
+		require.False(t, ok, bad)
+	}
+	ch, m, ok := portal.ParseMessageID(portal.MessageID(portaltest.Channel, "17"))
+	require.True(t, ok)
+	require.Equal(t, portaltest.Channel.ChannelID, ch)
+	require.Equal(t, "17", m)
+	_, _, ok = portal.ParseMessageID(portal.ProvisionalID("$e"))
+	require.False(t, ok)
+	app, ok := portal.ParseAppUserID(portal.AppUserID("x"))
+	require.True(t, ok)
+	require.Equal(t, "x", app)
+}
