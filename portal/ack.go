@@ -22,6 +22,18 @@ const maxBefore = 16
 // sent and is taken up by the next sweep, or the next start; the messages
 // behind it do not wait for that.
 func (s *Sender) ackOrLeave(ctx context.Context, row *database.OutboxRow) {
+	s.mu.Lock()
+	_, busy := s.acking[row.ID]
+	s.acking[row.ID] = struct{}{}
+	s.mu.Unlock()
+	if busy {
+		return
+	}
+	defer func() {
+		s.mu.Lock()
+		delete(s.acking, row.ID)
+		s.mu.Unlock()
+	}()
 	err := s.acked(ctx, row, func(ctx context.Context) error { return s.ackMessage(ctx, row) })
 	if err != nil && ctx.Err() == nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Could not show a message as delivered, will try again")

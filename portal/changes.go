@@ -51,6 +51,7 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	}
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
+	s.o.Echo.editing(row.TargetEventID, prints)
 	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
 		if teams.KindOf(err) == teams.KindSignInExpired {
 			s.o.Writers.Failed(ctx, t.account, err)
@@ -60,6 +61,7 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	}
 	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, prints) })
 	if err == nil {
+		s.o.Echo.edited(row.TargetEventID)
 		s.o.Echoed(row.Portal)
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,9 @@ type Echo struct {
 
 	mu      sync.Mutex
 	portals map[string]*echoPortal
+	// edits holds the fingerprints of texts that edits which are not finished
+	// may have given to messages, by event.
+	edits map[string][]string
 }
 
 type echoPortal struct {
@@ -54,7 +58,7 @@ func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided
 	if skew == 0 {
 		skew = 90 * time.Second
 	}
-	return &Echo{sent: db.Sent, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}}
+	return &Echo{sent: db.Sent, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]string{}}
 }
 
 // OnDecided sets the function that NewEcho takes, where its receiver is made
@@ -127,6 +131,34 @@ func (e *Echo) await(ctx context.Context, portal, account string, limit time.Dur
 	return true, nil
 }
 
+// editing announces the texts that an edit is about to give to a message.
+func (e *Echo) editing(eventID string, prints []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := e.edits[eventID]
+	for _, p := range prints {
+		if !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	e.edits[eventID] = all
+}
+
+// edited ends what editing began; what the message says is in its row by now.
+func (e *Echo) edited(eventID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.edits, eventID)
+}
+
+// isEdit reports whether an edit that is not finished may have given a message
+// this text.
+func (e *Echo) isEdit(eventID, print string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Contains(e.edits[eventID], print)
+}
+
 // judge holds the right to decide about parts in doubt of a portal.
 func (e *Echo) judge(portal string) (done func()) {
 	p, release := e.use(portal)
@@ -139,42 +171,44 @@ func (e *Echo) judge(portal string) (done func()) {
 
 // Own returns the part that a message is, nil where it is not ours. It may
 // wait for a post that is on its way.
+//
+// A part goes from being on its way, maybe through doubt, to being confirmed,
+// and the order of looking follows that, so that none slips through between.
 func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit time.Duration) (*database.SentPart, error) {
 	if !m.From.IsUser() {
 		return nil, nil
 	}
-	part, err := e.sent.ByRemote(ctx, portal, m.ID)
-	if err != nil || part != nil {
-		if part != nil {
-			e.metrics.Count(MetricEcho, "known")
-		}
-		return part, err
-	}
+	how := "known"
 	waited, err := e.await(ctx, portal, m.From.ID, limit)
 	if err != nil {
 		return nil, err
 	} else if waited {
-		if part, err = e.sent.ByRemote(ctx, portal, m.ID); err != nil || part != nil {
-			e.metrics.Count(MetricEcho, "waited")
-			return part, err
-		}
+		how = "waited"
 	}
-	part, err = e.claim(ctx, portal, m)
-	if err == nil && part != nil {
-		e.metrics.Count(MetricEcho, "doubt")
+	doubts, err := e.sent.InDoubt(ctx, portal)
+	if err != nil {
+		return nil, err
+	}
+	part, err := e.sent.ByRemote(ctx, portal, m.ID)
+	if err == nil && part == nil && slices.ContainsFunc(doubts, func(p database.SentPart) bool { return e.matches(&p, m) }) {
+		how = "doubt"
+		part, err = e.claim(ctx, portal, m)
+	}
+	if err != nil || part == nil {
+		return nil, err
+	}
+	e.metrics.Count(MetricEcho, how)
+	if how == "doubt" {
 		e.decided(portal)
 	}
-	return part, err
+	return part, nil
 }
 
 // claim matches a message with the parts in doubt and confirms the match.
 func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*database.SentPart, error) {
-	doubts, err := e.sent.InDoubt(ctx, portal)
-	if err != nil || len(doubts) == 0 {
-		return nil, err
-	}
 	defer e.judge(portal)()
-	if doubts, err = e.sent.InDoubt(ctx, portal); err != nil {
+	doubts, err := e.sent.InDoubt(ctx, portal)
+	if err != nil {
 		return nil, err
 	}
 	for i := range doubts {
@@ -191,7 +225,8 @@ func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*data
 		part.RemoteID, part.RootID, part.State = m.ID, m.ReplyToID, database.StateSent
 		return part, nil
 	}
-	return nil, nil
+	// Somebody else has decided meanwhile.
+	return e.sent.ByRemote(ctx, portal, m.ID)
 }
 
 // matches reports whether a message can be what became of a part in doubt.

@@ -35,14 +35,8 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		d.count("stale own edit")
 		return nil
 	}
-	waiting, err := d.in.o.DB.Outbox.ByTarget(ctx, row.MXID.String())
-	if err != nil {
+	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
 		return err
-	}
-	for _, w := range waiting {
-		if w.Kind == database.KindEdit && w.State == database.StateSending {
-			return errOwnEdit
-		}
 	}
 	parts := d.render(p)
 	if len(parts) == 0 {
@@ -50,6 +44,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	}
 	// Nobody edits in somebody else's name: what was changed in a relay
 	// account's post, or in one of several parts, is told by the bot.
+	var err error
 	if len(meta.Prints) > 1 || string(row.SenderID) != d.own.AccountID {
 		err = d.noticeEdit(ctx, p, row, parts[0], d.editTime(), d.key("edit:"))
 	} else {
@@ -65,4 +60,23 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	}
 	d.count("own edit")
 	return nil
+}
+
+// isOwnEdit reports whether a text in Teams comes from an edit in Matrix that
+// is not finished. Where a crash has left open what an edit did, the delivery
+// waits until the edit was repeated.
+func (d *delivery) isOwnEdit(ctx context.Context, row *brdb.Message, print string) (bool, error) {
+	if d.in.o.Echo.isEdit(row.MXID.String(), print) {
+		return true, nil
+	}
+	waiting, err := d.in.o.DB.Outbox.ByTarget(ctx, row.MXID.String())
+	if err != nil {
+		return false, err
+	}
+	for _, w := range waiting {
+		if w.Kind == database.KindEdit && w.State == database.StateSending {
+			return false, errOwnEdit
+		}
+	}
+	return false, nil
 }

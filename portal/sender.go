@@ -23,6 +23,8 @@ type Sender struct {
 	mu sync.Mutex
 	// shown holds the rows that are shown as queued.
 	shown map[int64]struct{}
+	// acking holds the rows that are being acknowledged.
+	acking map[int64]struct{}
 }
 
 // NewSender makes a Sender; it sends while Run runs.
@@ -33,6 +35,7 @@ func NewSender(o SenderOptions) *Sender {
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
 		status: statusSender{o.Bridge},
 		shown:  map[int64]struct{}{},
+		acking: map[int64]struct{}{},
 	}
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
 	return s

@@ -20,9 +20,19 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	if metaOf(first).ContentHash == hash || metaOf(first).ETag > d.row.Version {
 		return existing, nil
 	}
-	if prints := metaOf(first).Prints; len(prints) > 0 && prints[0] == printOf(d.m) {
-		// What somebody edited in Matrix, in a message that was written in Teams.
-		return existing, d.settleHash(ctx, p, first, hash)
+	if !p.Bridge.IsGhostMXID(first.SenderMXID) {
+		// Its author may edit in Matrix what was written in Teams.
+		print, prints := printOf(d.m), metaOf(first).Prints
+		ours := len(prints) > 0 && prints[0] == print
+		if !ours {
+			var err error
+			if ours, err = d.isOwnEdit(ctx, first, print); err != nil {
+				return nil, err
+			}
+		}
+		if ours {
+			return existing, d.settleHash(ctx, p, first, hash)
+		}
 	}
 	parts := d.render(p)
 	if len(parts) == 0 {

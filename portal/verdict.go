@@ -59,6 +59,8 @@ func judge(err error, attempts int) verdict {
 		return verdict{reason: "no account"}
 	case errors.Is(err, errUnsettled):
 		return verdict{reason: "in doubt"}
+	case errors.Is(err, errBehind):
+		return verdict{reason: "waits for what it belongs to"}
 	case errors.Is(err, errNotThere):
 		return verdict{reason: "lost on the way"}
 	}

@@ -71,7 +71,7 @@ type Homeserver struct {
 	media    map[id.ContentURIString][]byte
 	puppets  map[id.UserID]bool
 	// closed is told about events that the bridge has given a final status.
-	closed func(eventID id.EventID)
+	closed   func(eventID id.EventID)
 	seq      int
 	requests int
 
