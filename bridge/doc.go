@@ -1,4 +1,98 @@
-// Package bridge is the connector: it wires Graph (teams), the homeserver side
-// (matrix), conversations (portal) and our tables (database) into mautrix
-// bridgev2.
+// Package bridge is the connector: it wires Microsoft Graph (teams), the
+// homeserver side (matrix), conversations (portal) and our tables (database)
+// into mautrix bridgev2, and owns what none of them does: the configuration,
+// which conversations are mirrored, who is who, the accounts that write, the
+// commands, and whether Graph can be used.
+//
+// # The delivery contract
+//
+// Accepted means: in the database, committed and synced to disk. Nothing is
+// acknowledged to the homeserver or to Graph before that. Tests name the clause
+// that they prove.
+//
+//	M1  A message, edit, reaction or redaction of a mirrored room is accepted
+//	    before the homeserver gets its 200 (matrix: the journal).
+//	M2  The journal's row ends in the transaction that writes the outbox's row
+//	    and the provisional message row (portal: Outbox), or when a status says
+//	    that the event is not for Teams. There is no instant without an owner.
+//	M3  An outbox row ends as done, failed or cancelled. Failed has a reason,
+//	    which the author is told; waiting is never a failure.
+//	M4  A part is marked before it is posted. A post of unknown outcome is
+//	    looked for in Teams before it is repeated (portal: Sender, Echo).
+//	M5  One lane per conversation, first in, first out; a conversation that can't
+//	    go on holds up no other.
+//	M6  Only the author of a message edits or deletes it.
+//	T1  A notification is answered with 202 after its body is accepted; it leaves
+//	    the log when the ledger has its messages, or under a named reason
+//	    (teams: receiver and Processor).
+//	T2  A reader's cursor moves after the ledger has everything before it. What
+//	    Graph lists is the truth: every gap is read again from the last watermark,
+//	    and everything once a day (teams: Poller).
+//	T3  The ledger holds one row per message, in its newest version, whichever way
+//	    and however often it came. The row is done when the homeserver has that
+//	    version (portal: Ingest).
+//	T4  The transaction id of what is sent to the homeserver is derived from the
+//	    source change, and the change is named in the event: a repeated send is
+//	    recognised, also after a restart of either side (matrix).
+//	T5  One lane per conversation, oldest first, a thread's root before its replies.
+//	S1  Rooms do not depend on the bridge, nor the bridge's start on Graph. With
+//	    the homeserver down, notifications are taken and read into the ledger.
+//	S2  A conversation that disappears in Teams keeps its room, which says so. No
+//	    room is ever deleted.
+//	S3  Whoever is removed in Teams leaves the room; whoever leaves the room of
+//	    their own will is not brought back.
+//	S4  An outage is announced once to the administrators, once in each room in
+//	    which something waits, and so is its end.
+//	S5  Tokens and keys are sealed in the database, and sent to no host that a
+//	    message names.
+//
+// # What survives a crash, at each step
+//
+//	Matrix to Teams                          after a restart
+//	  transaction being received             the homeserver repeats it
+//	  in the journal, answered 200           replayed before new transactions
+//	  in the outbox, queued                  sent by its lane
+//	  sending: a request may be out          looked for in Teams, then decided
+//	  sent, room does not show it            shown
+//	Teams to Matrix
+//	  notification being received            Graph repeats it; the daily reading is behind that
+//	  in the notification log                processed
+//	  in the ledger, pending                 delivered by its lane
+//	  sent to the homeserver, no answer      sent again under the same id; the echo confirms it
+//	Mirroring
+//	  team or channel half set up            goes on: every step is noted in the
+//	                                         conversations' table when it is complete
+//
+// # Start and stop
+//
+// newRuntime wires the parts and sends nothing. intake runs right after the
+// tables were upgraded: webhook listener, notification processor, metrics. The
+// framework then waits for the homeserver. run starts everything else: lanes,
+// readers, subscriptions, mirror. Graph may be down all the while. All loops are
+// services: they stop with their context, and one that fails is started again.
+//
+// # Who is authoritative
+//
+// Graph for which teams, channels and members there are; the selections' table,
+// then the configuration, for which of them are mirrored; the staff table for
+// which Matrix account is whose; the conversations' table for what has been
+// brought to rooms. The catalog and the directory are copies in memory for those
+// who may not wait, written through.
+//
+// # What the framework is configured to do
+//
+// Deduplication of Matrix messages on (M2). Personal filtering spaces off: there
+// would be one per person of the directory. Nobody is kicked for not being in
+// Teams. Portals are shared, never split; events and transactions are handled in
+// order, never asynchronously. The framework's backfill is off: it drops what is
+// older than a message that waits to be sent; history comes through the ledger.
+// Message status events and delivery receipts are on (S4, M3). Room federation
+// is off until an operator wants it. The log begins at info, because at debug the
+// framework logs what people write.
+//
+// # What must not live here
+//
+// HTTP to Graph and its JSON (teams), the homeserver's transactions (matrix),
+// what becomes of a message (portal), its conversion (portal/msgconv), SQL
+// (database), and the Graph SDK, which the program hands in.
 package bridge

@@ -1,0 +1,406 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3"
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+	"go.mau.fi/util/dbutil"
+	_ "go.mau.fi/util/dbutil/litestream"
+	"golang.org/x/time/rate"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+// testDB opens a fresh database with the bridge's own tables.
+func testDB(t *testing.T) *database.Database {
+	t.Helper()
+	parent, err := dbutil.NewWithDialect("file:"+filepath.Join(t.TempDir(), "test.db")+"?_txlock=immediate", "sqlite3-fk-wal")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, parent.Close()) })
+	seal, err := database.NewSealer("0123456789abcdef0123456789abcdef")
+	require.NoError(t, err)
+	db := database.New(parent, zerolog.Nop(), seal)
+	require.NoError(t, db.Upgrade(t.Context()))
+	return db
+}
+
+// fakeTenant is Graph as far as the mirror asks it.
+type fakeTenant struct {
+	teams.Reader
+	mu       sync.Mutex
+	teams    []teams.Team
+	channels map[string][]teams.Channel
+	members  map[string][]teams.Member
+	private  map[string][]teams.Member
+	err      error
+	calls    []string
+}
+
+func (f *fakeTenant) call(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, name)
+	return f.err
+}
+
+func (f *fakeTenant) taken() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+func (f *fakeTenant) Teams(context.Context) ([]teams.Team, error) { return f.teams, f.call("teams") }
+
+func (f *fakeTenant) Team(_ context.Context, id string) (teams.Team, error) {
+	if err := f.call("team " + id); err != nil {
+		return teams.Team{}, err
+	}
+	for _, t := range f.teams {
+		if t.ID == id {
+			return t, nil
+		}
+	}
+	return teams.Team{}, &teams.Error{Op: "GET team", Kind: teams.KindNotFound}
+}
+
+func (f *fakeTenant) Channels(_ context.Context, id string) ([]teams.Channel, error) {
+	return f.channels[id], f.call("channels " + id)
+}
+
+func (f *fakeTenant) TeamMembers(_ context.Context, id string) ([]teams.Member, error) {
+	return f.members[id], f.call("members " + id)
+}
+
+func (f *fakeTenant) ChannelMembers(_ context.Context, ch teams.ChannelRef) ([]teams.Member, error) {
+	return f.private[ch.ChannelID], f.call("channel members " + ch.ChannelID)
+}
+
+func (f *fakeTenant) TeamPhoto(_ context.Context, id string) ([]byte, string, error) {
+	return nil, "", &teams.Error{Op: "GET photo", Kind: teams.KindNotFound}
+}
+
+// fakeRooms records what would happen to rooms.
+type fakeRooms struct {
+	mu     sync.Mutex
+	names  map[string]string
+	topics map[string]string
+	people map[string][]string
+	log    []string
+	failOn string
+}
+
+func newFakeRooms() *fakeRooms {
+	return &fakeRooms{names: map[string]string{}, topics: map[string]string{}, people: map[string][]string{}}
+}
+
+func (f *fakeRooms) note(format string, args ...any) {
+	f.log = append(f.log, fmt.Sprintf(format, args...))
+}
+
+func (f *fakeRooms) taken() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	log := f.log
+	f.log = nil
+	return log
+}
+
+func (f *fakeRooms) Room(_ context.Context, key networkid.PortalKey) (id.RoomID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.names[string(key.ID)]; ok {
+		return id.RoomID("!" + key.ID), nil
+	}
+	return "", nil
+}
+
+func (f *fakeRooms) Ensure(_ context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failOn == string(key.ID) {
+		return "", errors.New("homeserver says no")
+	}
+	verb := "update"
+	if _, ok := f.names[string(key.ID)]; !ok {
+		verb = "create"
+	}
+	f.names[string(key.ID)], f.topics[string(key.ID)] = *info.Name, *info.Topic
+	f.note("%s %s %q", verb, key.ID, *info.Name)
+	return id.RoomID("!" + key.ID), nil
+}
+
+func (f *fakeRooms) Notice(_ context.Context, key networkid.PortalKey, text string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("notice %s: %s", key.ID, text)
+	return nil
+}
+
+func (f *fakeRooms) Detach(_ context.Context, key networkid.PortalKey, reason, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.note("detach %s: %s", key.ID, reason)
+	return nil
+}
+
+func (f *fakeRooms) Placed(_ context.Context, key networkid.PortalKey) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.people[string(key.ID)]), nil
+}
+
+func (f *fakeRooms) Unplace(_ context.Context, key networkid.PortalKey, userID, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.people[string(key.ID)] = slices.DeleteFunc(f.people[string(key.ID)], func(p string) bool { return p == userID })
+	f.note("remove %s from %s", userID, key.ID)
+	return nil
+}
+
+func (f *fakeRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs []string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var missing []string
+	for _, userID := range userIDs {
+		if userID == "ghostly" {
+			missing = append(missing, userID)
+		} else if !slices.Contains(f.people[string(key.ID)], userID) {
+			f.people[string(key.ID)] = append(f.people[string(key.ID)], userID)
+			f.note("join %s to %s", userID, key.ID)
+		}
+	}
+	return missing, nil
+}
+
+// fakePeople maps everybody whose id does not begin with an x.
+type fakePeople struct{ refreshed int }
+
+func (f *fakePeople) refresh(context.Context, bool) error {
+	f.refreshed++
+	return nil
+}
+
+func (f *fakePeople) place(_ context.Context, members []teams.Member, _ string) ([]portal.RoomMember, error) {
+	var out []portal.RoomMember
+	for _, m := range members {
+		if m.UserID[0] != 'x' {
+			out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true})
+		}
+	}
+	return out, nil
+}
+
+type mirrorTest struct {
+	*mirror
+	tenant  *fakeTenant
+	rooms   *fakeRooms
+	history []string
+	mu      sync.Mutex
+	now     time.Time
+}
+
+func newMirrorTest(t *testing.T) *mirrorTest {
+	db := testDB(t)
+	mt := &mirrorTest{now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), rooms: newFakeRooms(), tenant: &fakeTenant{
+		teams: []teams.Team{{ID: "sales", DisplayName: "Sales", Description: "Selling"}},
+		channels: map[string][]teams.Channel{"sales": {
+			{ID: "gen", TeamID: "sales", DisplayName: "General", MembershipType: "standard", General: true},
+			{ID: "board", TeamID: "sales", DisplayName: "Board", MembershipType: "private"},
+		}},
+		members: map[string][]teams.Member{"sales": {{UserID: "ann"}, {UserID: "bob"}, {UserID: "xguest"}}},
+		private: map[string][]teams.Member{"board": {{UserID: "ann"}}},
+	}}
+	catalog := newCatalog(db.Conversations)
+	mt.mirror = &mirror{
+		reader: mt.tenant, db: db, catalog: catalog, rooms: mt.rooms, people: &fakePeople{},
+		cfg:     SelectionConfig{Include: []string{"*"}, MembershipTypes: []string{"standard", "private", "shared"}},
+		joinAll: true, changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
+		health: newHealth(func(context.Context) error { return nil }, func() time.Time { return mt.now }),
+		pace:   rate.NewLimiter(rate.Inf, 1), interval: 24 * time.Hour, now: func() time.Time { return mt.now },
+		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
+		history: func(_ context.Context, ch teams.ChannelRef) error { return mt.did("read " + ch.ChannelID) },
+		deliver: func(_ context.Context, ch teams.ChannelRef) error { return mt.did("deliver " + ch.ChannelID) },
+	}
+	return mt
+}
+
+func (mt *mirrorTest) did(what string) error {
+	mt.mu.Lock()
+	defer mt.mu.Unlock()
+	mt.history = append(mt.history, what)
+	return nil
+}
+
+func (mt *mirrorTest) pass(t *testing.T) []string {
+	t.Helper()
+	require.NoError(t, mt.sync(t.Context(), false))
+	log := mt.rooms.taken()
+	slices.Sort(log)
+	return log
+}
+
+func TestMirrorMakesEverythingOnceAndThenNothing(t *testing.T) {
+	mt := newMirrorTest(t)
+	require.Equal(t, []string{
+		`create c:sales/board "Board"`, `create c:sales/gen "Sales – General"`, `create t:sales "Sales"`,
+		"join ann to c:sales/board", "join ann to c:sales/gen", "join ann to t:sales",
+		"join bob to c:sales/gen", "join bob to t:sales",
+	}, mt.pass(t))
+	require.ElementsMatch(t, []string{"read gen", "deliver gen", "read board", "deliver board"}, mt.history)
+	require.Less(t, slices.Index(mt.history, "read gen"), slices.Index(mt.history, "deliver gen"))
+
+	mt.tenant.taken()
+	require.Empty(t, mt.pass(t), "a second pass changes nothing")
+	require.Equal(t, []string{"teams"}, mt.tenant.taken(), "and asks once, not per team or room")
+
+	// A restart: nothing is remembered but the database.
+	restarted := newCatalog(mt.db.Conversations)
+	require.NoError(t, restarted.load(t.Context()))
+	mt.catalog = restarted
+	require.Empty(t, mt.pass(t))
+	require.Equal(t, []string{"teams"}, mt.tenant.taken())
+}
+
+func TestMirrorFollowsChanges(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.pass(t)
+	again := func() []string {
+		t.Helper()
+		require.NoError(t, mt.syncTeams(t.Context(), []string{"sales"}))
+		log := mt.rooms.taken()
+		slices.Sort(log)
+		return log
+	}
+	require.Empty(t, again())
+
+	mt.tenant.channels["sales"][1].DisplayName = "Directors"
+	require.Equal(t, []string{`update c:sales/board "Directors"`}, again())
+
+	mt.tenant.members["sales"] = []teams.Member{{UserID: "ann"}, {UserID: "cem"}}
+	require.Equal(t, []string{"join cem to c:sales/gen", "join cem to t:sales", "remove bob from c:sales/gen", "remove bob from t:sales"}, again())
+
+	mt.tenant.private["board"] = nil
+	require.Equal(t, []string{"remove ann from c:sales/board"}, again(), "somebody removed from a private channel leaves its room")
+
+	mt.tenant.channels["sales"][1].Archived = true
+	require.Equal(t, []string{"notice c:sales/board: " + noticeArchived, `update c:sales/board "Directors"`}, again())
+	require.Equal(t, archivedMark, mt.rooms.topics["c:sales/board"])
+	require.Empty(t, again())
+	mt.tenant.channels["sales"][1].Archived = false
+	require.Equal(t, []string{"notice c:sales/board: " + noticeUnarchived, `update c:sales/board "Directors"`}, again())
+
+	mt.tenant.channels["sales"] = mt.tenant.channels["sales"][:1]
+	require.Equal(t, []string{"detach c:sales/board: " + reasonDeleted}, again(), "the room of a deleted channel stays and says so")
+	require.Empty(t, again())
+	conv, _ := mt.catalog.get("c:sales/board")
+	require.Equal(t, database.ConversationDetached, conv.State)
+	require.False(t, mt.catalog.wanted(teams.ChannelRef{TeamID: "sales", ChannelID: "board"}))
+}
+
+func TestMirrorFollowsTeams(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.pass(t)
+	mt.tenant.teams[0].DisplayName = "Sales EMEA"
+	require.Equal(t, []string{`update c:sales/board "Board"`, `update c:sales/gen "Sales EMEA – General"`, `update t:sales "Sales EMEA"`}, mt.pass(t))
+	mt.tenant.teams = append(mt.tenant.teams, teams.Team{ID: "it", DisplayName: "IT"})
+	require.Equal(t, []string{`create t:it "IT"`}, mt.pass(t))
+	mt.tenant.teams = mt.tenant.teams[1:]
+	require.Equal(t, []string{"detach c:sales/board: " + reasonDeleted, "detach c:sales/gen: " + reasonDeleted, "detach t:sales: " + reasonDeleted}, mt.pass(t))
+	require.Empty(t, mt.pass(t))
+}
+
+func TestMirrorFollowsTheBotsChoices(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.pass(t)
+	require.NoError(t, mt.db.Selections.Set(t.Context(), database.Selection{TeamID: "sales", ChannelID: "board", By: "@admin:x"}))
+	require.Equal(t, []string{"detach c:sales/board: @admin:x said unmirror"}, mt.pass(t))
+	require.Empty(t, mt.pass(t))
+	mt.history = nil
+	require.NoError(t, mt.db.Selections.Set(t.Context(), database.Selection{TeamID: "sales", ChannelID: "board", Mirror: true, By: "@admin:x"}))
+	require.Equal(t, []string{`update c:sales/board "Board"`}, mt.pass(t))
+	require.Equal(t, []string{"read board", "deliver board"}, mt.history, "what was missed meanwhile comes along")
+}
+
+func TestMirrorWithoutGraphFailsAndGoesOn(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.tenant.err = &teams.Error{Op: "GET", Kind: teams.KindUnavailable}
+	require.Error(t, mt.sync(t.Context(), false))
+	require.Empty(t, mt.rooms.taken())
+	mt.tenant.err = nil
+	require.NotEmpty(t, mt.pass(t))
+}
+
+func TestMirrorOneRefusedRoomDoesNotHoldUpOthers(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.rooms.failOn = "c:sales/gen"
+	require.ErrorContains(t, mt.sync(t.Context(), false), "homeserver says no")
+	require.Contains(t, mt.rooms.taken(), `create c:sales/board "Board"`)
+	mt.rooms.failOn = ""
+	require.Equal(t, []string{`create c:sales/gen "Sales – General"`, "join ann to c:sales/gen", "join bob to c:sales/gen"}, mt.pass(t))
+}
+
+func TestMirrorTriesMissingPeopleAgainEverMoreRarely(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.tenant.private["board"] = []teams.Member{{UserID: "ghostly"}}
+	mt.pass(t)
+	ids, next := mt.due()
+	require.Empty(t, ids)
+	require.Equal(t, missingRetryMin, next)
+	mt.now = mt.now.Add(next)
+	ids, _ = mt.due()
+	require.Equal(t, []string{"sales"}, ids)
+	require.NoError(t, mt.syncTeams(t.Context(), ids))
+	_, next = mt.due()
+	require.Equal(t, 2*missingRetryMin, next)
+}
+
+func TestMirrorRecordsRefusals(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.mirror.history = func(context.Context, teams.ChannelRef) error {
+		return &teams.Error{Op: "GET messages", Kind: teams.KindPermission}
+	}
+	mt.pass(t)
+	conv, _ := mt.catalog.get("c:sales/gen")
+	require.Equal(t, database.ConversationRefused, conv.State)
+	require.Contains(t, conv.Reason, "permission missing")
+}
+
+func TestAnnouncedChangesAreGathered(t *testing.T) {
+	mt := newMirrorTest(t)
+	for range 5 {
+		mt.DirectoryChanged("sales", "member")
+	}
+	ids, next := mt.due()
+	require.Empty(t, ids, "a change rests, because it is announced several times")
+	require.Equal(t, changeDebounce, next)
+	mt.now = mt.now.Add(changeDebounce)
+	ids, _ = mt.due()
+	require.Equal(t, []string{"sales"}, ids)
+}
+
+func TestUnknownChannelsOfMirroredTeamsAreKept(t *testing.T) {
+	mt := newMirrorTest(t)
+	var asked []teams.ChannelRef
+	mt.catalog.unknown = func(ref teams.ChannelRef) { asked = append(asked, ref) }
+	mt.pass(t)
+	fresh := teams.ChannelRef{TeamID: "sales", ChannelID: "fresh"}
+	require.True(t, mt.catalog.wanted(fresh))
+	require.False(t, mt.catalog.wanted(teams.ChannelRef{TeamID: "nobody knows", ChannelID: "x"}))
+	require.Contains(t, asked, fresh)
+}
