@@ -266,6 +266,10 @@ func TestDownAndUp(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, b.Up(teamstest.ServiceSignIn))
 
+	b.Down(teamstest.DownRefuse)
+	b.Down(teamstest.DownHTML)
+	require.Equal(t, 502, b.get(app, "/organization").status, "from one way of being down to another")
+
 	b.Down(teamstest.DownHang)
 	done := make(chan error, 1)
 	go func() {

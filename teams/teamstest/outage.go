@@ -55,7 +55,11 @@ func (t *Tenant) Down(mode DownMode, services ...Service) {
 	o.changed()
 	if o.modes[ServiceGraph] == DownRefuse && o.modes[ServiceSignIn] == DownRefuse {
 		t.server.refuse()
+		return
 	}
+	// From refusing to another way of being down: a port that is not to be
+	// had any more is as down as can be.
+	_ = t.reopen()
 }
 
 // Up brings services up again, both where none is named.
@@ -67,10 +71,14 @@ func (t *Tenant) Up(services ...Service) error {
 		delete(o.modes, s)
 	}
 	o.changed()
-	// The port was free for others meanwhile; it may take a moment to have it
-	// back.
+	return t.reopen()
+}
+
+// reopen takes the port again. It was free for others meanwhile, so it may
+// take a moment to have it back.
+func (t *Tenant) reopen() error {
 	var err error
-	for range 50 {
+	for range 250 {
 		if err = t.server.accept(); err == nil {
 			return nil
 		}
