@@ -3,9 +3,12 @@ package msgconv
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"html"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
+
+	"teamsbridge/teams"
 )
 
 // Fingerprint returns a short hash of what a Teams message says: its text
@@ -14,10 +17,10 @@ import (
 // other tags and attributes, wrapping in <div> or <p>, entities and no-break
 // spaces, emoji as elements, mentions in several pieces, rewritten addresses of
 // images. It is a means to find one's own message, not proof of equality.
-func Fingerprint(html string) string {
+func Fingerprint(body string) string {
 	var text []byte
 	images := 0
-	walk(parse(html, fromTeams), func(n *node) bool {
+	walk(parse(body, fromTeams), func(n *node) bool {
 		switch n.tag {
 		case "":
 			text = appendVisible(text, n.text)
@@ -33,6 +36,15 @@ func Fingerprint(html string) string {
 	text = strconv.AppendInt(text, int64(images), 10)
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
+}
+
+// FingerprintOf returns the fingerprint of a message as Teams lists it, whose
+// body need not be HTML.
+func FingerprintOf(m teams.Message) string {
+	if m.BodyType == teams.BodyText {
+		return Fingerprint(html.EscapeString(m.Body))
+	}
+	return Fingerprint(m.Body)
 }
 
 // appendVisible appends what of s can be seen, apart from spaces.

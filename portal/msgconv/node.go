@@ -68,7 +68,11 @@ func dropEmpty(n *node) bool {
 		visible := k.tag == "" && !isBlank(k.text) || k.tag == "img" || k.tag == "hr" || k.tag == "td" || k.tag == "th"
 		visible = dropEmpty(k) || visible
 		seen = seen || visible
-		if visible || k.tag == "" && k.text != "" || k.tag != "" && !isWrapper(k.tag) {
+		switch {
+		case visible, k.tag == "" && k.text != "":
+			kept = append(kept, k)
+		case k.tag == "", isWrapper(k.tag), isFormat(k.tag) && len(k.kids) == 0:
+		default:
 			kept = append(kept, k)
 		}
 	}
@@ -76,10 +80,19 @@ func dropEmpty(n *node) bool {
 	return seen
 }
 
-// isWrapper reports whether an element shows nothing when it is empty.
+// isFormat reports whether an element only changes how its text looks.
+func isFormat(tag string) bool {
+	switch tag {
+	case "a", "b", "strong", "i", "em", "u", "s", "del", "sub", "sup", "code", "span":
+		return true
+	}
+	return false
+}
+
+// isWrapper reports whether an element shows nothing when there is no text in it.
 func isWrapper(tag string) bool {
 	switch tag {
-	case "p", "div", "em", "strong", "blockquote", "ul", "ol", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "codeblock", "details":
+	case "p", "div", "blockquote", "ul", "ol", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "codeblock", "details":
 		return true
 	}
 	return false

@@ -209,6 +209,8 @@ func TestFingerprint(t *testing.T) {
 		require.NotEqual(t, Fingerprint(posted), Fingerprint(other))
 	}
 	require.Equal(t, Fingerprint(""), Fingerprint("<div></div>"))
+	require.Equal(t, Fingerprint("a &lt;b&gt; &amp; c"), FingerprintOf(teams.Message{BodyType: teams.BodyText, Body: "a <b> & c"}))
+	require.Equal(t, Fingerprint("<p>a</p>"), FingerprintOf(teams.Message{BodyType: teams.BodyHTML, Body: "a"}))
 }
 
 func TestImages(t *testing.T) {

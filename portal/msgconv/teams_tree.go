@@ -49,11 +49,12 @@ func newToMatrix(m teams.Message, env MatrixEnv) *toMatrix {
 // convert returns the tree of the message's text and gathers its images.
 func (t *toMatrix) convert() *node {
 	t.heading()
-	body := t.m.Body
+	tree := &node{}
 	if t.m.BodyType == teams.BodyText {
-		body = plainToHTML(body)
+		t.plain(t.m.Body)
+	} else {
+		tree = parse(t.m.Body, fromTeams)
 	}
-	tree := parse(body, fromTeams)
 	inBody := bodyImages(tree)
 	t.numbers = make(map[*node]int, len(inBody))
 	for i, n := range inBody {
@@ -102,6 +103,19 @@ func (t *toMatrix) heading() {
 		t.out.open("p")
 		t.out.element("strong", line)
 		t.out.close("p")
+	}
+}
+
+// plain carries over a body that is not HTML, with its lines and spaces.
+func (t *toMatrix) plain(s string) {
+	s = strings.Trim(string(appendClean(nil, s)), "\n")
+	for s != "" {
+		line, rest, more := strings.Cut(s, "\n")
+		t.out.text(keepSpaces(line))
+		if more {
+			t.out.open("br")
+		}
+		s = rest
 	}
 }
 

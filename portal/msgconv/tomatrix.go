@@ -2,7 +2,6 @@ package msgconv
 
 import (
 	"encoding/json"
-	"html"
 	"strconv"
 	"strings"
 
@@ -171,9 +170,4 @@ func matrixTextSize(s string) int {
 		}
 	}
 	return size
-}
-
-// plainToHTML makes HTML of a body of type text.
-func plainToHTML(s string) string {
-	return strings.ReplaceAll(html.EscapeString(string(appendClean(nil, s))), "\n", "<br>")
 }
