@@ -11,13 +11,18 @@ import (
 
 // Bounds of the processor's work and patience.
 const (
-	processorBatch      = 64
-	processorWindow     = 1000
-	processorFetchers   = 8
-	processorSinkTime   = 30 * time.Second
-	processorFetchTime  = 30 * time.Second
-	processorFirstRetry = 500 * time.Millisecond
-	processorLastRetry  = 5 * time.Minute
+	processorBatch    = 64
+	processorWindow   = 1000
+	processorFetchers = 8
+	// processorSlow bounds the bodies for which Graph is being asked, in all
+	// and per channel: Graph answers once a second and channel, and a busy
+	// channel must not keep the others waiting.
+	processorSlow        = 64
+	processorSlowPerLane = 4
+	processorSinkTime    = 30 * time.Second
+	processorFetchTime   = 30 * time.Second
+	processorFirstRetry  = 500 * time.Millisecond
+	processorLastRetry   = 5 * time.Minute
 	// processorNotFoundTries bounds the wait for a message that Graph has
 	// announced but does not show yet: half a minute in all.
 	processorNotFoundTries = 6
@@ -73,10 +78,14 @@ type Processor struct {
 	opts ProcessorOptions
 	wake chan struct{}
 
-	// rows is what is remembered of bodies that have to wait, owned by Run.
-	rows map[int64]*rowState
+	// slow runs what Graph has to be asked for.
+	slow sync.WaitGroup
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// rows is what is remembered of bodies that are not done, lanes how many
+	// of them are being worked on by lane, "" being all.
+	rows   map[int64]*rowState
+	lanes  map[string]int
 	status ProcessorStatus
 }
 
@@ -99,6 +108,10 @@ type rowState struct {
 	done     map[int]bool
 	missing  map[int]int
 	bad      string
+	// lane is the channel that Graph has to be asked about, if any; busy means
+	// that it is being asked.
+	lane string
+	busy bool
 }
 
 // NewProcessor returns a processor; Run works.
@@ -107,7 +120,7 @@ func NewProcessor(opts ProcessorOptions) *Processor {
 		opts.Now = time.Now
 	}
 	opts.Counters = countersOr(opts.Counters)
-	return &Processor{opts: opts, wake: make(chan struct{}, 1), rows: map[int64]*rowState{}}
+	return &Processor{opts: opts, wake: make(chan struct{}, 1), rows: map[int64]*rowState{}, lanes: map[string]int{}}
 }
 
 // Wake makes Run look into the log; it never blocks.
@@ -127,6 +140,7 @@ func (p *Processor) Status() ProcessorStatus {
 
 // Run processes what is in the log and what comes until ctx ends.
 func (p *Processor) Run(ctx context.Context) error {
+	defer p.slow.Wait()
 	failures := 0
 	for {
 		next, err := p.drain(ctx)
@@ -153,7 +167,7 @@ func (p *Processor) Run(ctx context.Context) error {
 // drain processes until nothing is due and returns when something will be.
 func (p *Processor) drain(ctx context.Context) (next time.Time, err error) {
 	for ctx.Err() == nil {
-		window := min(processorBatch+len(p.rows), processorWindow)
+		window := min(processorBatch+p.waiting(), processorWindow)
 		pending, err := p.opts.Log.PendingNotifications(ctx, window)
 		if err != nil {
 			return time.Time{}, err
@@ -168,38 +182,104 @@ func (p *Processor) drain(ctx context.Context) (next time.Time, err error) {
 	return time.Time{}, ctx.Err()
 }
 
+func (p *Processor) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.rows)
+}
+
 // due returns the bodies that may be tried now, and when the first of the
 // others may. Those that wait don't hold up those that came later.
 func (p *Processor) due(pending []RawNotification) (due []RawNotification, next time.Time) {
 	now := p.opts.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, raw := range pending {
 		row := p.rows[raw.Seq]
-		if row != nil && row.next.After(now) {
+		switch {
+		case len(due) == processorBatch:
+			return due, next
+		case row == nil:
+			due = append(due, raw)
+		case row.busy || row.lane != "" && p.full(row.lane):
+			// Run is woken when one of them is done.
+		case row.next.After(now):
 			if next.IsZero() || row.next.Before(next) {
 				next = row.next
 			}
-			continue
-		}
-		if len(due) < processorBatch {
+		default:
 			due = append(due, raw)
 		}
 	}
 	return due, next
 }
 
-// process tries a batch: open all of it, hand it to the sink in order, then
-// let go of it.
+func (p *Processor) full(lane string) bool {
+	return p.lanes[""] >= processorSlow || p.lanes[lane] >= processorSlowPerLane
+}
+
+// process tries a batch. What is complete is opened, handed to the sink in
+// order and let go of, together; where Graph has to be asked, each body goes
+// its own way.
 func (p *Processor) process(ctx context.Context, batch []RawNotification) {
-	work := make([]*rowWork, len(batch))
+	var quick []*rowWork
 	fetch := newFetcher(p.opts.Messages)
-	sem := make(chan struct{}, max(runtime.GOMAXPROCS(0), processorFetchers))
-	var wg sync.WaitGroup
-	for i, raw := range batch {
-		w := &rowWork{raw: raw, state: p.rows[raw.Seq]}
-		if w.state == nil {
-			w.state = &rowState{received: raw.ReceivedAt, done: map[int]bool{}, missing: map[int]int{}}
+	for _, raw := range batch {
+		w, slow := p.prepare(raw)
+		switch {
+		case w == nil: // its lane is full
+		case !slow:
+			quick = append(quick, w)
+		default:
+			p.slow.Go(func() {
+				p.complete(ctx, []*rowWork{w}, fetch)
+				p.leaveLane(w.state)
+				p.Wake()
+			})
 		}
-		work[i] = w
+	}
+	p.complete(ctx, quick, fetch)
+}
+
+// prepare remembers a body and takes a place in its lane if it needs one.
+func (p *Processor) prepare(raw RawNotification) (w *rowWork, slow bool) {
+	w = &rowWork{raw: raw}
+	w.body, w.malformed = decodeBody(raw.Body)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.state = p.rows[raw.Seq]
+	if w.state == nil {
+		w.state = &rowState{received: raw.ReceivedAt, done: map[int]bool{}, missing: map[int]int{}, lane: w.body.lane()}
+		p.rows[raw.Seq] = w.state
+	}
+	lane := w.state.lane
+	if lane == "" {
+		return w, false
+	}
+	if p.full(lane) {
+		return nil, false
+	}
+	w.state.busy = true
+	p.lanes[lane]++
+	p.lanes[""]++
+	return w, true
+}
+
+func (p *Processor) leaveLane(row *rowState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	row.busy = false
+	p.lanes[""]--
+	if p.lanes[row.lane]--; p.lanes[row.lane] == 0 {
+		delete(p.lanes, row.lane)
+	}
+}
+
+// complete does all that has to be done with the bodies.
+func (p *Processor) complete(ctx context.Context, work []*rowWork, fetch *fetcher) {
+	sem := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for _, w := range work {
 		sem <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-sem }()
@@ -279,7 +359,6 @@ func (p *Processor) finish(ctx context.Context, w *rowWork) {
 		}
 	}
 	if err == nil {
-		delete(p.rows, seq)
 		if w.state.bad != "" {
 			p.opts.Counters.Count(CountQuarantined, w.state.bad, 1)
 			log.Warn().Str("reason", w.state.bad).Msg("Notification put into quarantine")
@@ -287,30 +366,30 @@ func (p *Processor) finish(ctx context.Context, w *rowWork) {
 			p.opts.Counters.Count(CountProcessed, "", 1)
 		}
 		p.mu.Lock()
+		delete(p.rows, seq)
 		p.status.Last = p.opts.Now()
 		p.mu.Unlock()
 		return
 	}
+	p.mu.Lock()
 	wait := max(retryWait(w.state.attempts, processorFirstRetry, processorLastRetry), RetryAfter(err))
 	w.state.attempts++
 	w.state.next = p.opts.Now().Add(wait)
-	p.rows[seq] = w.state
-	p.opts.Counters.Count(CountDeferred, KindOf(err).String(), 1)
-	log.Debug().Err(err).Dur("wait", wait).Msg("Notification has to wait")
-	p.mu.Lock()
 	p.status.LastError = err.Error()
 	p.mu.Unlock()
+	p.opts.Counters.Count(CountDeferred, KindOf(err).String(), 1)
+	log.Debug().Err(err).Dur("wait", wait).Msg("Notification has to wait")
 }
 
 func (p *Processor) publish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var oldest time.Time
 	for _, row := range p.rows {
 		if oldest.IsZero() || row.received.Before(oldest) {
 			oldest = row.received
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.status.Waiting, p.status.Oldest = len(p.rows), oldest
 	if len(p.rows) == 0 {
 		p.status.LastError = ""

@@ -373,6 +373,50 @@ func TestProcessorManyThatWaitDoNotHideTheRest(t *testing.T) {
 	})
 }
 
+// slowMessages answers for one channel only after a minute.
+type slowMessages struct {
+	*fakeMessages
+	slow ChannelRef
+}
+
+func (s slowMessages) Message(ctx context.Context, ref MessageRef) (Message, error) {
+	if ref.ChannelRef == s.slow {
+		select {
+		case <-time.After(20 * time.Second):
+		case <-ctx.Done():
+			return Message{}, &Error{Kind: KindUnavailable, Err: ctx.Err()}
+		}
+	}
+	return s.fakeMessages.Message(ctx, ref)
+}
+
+func TestProcessorBusyChannelDoesNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newProcessorBundle(nil)
+		b.opts.Messages = slowMessages{b.messages, testChannel}
+		for i := range 200 {
+			id := fmt.Sprint(1000 + i)
+			b.messages.set(Message{ID: id, Channel: testChannel})
+			b.append(t, notificationBody{Value: []notificationItem{testItem("created", id)}})
+		}
+		other := ChannelRef{TeamID: "t", ChannelID: "other"}
+		b.messages.set(Message{ID: "1", Channel: other})
+		item := testItem("created", "1")
+		item.Resource = "teams('t')/channels('other')/messages('1')"
+		b.append(t, notificationBody{Value: []notificationItem{item}})
+		start(t, b.Run)
+		synctest.Wait()
+		_, ok := b.sink.has(MessageRef{ChannelRef: other, ID: "1"})
+		require.True(t, ok)
+		require.Equal(t, 1, b.sink.count())
+		elapse(20 * 20 * time.Minute / processorSlowPerLane)
+		synctest.Wait()
+		require.Equal(t, 201, b.sink.count())
+		require.Zero(t, b.log.pending())
+	})
+}
+
 func TestProcessorDirectoryAndLifecycle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

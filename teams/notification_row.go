@@ -24,8 +24,10 @@ const changeDeleted = "deleted"
 
 // rowWork is one attempt at one body.
 type rowWork struct {
-	raw   RawNotification
-	state *rowState
+	raw       RawNotification
+	body      notificationBody
+	malformed error
+	state     *rowState
 	// got holds the messages of this attempt, took the items they came from,
 	// which are done when the sink has them.
 	got  []Message
@@ -67,8 +69,8 @@ func (w *rowWork) spoil(reason string) {
 
 // open checks one body and reads its messages.
 func (p *Processor) open(ctx context.Context, w *rowWork, fetch *fetcher) {
-	body, err := decodeBody(w.raw.Body)
-	if err != nil {
+	body := &w.body
+	if w.malformed != nil {
 		w.spoil(reasonBody)
 		return
 	}
@@ -98,6 +100,24 @@ func (p *Processor) verify(ctx context.Context, tokens []string, at time.Time) e
 		return &TokenError{Reason: reasonUnexpected}
 	}
 	return p.opts.Tokens.Verify(ctx, tokens, at)
+}
+
+// lane returns the channel that Graph has to be asked about to process the
+// body, or "" where all of it came along.
+func (b *notificationBody) lane() string {
+	for i := range b.Value {
+		item := &b.Value[i]
+		if item.LifecycleEvent != "" {
+			return "lifecycle"
+		}
+		if item.Encrypted != nil {
+			continue
+		}
+		if r, ok := ParseResource(item.Resource); ok && r.Kind == ResourceMessage {
+			return r.Message().String()
+		}
+	}
+	return ""
 }
 
 func (b *notificationBody) hasContent() bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -327,7 +328,7 @@ func TestDailyReconcile(t *testing.T) {
 					b.tenant.change(b.tenant.put(chanA, ""), fmt.Sprint(i), false)
 					elapse(time.Minute)
 				}
-				delete(b.sink.got, lost)
+				b.sink.drop(lost)
 				elapse(20 * time.Hour)
 				synctest.Wait()
 				_, ok := b.sink.has(lost)
@@ -349,7 +350,6 @@ func TestChangeDuringALongRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newPollerBundle(1, func(o *PollerOptions) { o.Continuous = true })
-		b.run(t)
 		var first MessageRef
 		for i := range 60 {
 			ref := b.tenant.put(chanA, "")
@@ -357,18 +357,20 @@ func TestChangeDuringALongRead(t *testing.T) {
 				first = ref
 			}
 		}
+		b.opts.Start = func(Scope) time.Time { return time.Now().Add(-time.Hour) }
 		// Every page takes a minute. When the last pages are read, the first
 		// message changes, and something newer is posted behind it.
-		pages := 0
-		b.tenant.before = func(op string) {
+		var pages atomic.Int32
+		b.tenant.before = func(string) {
 			elapse(time.Minute)
-			if pages++; pages == 8 {
+			switch pages.Add(1) {
+			case 8:
 				b.tenant.change(first, "changed behind our back", false)
-			}
-			if pages == 9 {
+			case 9:
 				b.tenant.put(chanA, "")
 			}
 		}
+		b.run(t)
 		elapse(2 * time.Hour)
 		synctest.Wait()
 		b.same(t)

@@ -134,6 +134,12 @@ func (s *memSink) setRefuse(f func([]Message) error) {
 	s.refuse = f
 }
 
+func (s *memSink) drop(ref MessageRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.got, ref)
+}
+
 func (s *memSink) has(ref MessageRef) (Message, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
