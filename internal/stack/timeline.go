@@ -1,0 +1,103 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+// Entry is one message of a room as a reader sees it: edits applied, reactions
+// gathered.
+type Entry struct {
+	EventID id.EventID
+	Sender  id.UserID
+	// At is the event's timestamp, which the bridge sets to the original one.
+	At      time.Time
+	MsgType event.MessageType
+	Body    string
+	HTML    string
+	URL     id.ContentURIString
+	// Thread is the root's event id, empty outside threads.
+	Thread   id.EventID
+	Mentions *event.Mentions
+	Edited   bool
+	Redacted bool
+	// Reactions maps a key to who reacted with it.
+	Reactions map[string][]id.UserID
+	// Raw is the newest content as the homeserver has it.
+	Raw map[string]any
+}
+
+// Timeline reads a whole room as the given user, oldest first. State events
+// and reactions are no entries of their own; redacted messages are.
+func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry, error) {
+	var events []*event.Event
+	from := ""
+	for {
+		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, 200)
+		if err != nil {
+			return nil, fmt.Errorf("read the timeline of %s: %w", room, err)
+		}
+		events = append(events, resp.Chunk...)
+		if resp.End == "" || resp.End == from || len(resp.Chunk) == 0 {
+			break
+		}
+		from = resp.End
+	}
+	slices.Reverse(events)
+	return assemble(events), nil
+}
+
+// assemble applies edits and reactions to the messages they belong to.
+func assemble(events []*event.Event) []Entry {
+	var entries []Entry
+	index := map[id.EventID]int{}
+	for _, evt := range events {
+		if evt.StateKey != nil || (evt.Type != event.EventMessage && evt.Type != event.EventSticker) {
+			continue
+		}
+		entry := Entry{EventID: evt.ID, Sender: evt.Sender, At: time.UnixMilli(evt.Timestamp), Reactions: map[string][]id.UserID{}, Raw: evt.Content.Raw}
+		_ = evt.Content.ParseRaw(evt.Type)
+		content := evt.Content.AsMessage()
+		if evt.Unsigned.RedactedBecause != nil || len(evt.Content.Raw) == 0 {
+			entry.Redacted = true
+		} else if target := content.RelatesTo.GetReplaceID(); target != "" {
+			if i, ok := index[target]; ok && content.NewContent != nil && entries[i].Sender == evt.Sender && !entries[i].Redacted {
+				entries[i].fill(content.NewContent)
+				entries[i].Edited = true
+				if fresh, ok := evt.Content.Raw["m.new_content"].(map[string]any); ok {
+					entries[i].Raw = fresh
+				}
+			}
+			continue
+		} else {
+			entry.fill(content)
+			entry.Thread = content.RelatesTo.GetThreadParent()
+		}
+		index[evt.ID] = len(entries)
+		entries = append(entries, entry)
+	}
+	for _, evt := range events {
+		if evt.Type != event.EventReaction || evt.Unsigned.RedactedBecause != nil {
+			continue
+		}
+		_ = evt.Content.ParseRaw(evt.Type)
+		relation := evt.Content.AsReaction().RelatesTo
+		if i, ok := index[relation.EventID]; ok && relation.Key != "" {
+			entries[i].Reactions[relation.Key] = append(entries[i].Reactions[relation.Key], evt.Sender)
+		}
+	}
+	return entries
+}
+
+func (e *Entry) fill(content *event.MessageEventContent) {
+	e.MsgType, e.Body, e.HTML, e.URL, e.Mentions = content.MsgType, content.Body, content.FormattedBody, content.URL, content.Mentions
+	if content.Format != event.FormatHTML {
+		e.HTML = ""
+	}
+}
