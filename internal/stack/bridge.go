@@ -2,13 +2,10 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -24,12 +21,11 @@ type Bridge struct {
 	// bridge's own and the one for double puppeting.
 	Registrations []string
 
-	puppetToken string
-	proc        *process
+	proc *process
 }
 
 // NewBridge makes a folder with both registrations. It runs the binary's own
-// -e and -g as an operator would, so these are exercised by every test.
+// -e, -g and -d as an operator would, so these are exercised by every test.
 func NewBridge(ctx context.Context, binary, dir, serverName string) (*Bridge, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the bridge's folder: %w", err)
@@ -59,9 +55,9 @@ func NewBridge(ctx context.Context, binary, dir, serverName string) (*Bridge, er
 	if err = b.run(ctx, "-c", b.configPath(), "-g", "-r", b.registrationPath()); err != nil {
 		return nil, fmt.Errorf("generate the registration: %w", err)
 	}
-	puppet, err := b.writePuppetRegistration(serverName)
-	if err != nil {
-		return nil, err
+	puppet := filepath.Join(b.Dir, "doublepuppet.yaml")
+	if err = b.run(ctx, "-c", b.configPath(), "-d", puppet); err != nil {
+		return nil, fmt.Errorf("generate the double puppeting registration: %w", err)
 	}
 	b.Registrations = []string{b.registrationPath(), puppet}
 	return b, nil
@@ -75,9 +71,6 @@ func (b *Bridge) DatabasePath() string { return filepath.Join(b.Dir, "teamsbridg
 
 // LogPath is where the output of every run is appended.
 func (b *Bridge) LogPath() string { return filepath.Join(b.Dir, "bridge.log") }
-
-// PuppetToken is the as_token of the double puppeting registration.
-func (b *Bridge) PuppetToken() string { return b.puppetToken }
 
 func (b *Bridge) run(ctx context.Context, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -128,30 +121,6 @@ func merge(into, from map[string]any) {
 			into[key] = value
 		}
 	}
-}
-
-func (b *Bridge) writePuppetRegistration(serverName string) (string, error) {
-	token := func() string {
-		raw := make([]byte, 24)
-		_, _ = rand.Read(raw)
-		return hex.EncodeToString(raw)
-	}
-	b.puppetToken = token()
-	data, err := yaml.Marshal(map[string]any{
-		"id": "teamsbridge-doublepuppet", "url": nil, "as_token": b.puppetToken, "hs_token": token(),
-		"sender_localpart": "teamsbridge_doublepuppet", "rate_limited": false,
-		"namespaces": map[string]any{"users": []any{map[string]any{
-			"regex": "@.*:" + regexp.QuoteMeta(serverName), "exclusive": false,
-		}}},
-	})
-	if err != nil {
-		return "", fmt.Errorf("write the double puppeting registration: %w", err)
-	}
-	path := filepath.Join(b.Dir, "doublepuppet.yaml")
-	if err = os.WriteFile(path, data, 0o600); err != nil {
-		return "", fmt.Errorf("write the double puppeting registration: %w", err)
-	}
-	return path, nil
 }
 
 // Start starts the bridge and returns when its process runs; WaitReady waits
