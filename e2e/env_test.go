@@ -92,9 +92,11 @@ func (e *env) run() {
 }
 
 // until waits for a state, at most half a minute.
+const testLimit = 30 * time.Second
+
 func (e *env) until(what string, check func(ctx context.Context) error) {
 	e.t.Helper()
-	e.within(30*time.Second, what, check)
+	e.within(testLimit, what, check)
 }
 
 func (e *env) within(limit time.Duration, what string, check func(ctx context.Context) error) {

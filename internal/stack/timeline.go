@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -100,4 +101,16 @@ func (e *Entry) fill(content *event.MessageEventContent) {
 	if content.Format != event.FormatHTML {
 		e.HTML = ""
 	}
+}
+
+// SourceMessage returns the id of the Teams message that the bridge made the
+// entry from, empty for what was said in Matrix. The bridge writes it into the
+// content as team/channel/message/version/part.
+func SourceMessage(e Entry) string {
+	key, _ := e.Raw["org.teamsbridge.source"].(string)
+	parts := strings.Split(key, "/")
+	if len(parts) < 5 {
+		return ""
+	}
+	return parts[len(parts)-3]
 }
