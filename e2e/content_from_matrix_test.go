@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/internal/stack"
+	"teamsbridge/teams/teamstest"
+)
+
+// fromMatrixCase is one kind of content, sent in the room and looked at in Teams.
+type fromMatrixCase struct {
+	name    string
+	content func(o *office) *event.MessageEventContent
+	// html must occur in the Teams message, in order; not must not.
+	html, not []string
+	check     func(o *office, m teamstest.MessageState) error
+}
+
+func markup(html string) func(*office) *event.MessageEventContent {
+	return func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "plain fallback", Format: event.FormatHTML, FormattedBody: html}
+	}
+}
+
+func plain(body string) func(*office) *event.MessageEventContent {
+	return func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: body}
+	}
+}
+
+var fromMatrixCases = []fromMatrixCase{
+	{name: "plain", content: plain("Just words"), html: []string{"Just words"}},
+	{name: "plain with angle brackets and lines", content: plain("1 < 2 & <b>not bold</b>\nsecond line"), html: []string{"1 &lt; 2 &amp; &lt;b&gt;not bold&lt;/b&gt;", "<br", "second line"}},
+	{name: "formatting", content: markup("<strong>bold</strong> <em>slanted</em> <del>gone</del> <u>under</u> <code>x := 1</code>"),
+		html: []string{"bold</", "slanted</", "gone</", "under</", "<code>x := 1</code>"}},
+	{name: "link", content: markup(`See <a href="https://example.com/a?b=1&amp;c=2">the page</a>`), html: []string{`href="https://example.com/a?b=1&amp;c=2"`, "the page</a>"}},
+	{name: "code block", content: markup("<pre><code class=\"language-go\">func main() {\n  println(1)\n}</code></pre>"), html: []string{"func main() {", "println(1)", "}"}},
+	{name: "quote", content: markup("<blockquote><p>As was said</p></blockquote><p>Yes</p>"), html: []string{"<blockquote>", "As was said", "</blockquote>", "Yes"}},
+	{name: "lists", content: markup("<ul><li>one<ol><li>nested</li></ol></li><li>two</li></ul>"), html: []string{"<ul>", "<li>one", "<ol>", "<li>nested</li>", "<li>two</li>"}},
+	{name: "table", content: markup("<table><thead><tr><th>h</th></tr></thead><tbody><tr><td>a1</td></tr></tbody></table>"), html: []string{"<table", "h</", "a1</td>", "</table>"}},
+	{name: "mention of a person", content: func(o *office) *event.MessageEventContent {
+		cleo := o.UserID(stack.Localpart(o.cleo))
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "Cleo: hello", Format: event.FormatHTML,
+			FormattedBody: fmt.Sprintf(`<a href="%s">Cleo</a>: hello`, cleo.URI().MatrixToURL()), Mentions: &event.Mentions{UserIDs: []id.UserID{cleo}}}
+	}, check: func(o *office, m teamstest.MessageState) error {
+		if len(m.Mentions) != 1 || m.Mentions[0].UserID != o.cleo.ID || !strings.Contains(m.Content, "<at id=") {
+			return fmt.Errorf("mentions are %+v in %s", m.Mentions, m.Content)
+		}
+		return nil
+	}},
+	{name: "@room", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "@room please read", Mentions: &event.Mentions{Room: true}}
+	}, html: []string{"please read"}},
+	{name: "emote", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgEmote, Body: "waves"}
+	}, html: []string{"waves"}},
+	{name: "script", content: markup(`safe<script>alert(1)</script><img src="https://evil.example/x.png" onerror="alert(2)"><a href="javascript:alert(3)">click</a>`),
+		html: []string{"safe"}, not: []string{"<script", "onerror", "javascript:"}},
+	{name: "file that can't be shown yet", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgFile, Body: "report.pdf", URL: "mxc://example.org/abc", Info: &event.FileInfo{MimeType: "application/pdf", Size: 2 << 20}}
+	}, html: []string{"report.pdf"}, check: func(_ *office, m teamstest.MessageState) error {
+		if !strings.Contains(m.Content, "https://matrix.to/") {
+			return errors.New("no link to the message: " + m.Content)
+		}
+		return nil
+	}},
+}
+
+// signIn signs a person in with the bot by device code, as the bot tells.
+func (o *office) signIn(u *teamstest.User, command string) {
+	o.t.Helper()
+	cli := o.as(stack.Localpart(u))
+	if strings.HasPrefix(command, "relay") {
+		cli = o.Admin
+	}
+	bot := o.bot(cli)
+	bot.send(command)
+	o.until("a device code", func(context.Context) error {
+		for _, p := range o.Tenant.PendingDevices() {
+			return o.Tenant.ApproveDevice(p.UserCode, u)
+		}
+		return errors.New("no device sign-in is pending; the bot said: " + bot.last(o.ctx))
+	})
+	bot.waitFor("signed in", "logged in")
+}
+
+// Every kind of content of this side, sent by one person with a sign-in of her
+// own and by one through the relay.
+func TestContentFromMatrix(t *testing.T) {
+	o := newOffice(t, stack.Options{})
+	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
+	o.team.AddMember(o.ada, relay)
+	require.NoError(t, o.RegisterStaff(o.ctx))
+	o.run()
+	o.signIn(relay, "relay login")
+	o.signIn(o.ada, "login")
+
+	for _, sender := range []*teamstest.User{o.ada, o.ben} {
+		own := sender == o.ada
+		t.Run(map[bool]string{true: "own sign-in", false: "relay"}[own], func(t *testing.T) {
+			cli := o.as(stack.Localpart(sender))
+			room := o.room(cli, o.general)
+			before := len(o.general.Messages())
+			for _, c := range fromMatrixCases {
+				_, err := cli.SendMessageEvent(o.ctx, room, event.EventMessage, c.content(o))
+				require.NoError(t, err)
+			}
+			var got []teamstest.MessageState
+			require.NoError(t, stack.Eventually(o.ctx, testLimit, func(context.Context) error {
+				if got = o.general.Messages()[before:]; len(got) != len(fromMatrixCases) {
+					return fmt.Errorf("%d of %d messages arrived", len(got), len(fromMatrixCases))
+				}
+				return nil
+			}))
+			for i, c := range fromMatrixCases {
+				t.Run(c.name, func(t *testing.T) {
+					m := got[i]
+					require.NoError(t, inOrder(m.Content, c.html))
+					for _, bad := range c.not {
+						require.NotContains(t, m.Content, bad)
+					}
+					if own {
+						require.Equal(t, o.ada.ID, m.From.ID)
+						require.NotContains(t, m.Content, "Ada Lovelace")
+					} else {
+						require.Equal(t, relay.ID, m.From.ID)
+						require.Contains(t, m.Content, "Ben Okri")
+					}
+					if c.check != nil {
+						require.NoError(t, c.check(o, m))
+					}
+				})
+			}
+		})
+	}
+	t.Run("both sides agree, no echo", func(t *testing.T) { o.agree(o.general) })
+}
+
+// agree waits until the channel and its room say the same.
+func (o *office) agree(channels ...*teamstest.Channel) {
+	o.t.Helper()
+	for _, ch := range channels {
+		cli := o.as(stack.Localpart(o.ada))
+		room := o.room(cli, ch)
+		o.within(2*testLimit, "agreement about "+ch.DisplayName(), func(ctx context.Context) error {
+			entries, err := stack.Timeline(ctx, cli, room)
+			if err != nil {
+				return err
+			}
+			a := stack.Compare(ch.Messages(), entries, o.isBot)
+			if len(a.Differences) > 0 {
+				return errors.New(strings.Join(a.Differences, "\n"))
+			}
+			return nil
+		})
+	}
+}
+
+func (o *office) isBot(user id.UserID) bool { return user == o.UserID("teamsbot") }
+
+// manage is a person's direct chat with the bot.
+type manage struct {
+	e    *env
+	cli  *mautrix.Client
+	room id.RoomID
+}
+
+// bot opens a direct chat with the bot.
+func (e *env) bot(cli *mautrix.Client) *manage {
+	e.t.Helper()
+	botID := e.UserID("teamsbot")
+	created, err := cli.CreateRoom(e.ctx, &mautrix.ReqCreateRoom{Preset: "trusted_private_chat", IsDirect: true, Invite: []id.UserID{botID}})
+	require.NoError(e.t, err)
+	m := &manage{e: e, cli: cli, room: created.RoomID}
+	e.until("the bot in its room", func(ctx context.Context) error {
+		members, err := cli.JoinedMembers(ctx, m.room)
+		if err != nil {
+			return err
+		}
+		if _, ok := members.Joined[botID]; !ok {
+			return errors.New("the bot has not joined")
+		}
+		return nil
+	})
+	return m
+}
+
+func (m *manage) send(text string) {
+	m.e.t.Helper()
+	_, err := m.cli.SendText(m.e.ctx, m.room, text)
+	require.NoError(m.e.t, err)
+}
+
+// last is everything that the bot said in the room, newest last.
+func (m *manage) last(ctx context.Context) string {
+	entries, err := stack.Timeline(ctx, m.cli, m.room)
+	if err != nil {
+		return err.Error()
+	}
+	var said []string
+	for _, e := range entries {
+		if e.Sender != m.cli.UserID && !e.Redacted {
+			said = append(said, e.Body)
+		}
+	}
+	return strings.Join(said, "\n---\n")
+}
+
+// waitFor waits until the bot has said one of the words and returns all it said.
+func (m *manage) waitFor(words ...string) string {
+	m.e.t.Helper()
+	var said string
+	m.e.until("the bot's answer", func(ctx context.Context) error {
+		said = m.last(ctx)
+		for _, w := range words {
+			if strings.Contains(strings.ToLower(said), strings.ToLower(w)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("it said: %s", said)
+	})
+	return said
+}
