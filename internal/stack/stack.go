@@ -176,13 +176,14 @@ func (s *Stack) StartBridge(ctx context.Context) error {
 // ErrNoRoom says that a user is in no room of the channel or team.
 var ErrNoRoom = errors.New("no such room among the user's rooms")
 
-// RoomOf finds the room of a channel, or the space of a team, among the rooms
-// that the user has joined, by the m.bridge state that names it.
-func RoomOf(ctx context.Context, cli *mautrix.Client, remoteID string) (id.RoomID, error) {
+// RoomsOf maps the ids of teams and channels to the rooms that the user has
+// joined, by the m.bridge state that names them.
+func RoomsOf(ctx context.Context, cli *mautrix.Client) (map[string]id.RoomID, error) {
 	joined, err := cli.JoinedRooms(ctx)
 	if err != nil {
-		return "", fmt.Errorf("list the rooms of %s: %w", cli.UserID, err)
+		return nil, fmt.Errorf("list the rooms of %s: %w", cli.UserID, err)
 	}
+	rooms := make(map[string]id.RoomID, len(joined.JoinedRooms))
 	for _, room := range joined.JoinedRooms {
 		state, err := cli.State(ctx, room)
 		if err != nil {
@@ -190,10 +191,25 @@ func RoomOf(ctx context.Context, cli *mautrix.Client, remoteID string) (id.RoomI
 		}
 		for _, evt := range state[event.StateBridge] {
 			channel, _ := evt.Content.Raw["channel"].(map[string]any)
-			if name, _ := channel["id"].(string); name == remoteID || strings.HasSuffix(name, ":"+remoteID) || strings.HasSuffix(name, "/"+remoteID) {
-				return room, nil
+			if name, _ := channel["id"].(string); name != "" {
+				// "t:<team>" or "c:<team>/<channel>"
+				rooms[name[strings.LastIndexAny(name, "/")+1:]] = room
+				rooms[strings.TrimPrefix(name, "t:")] = room
 			}
 		}
+	}
+	return rooms, nil
+}
+
+// RoomOf finds the room of a channel, or the space of a team, among the rooms
+// that the user has joined.
+func RoomOf(ctx context.Context, cli *mautrix.Client, remoteID string) (id.RoomID, error) {
+	rooms, err := RoomsOf(ctx, cli)
+	if err != nil {
+		return "", err
+	}
+	if room, ok := rooms[remoteID]; ok {
+		return room, nil
 	}
 	return "", fmt.Errorf("%w: %s for %s", ErrNoRoom, remoteID, cli.UserID)
 }
