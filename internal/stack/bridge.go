@@ -114,12 +114,16 @@ func merge(into, from map[string]any) {
 			continue
 		}
 		sub, ok := value.(map[string]any)
-		old, had := into[key].(map[string]any)
-		if ok && had {
-			merge(old, sub)
-		} else {
+		if !ok {
 			into[key] = value
+			continue
 		}
+		old, had := into[key].(map[string]any)
+		if !had {
+			old = map[string]any{}
+			into[key] = old
+		}
+		merge(old, sub)
 	}
 }
 

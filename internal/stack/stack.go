@@ -125,7 +125,7 @@ func (s *Stack) configure(opts Options) error {
 	base := map[string]any{
 		"homeserver": map[string]any{"address": s.Proxy.URL()},
 		"network": map[string]any{
-			"tenant_id": s.Tenant.TenantID, "client_id": app.ClientID, "client_secret": app.Secret, "ca_file": ca,
+			"tenant_id": s.Tenant.TenantID, "client_id": app.ClientID, "client_secret": app.Secret(), "ca_file": ca,
 			"endpoints": map[string]any{"login": s.Tenant.URL(), "graph": s.Tenant.GraphURL(), "hosts": []string{}},
 			"webhook":   map[string]any{"enabled": true, "listen": webhook, "public_url": "http://" + webhook},
 			"limits":    map[string]any{"rooms_per_second": 1000},
