@@ -166,8 +166,10 @@ func TestChangesFromTeams(t *testing.T) {
 		require.Equal(t, data, got)
 	})
 	t.Run("picture on a foreign host", func(t *testing.T) {
-		o.general.Post(o.ada, teamstest.Msg{HTML: `<p>foreign <img src="https://images.example/x.png" alt="pixel"></p>`})
-		o.find(ben, room, "foreign", nil)
+		foreign := o.general.Post(o.ada, teamstest.Msg{HTML: `<p>foreign <img src="https://images.example/x.png" alt="pixel"></p>`})
+		e := o.find(ben, room, "foreign", nil)
+		require.Contains(t, e.HTML, `href="https://images.example/x.png"`, "it stays a link")
+		foreign.Delete()
 		require.Empty(t, o.Tenant.Violations(teamstest.ViolationTokenLeak))
 	})
 	t.Run("agree", func(t *testing.T) { o.agree(o.general) })

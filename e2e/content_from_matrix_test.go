@@ -90,7 +90,7 @@ func (o *office) signIn(u *teamstest.User, command string) {
 		}
 		return errors.New("no device sign-in is pending; the bot said: " + bot.last(o.ctx))
 	})
-	bot.waitFor("signed in", "logged in")
+	bot.waitFor("signed in", "logged in", "relay pool")
 }
 
 // Every kind of content of this side, sent by one person with a sign-in of her
