@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/format"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
@@ -27,7 +28,7 @@ type fromMatrixCase struct {
 
 func markup(html string) func(*office) *event.MessageEventContent {
 	return func(*office) *event.MessageEventContent {
-		return &event.MessageEventContent{MsgType: event.MsgText, Body: "plain fallback", Format: event.FormatHTML, FormattedBody: html}
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: format.HTMLToText(html), Format: event.FormatHTML, FormattedBody: html}
 	}
 }
 
