@@ -117,8 +117,7 @@ func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder b
 		if len(parts) == 1 && !placeholder {
 			meta.ContentHash = contentHash(d.m)
 		}
-		if claimed && !d.m.Edited.IsZero() && !placeholder {
-			// The event may show an earlier version.
+		if !placeholder && d.showsEarlier(ctx, p, row, part, claimed) {
 			meta.PartHash, meta.ContentHash, stale = "", "", true
 		}
 		if err = p.Bridge.DB.Message.Insert(ctx, row); err != nil {
@@ -178,6 +177,30 @@ func (d *delivery) send(
 		at.last = row.MXID
 	}
 	return row, before != "", nil
+}
+
+// transactionMemory is longer than homeservers remember transaction ids.
+const transactionMemory = time.Hour
+
+// showsEarlier reports whether an event that send has just returned shows an
+// earlier version of the message: one whose answer got lost, so that the
+// homeserver, or its echo, answered for this version with the event of that one.
+func (d *delivery) showsEarlier(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part rendered, claimed bool) bool {
+	switch {
+	case d.m.Edited.IsZero():
+		return false
+	case claimed:
+		return true
+	case !d.in.wasTried(d.row) && d.in.o.Now().Sub(d.in.began) > transactionMemory:
+		return false
+	}
+	evt, err := p.Bridge.Bot.GetEvent(ctx, p.MXID, row.MXID)
+	if err != nil || evt == nil {
+		return true // an edit that changes nothing does no harm
+	}
+	body, _ := evt.Content.Raw["body"].(string)
+	html, _ := evt.Content.Raw["formatted_body"].(string)
+	return body != part.content.Body || html != part.content.FormattedBody
 }
 
 // firstRow is the row that bears the hash of the whole message.

@@ -30,7 +30,8 @@ type Ingest struct {
 	began time.Time
 
 	mu sync.Mutex
-	// refused counts how often a row was refused for a reason of its own.
+	// refused counts how often a row was refused for a reason of its own, in
+	// whatever version; a row that failed for any reason is in it.
 	refused map[string]int
 }
 
@@ -181,7 +182,7 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 	} else {
 		err = in.deliver(ctx, row, m)
 	}
-	key := row.Portal + "\x00" + row.MessageID
+	key := refusalKey(row)
 	if err == nil {
 		in.forgetRefusals(key)
 		if err = in.o.DB.Inbox.Delivered(ctx, row.Portal, row.MessageID, row.Version); err == nil {
@@ -196,7 +197,7 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 		return in.o.Now().Add(in.o.RetryMin), false
 	}
 	reason, own := reasonOf(err)
-	if own && in.countRefusal(key) >= in.o.ParkAfter {
+	if in.countRefusal(key, own) >= in.o.ParkAfter {
 		in.forgetRefusals(key)
 		log.Err(err).Msg("Giving a Teams message up for now")
 		in.o.Metrics.Count(MetricParked, reason)
@@ -217,12 +218,29 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 	return next, false
 }
 
-func (in *Ingest) countRefusal(key string) int {
+// countRefusal notes a failed attempt and returns how many were refusals; a
+// failure that is waited for counts nothing, but is remembered.
+func (in *Ingest) countRefusal(key string, own bool) int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if !own {
+		in.refused[key] += 0
+		return 0
+	}
 	in.refused[key]++
 	return in.refused[key]
 }
+
+// wasTried reports whether a delivery of the message, in whatever version, was
+// tried by this process and is not done.
+func (in *Ingest) wasTried(row *database.InboxRow) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	_, tried := in.refused[refusalKey(row)]
+	return tried
+}
+
+func refusalKey(row *database.InboxRow) string { return row.Portal + "\x00" + row.MessageID }
 
 func (in *Ingest) forgetRefusals(key string) {
 	in.mu.Lock()
