@@ -101,7 +101,7 @@ func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams
 			if rootID == "" {
 				rootID = t.ref.ID
 			}
-			if _, err := s.post(ctx, w, row.Portal, row.TargetEventID, i, t.ref.ChannelRef, rootID, d); err != nil {
+			if _, err := s.post(ctx, w, row.Portal, row.TargetEventID, i, t.ref.ChannelRef, rootID, d, nil); err != nil {
 				return fmt.Errorf("post an added part: %w", err)
 			}
 		default:

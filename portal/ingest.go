@@ -115,6 +115,9 @@ func (in *Ingest) Busy() int { return in.lanes.busy() }
 // Run delivers until ctx ends, and returns when every lane has stopped.
 func (in *Ingest) Run(ctx context.Context) {
 	ctx = in.o.Logger.WithContext(ctx)
+	if err := prepare(ctx, in.o.Bridge); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Threads will be slow")
+	}
 	in.lanes.start(ctx)
 	defer in.lanes.stop()
 	sweep := time.NewTicker(in.o.Sweep)

@@ -45,8 +45,10 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 	if err = p.run(ctx); err != nil {
 		return err
 	}
-	if err = s.markSent(ctx, row); err != nil {
-		return err
+	if !p.marked {
+		if err = s.markSent(ctx, row); err != nil {
+			return err
+		}
 	}
 	if p.relayed {
 		s.o.Metrics.Count(MetricRelayed, row.Kind)
@@ -72,6 +74,8 @@ type posting struct {
 	relayed bool
 	// parts are those that Teams has.
 	parts []database.SentPart
+	// marked says that the row was marked sent together with its last part.
+	marked bool
 }
 
 func (p *posting) part(i int) *database.SentPart {
@@ -92,7 +96,7 @@ func (p *posting) run(ctx context.Context) error {
 			i++
 			continue
 		}
-		if err = p.post(ctx, i, drafts[i]); err == nil {
+		if err = p.post(ctx, i, drafts[i], i == len(drafts)-1); err == nil {
 			i++
 			continue
 		}
@@ -166,15 +170,23 @@ func (s *Sender) rootIsGone(ctx context.Context, ch teams.ChannelRef, rootID str
 
 // post posts part i of the message. The continuation of a post goes under it as
 // replies, where nothing can come between.
-func (p *posting) post(ctx context.Context, i int, d teams.Draft) error {
+func (p *posting) post(ctx context.Context, i int, d teams.Draft, last bool) error {
 	rootID := p.root.id
 	if first := p.part(0); first != nil && i > 0 {
 		if rootID = first.RootID; rootID == "" {
 			rootID = first.RemoteID
 		}
 	}
-	part, err := p.s.post(ctx, p.writer, p.row.Portal, p.row.EventID, i, p.ch, rootID, d)
+	var also func(ctx context.Context) error
+	if last {
+		also = func(ctx context.Context) error {
+			p.marked = true
+			return p.s.o.DB.Outbox.MarkSent(ctx, p.row.ID)
+		}
+	}
+	part, err := p.s.post(ctx, p.writer, p.row.Portal, p.row.EventID, i, p.ch, rootID, d, also)
 	if err != nil {
+		p.marked = false
 		return err
 	}
 	p.parts = append(p.parts, part)
@@ -182,9 +194,11 @@ func (p *posting) post(ctx context.Context, i int, d teams.Draft) error {
 }
 
 // post makes one post: marked before, confirmed or taken back after. An unknown
-// outcome is settled here if Teams tells soon.
+// outcome is settled here if Teams tells soon. also, if not nil, is done in the
+// transaction that confirms Teams' answer.
 func (s *Sender) post(
 	ctx context.Context, w teams.Writer, portal, event string, i int, ch teams.ChannelRef, rootID string, d teams.Draft,
+	also func(ctx context.Context) error,
 ) (database.SentPart, error) {
 	account := w.Account().UserID
 	part := database.SentPart{
@@ -198,7 +212,7 @@ func (s *Sender) post(
 	}
 	m, err := w.Post(ctx, ch, rootID, d)
 	if err == nil {
-		err = s.confirm(ctx, &part, m.ID)
+		err = s.confirm(ctx, &part, m.ID, also)
 		return part, err
 	}
 	if !isAmbiguous(err) {
@@ -221,10 +235,24 @@ func (s *Sender) post(
 	return *settled, nil
 }
 
-func (s *Sender) confirm(ctx context.Context, part *database.SentPart, remoteID string) error {
+func (s *Sender) confirm(ctx context.Context, part *database.SentPart, remoteID string, also func(ctx context.Context) error) error {
 	ctx, cancel := durable(ctx)
 	defer cancel()
-	if err := s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, remoteID, part.RootID); err != nil {
+	confirm := func(ctx context.Context) error {
+		return s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, remoteID, part.RootID)
+	}
+	var err error
+	if also == nil {
+		err = confirm(ctx)
+	} else {
+		err = s.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+			if err := confirm(ctx); err != nil {
+				return err
+			}
+			return also(ctx)
+		})
+	}
+	if err != nil {
 		return err
 	}
 	part.RemoteID, part.State = remoteID, database.StateSent

@@ -66,6 +66,9 @@ func (s *Sender) wakeAll(ctx context.Context) error {
 // Run sends until ctx ends, and returns when every lane has stopped.
 func (s *Sender) Run(ctx context.Context) {
 	ctx = s.o.Logger.WithContext(ctx)
+	if err := prepare(ctx, s.o.Bridge); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Threads will be slow")
+	}
 	s.lanes.start(ctx)
 	defer s.lanes.stop()
 	sweep := time.NewTicker(s.o.Sweep)

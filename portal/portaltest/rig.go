@@ -393,3 +393,9 @@ func (r *Rig) Redeliver(eventID id.EventID) {
 	}}))
 	r.dispatch(context.Background(), e)
 }
+
+// Settled waits until no lane has work, without asking the database.
+func (r *Rig) Settled() {
+	r.t.Helper()
+	r.Eventually(func() bool { return r.Ingest.Busy()+r.Sender.Busy() == 0 }, "lanes do not come to rest")
+}
