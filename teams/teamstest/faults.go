@@ -15,7 +15,9 @@ type FaultKind string
 
 // Faults that strike before anything was done.
 const (
-	// FaultRefuse cuts the connection without an answer.
+	// FaultRefuse cuts the connection without an answer. Go's own transport
+	// repeats a GET at once when that happens on a connection that it had used
+	// before; Times counts every attempt.
 	FaultRefuse FaultKind = "refuse"
 	// FaultHang never answers: the connection is held until the client gives
 	// up, the fault is cleared or the tenant comes up again.
