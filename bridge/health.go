@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -126,12 +127,12 @@ func (h *health) failed(ctx context.Context, err error) {
 	h.mu.Lock()
 	h.known = true
 	if h.isDown {
-		h.outages[len(h.outages)-1].Cause = err.Error()
+		h.outages[len(h.outages)-1].Cause = causeText(err)
 		h.mu.Unlock()
 		return
 	}
 	h.isDown = true
-	o := outage{Began: h.now(), Cause: err.Error()}
+	o := outage{Began: h.now(), Cause: causeText(err)}
 	h.outages = append(h.outages, o)
 	if len(h.outages) > outagesKept {
 		h.outages = h.outages[1:]
@@ -139,6 +140,19 @@ func (h *health) failed(ctx context.Context, err error) {
 	h.mu.Unlock()
 	zerolog.Ctx(ctx).Error().Err(err).Msg("Microsoft Graph can't be used")
 	h.down(ctx, o)
+}
+
+// causeText is an error in a sentence for people; the log has all of it.
+func causeText(err error) string {
+	var e *teams.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	brief := &teams.Error{Op: e.Op, Kind: e.Kind, Status: e.Status, Code: e.Code}
+	if e.Hint == "" {
+		return brief.Error()
+	}
+	return brief.Error() + ": " + e.Hint
 }
 
 func (h *health) recovered(ctx context.Context) {

@@ -48,6 +48,8 @@ type mirror struct {
 	// its lane and waits until they are in the room.
 	history func(ctx context.Context, ch teams.ChannelRef) error
 	deliver func(ctx context.Context, ch teams.ChannelRef) error
+	// putAside takes what waits for a conversation out of its lane.
+	putAside func(ctx context.Context, portalID string) error
 	// changed is told after the set of mirrored conversations has changed.
 	changed  func()
 	relay    func() *bridgev2.UserLogin

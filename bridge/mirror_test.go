@@ -234,8 +234,9 @@ func newMirrorTest(t *testing.T) *mirrorTest {
 		health: newHealth(func(context.Context) error { return nil }, func() time.Time { return mt.now }),
 		pace:   rate.NewLimiter(rate.Inf, 1), interval: 24 * time.Hour, now: func() time.Time { return mt.now },
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
-		history: func(_ context.Context, ch teams.ChannelRef) error { return mt.did("read " + ch.ChannelID) },
-		deliver: func(_ context.Context, ch teams.ChannelRef) error { return mt.did("deliver " + ch.ChannelID) },
+		history:  func(_ context.Context, ch teams.ChannelRef) error { return mt.did("read " + ch.ChannelID) },
+		putAside: func(_ context.Context, portalID string) error { return mt.did("put aside " + portalID) },
+		deliver:  func(_ context.Context, ch teams.ChannelRef) error { return mt.did("deliver " + ch.ChannelID) },
 	}
 	return mt
 }

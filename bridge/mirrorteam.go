@@ -375,7 +375,10 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 	// What is said from now on is not kept: if the conversation is mirrored
 	// again, it begins with history again.
 	conv.HistoryAt = time.Time{}
-	return m.catalog.put(ctx, conv)
+	if err := m.catalog.put(ctx, conv); err != nil {
+		return err
+	}
+	return m.putAside(ctx, conv.Portal)
 }
 
 // refuse records that Graph does not let the bridge read something.
@@ -425,7 +428,10 @@ func (m *mirror) detach(ctx context.Context, c database.Conversation, notice str
 	}
 	c.State, c.Reason, c.InfoHash, c.SyncedAt = database.ConversationDetached, reasonDeleted, "", m.now()
 	c.HistoryAt = time.Time{}
-	return m.catalog.put(ctx, c)
+	if err := m.catalog.put(ctx, c); err != nil {
+		return err
+	}
+	return m.putAside(ctx, c.Portal)
 }
 
 // hashOf is a short hash over strings, unambiguous about where each ends.

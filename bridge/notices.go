@@ -33,6 +33,9 @@ type notices struct {
 	outage outage
 }
 
+// exampleServer is the server of the example's administrator, who is nobody.
+const exampleServer = "example.com"
+
 // graphDown tells the administrators that Graph can't be used.
 func (n *notices) graphDown(ctx context.Context, o outage) {
 	n.mu.Lock()
@@ -75,7 +78,7 @@ func (n *notices) ops(ctx context.Context, markdown string) {
 		return
 	}
 	for who, level := range n.r.c.br.Config.Permissions {
-		if strings.HasPrefix(who, "@") && level.Admin {
+		if strings.HasPrefix(who, "@") && level.Admin && id.UserID(who).Homeserver() != exampleServer {
 			n.tell(ctx, id.UserID(who), markdown)
 		}
 	}

@@ -133,7 +133,7 @@ func (r *runtime) wireMirror() {
 		interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers()}
 	r.mirror = &mirror{
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
-		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory,
+		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
 		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
 		pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
@@ -288,7 +288,9 @@ func (r *runtime) deliverHistory(ctx context.Context, ch teams.ChannelRef) error
 		return err
 	}
 	began := r.now()
-	r.ingest.Wake(portalID)
+	if err := r.hurry(ctx, portalID); err != nil {
+		return err
+	}
 	ticker := time.NewTicker(deliverLook)
 	defer ticker.Stop()
 	for {
@@ -307,6 +309,42 @@ func (r *runtime) deliverHistory(ctx context.Context, ch teams.ChannelRef) error
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
+		}
+	}
+}
+
+// ledgerBatch is how many rows of the ledger are looked at in one go.
+const ledgerBatch = 500
+
+// hurry makes a conversation's waiting messages due now that its room is there.
+func (r *runtime) hurry(ctx context.Context, portalID string) error {
+	rows, err := r.db.Inbox.Due(ctx, portalID, r.now().Add(365*24*time.Hour), ledgerBatch)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if !row.NextAt.After(r.now()) {
+			continue
+		}
+		if err := r.db.Inbox.Retry(ctx, portalID, row.MessageID, row.Version, r.now(), "its room is there"); err != nil {
+			return err
+		}
+	}
+	r.ingest.Wake(portalID)
+	return nil
+}
+
+// putAside parks what waits for a conversation that is not to be mirrored.
+func (r *runtime) putAside(ctx context.Context, portalID string) error {
+	for {
+		rows, err := r.db.Inbox.Due(ctx, portalID, r.now().Add(365*24*time.Hour), ledgerBatch)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, row := range rows {
+			if err := r.db.Inbox.Park(ctx, portalID, row.MessageID, row.Version, "not mirrored"); err != nil {
+				return err
+			}
 		}
 	}
 }
