@@ -21,7 +21,6 @@ type fakeTenant struct {
 	calls    map[string]int // by operation
 	times    []time.Time
 	fail     map[string]error // by operation, or operation and scope
-	before   func(op string)  // runs before each call, without the lock
 
 	pageSize    int
 	expandLimit int
@@ -148,9 +147,6 @@ func (f *fakeTenant) loseTokens() {
 }
 
 func (f *fakeTenant) enter(op, scope string) error {
-	if f.before != nil {
-		f.before(op)
-	}
 	f.mu.Lock()
 	f.calls[op]++
 	f.times = append(f.times, time.Now())

@@ -350,31 +350,43 @@ func TestChangeDuringALongRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newPollerBundle(1, func(o *PollerOptions) { o.Continuous = true })
-		var first MessageRef
-		for i := range 60 {
-			ref := b.tenant.put(chanA, "")
-			if i == 0 {
-				first = ref
-			}
-		}
 		b.opts.Start = func(Scope) time.Time { return time.Now().Add(-time.Hour) }
-		// Every page takes a minute. When the last pages are read, the first
-		// message changes, and something newer is posted behind it.
-		var pages atomic.Int32
-		b.tenant.before = func(string) {
-			elapse(time.Minute)
-			switch pages.Add(1) {
-			case 8:
-				b.tenant.change(first, "changed behind our back", false)
-			case 9:
-				b.tenant.put(chanA, "")
-			}
-		}
+		first := b.tenant.put(chanA, "")
+		b.opts.Source = &livePages{fakeTenant: b.tenant, changed: first}
 		b.run(t)
 		elapse(2 * time.Hour)
 		synctest.Wait()
 		b.same(t)
 	})
+}
+
+// livePages answers the first export in two pages with a long time between
+// them. Meanwhile what was on the first page changes, and later something new
+// is said, which the second page has.
+type livePages struct {
+	*fakeTenant
+	changed MessageRef
+	asked   atomic.Bool
+}
+
+func (l *livePages) ExportTeam(ctx context.Context, teamID string, since time.Time, link string) (Page, error) {
+	const second = "https://graph.example/second"
+	if teamID != l.changed.TeamID {
+		return Page{}, nil
+	}
+	if link == second {
+		elapse(5 * time.Minute)
+		l.change(l.changed, "changed behind our back", false)
+		elapse(5 * time.Minute)
+		l.put(l.changed.ChannelRef, "")
+		all := l.all()
+		return Page{Messages: all[len(all)-1:]}, nil
+	}
+	page, err := l.fakeTenant.ExportTeam(ctx, teamID, since, link)
+	if !l.asked.Swap(true) {
+		page.NextLink = second
+	}
+	return page, err
 }
 
 func TestBudgetIsShared(t *testing.T) {
