@@ -276,6 +276,7 @@ func (s *Sender) drop(ctx context.Context, row *database.OutboxRow, why string) 
 	if err := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateCancelled, why); err != nil {
 		return err
 	}
+	s.unshow(row)
 	s.o.Metrics.Count(MetricCoalesced, row.Kind)
 	s.status.delivered(ctx, row)
 	return nil

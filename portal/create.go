@@ -50,7 +50,7 @@ func (d *delivery) placeOf(ctx context.Context) (at place, err error) {
 	}
 	if root != nil {
 		at.thread, at.root = root.ID, root.MXID
-		if metaOf(root).Outbound {
+		if metaOf(root).Outbound && root.ThreadRoot != "" {
 			if at.root, err = d.matrixRoot(ctx, root); err != nil {
 				return at, err
 			}

@@ -32,13 +32,17 @@ func TestLanes(t *testing.T) {
 			l.wake("a")
 			l.wake("b")
 			synctest.Wait()
+			mu.Lock()
 			require.Equal(t, map[string]int{"a": 1, "b": 1}, done)
+			mu.Unlock()
 			require.Equal(t, 1, l.busy(), "a lane without work is gone")
 			cancel()
 			l.stop()
 			require.Zero(t, l.busy())
 			l.wake("a")
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			require.Equal(t, 1, done["a"], "nothing runs after stop")
 		})
 	})
@@ -66,9 +70,12 @@ func TestLanes(t *testing.T) {
 	})
 	t.Run("looks again at the time that the work names, or when woken", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
 			var at []time.Duration
 			began := time.Now()
 			l := newLanes(1, time.Now, func(context.Context, string) time.Time {
+				mu.Lock()
+				defer mu.Unlock()
 				at = append(at, time.Since(began))
 				if len(at) < 3 {
 					return time.Now().Add(time.Hour)
@@ -81,6 +88,8 @@ func TestLanes(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			l.wake("a")
 			time.Sleep(2 * time.Hour)
+			mu.Lock()
+			defer mu.Unlock()
 			require.Equal(t, []time.Duration{time.Minute, 2 * time.Minute, time.Hour + 2*time.Minute}, at)
 			require.Zero(t, l.busy())
 			cancel()

@@ -174,6 +174,9 @@ func (s *Sender) fail(ctx context.Context, row *database.OutboxRow, err error, v
 		return
 	}
 	s.unshow(row)
+	if row.Kind == database.KindEdit {
+		s.o.Echo.edited(row.TargetEventID)
+	}
 	s.o.Metrics.Count(MetricFailed, v.reason)
 	s.status.failed(ctx, row, err, v.message)
 }

@@ -135,7 +135,7 @@ func (noCommands) Handle(context.Context, id.RoomID, id.EventID, *bridgev2.User,
 }
 
 // network is the smallest connector that uses package portal as the real one does.
-type network struct{ rig *Rig }
+type network struct{ outbox *portal.Outbox }
 
 var _ bridgev2.NetworkConnector = (*network)(nil)
 
@@ -160,13 +160,13 @@ func (n *network) LoadUserLogin(_ context.Context, login *bridgev2.UserLogin) er
 	if login.ID == systemLogin {
 		userID = ""
 	}
-	login.Client = &client{rig: n.rig, userID: userID}
+	login.Client = &client{net: n, userID: userID}
 	return nil
 }
 
 // client hands events to the outbox.
 type client struct {
-	rig    *Rig
+	net    *network
 	userID string
 }
 
@@ -209,25 +209,25 @@ func (c *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 }
 
 func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
-	return c.rig.Outbox.HandleMessage(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.HandleMessage(ctx, msg, c.actor(msg.OrigSender))
 }
 
 func (c *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
-	return c.rig.Outbox.HandleEdit(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.HandleEdit(ctx, msg, c.actor(msg.OrigSender))
 }
 
 func (c *client) PreHandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (bridgev2.MatrixReactionPreResponse, error) {
-	return c.rig.Outbox.PreHandleReaction(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.PreHandleReaction(ctx, msg, c.actor(msg.OrigSender))
 }
 
 func (c *client) HandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (*brdb.Reaction, error) {
-	return c.rig.Outbox.HandleReaction(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.HandleReaction(ctx, msg, c.actor(msg.OrigSender))
 }
 
 func (c *client) HandleMatrixReactionRemove(ctx context.Context, msg *bridgev2.MatrixReactionRemove) error {
-	return c.rig.Outbox.HandleReactionRemove(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.HandleReactionRemove(ctx, msg, c.actor(msg.OrigSender))
 }
 
 func (c *client) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.MatrixMessageRemove) error {
-	return c.rig.Outbox.HandleRemove(ctx, msg, c.actor(msg.OrigSender))
+	return c.net.outbox.HandleRemove(ctx, msg, c.actor(msg.OrigSender))
 }

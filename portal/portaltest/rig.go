@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -81,7 +82,7 @@ type Rig struct {
 	Room   id.RoomID
 	Counts *Counts
 
-	source *bridgev2.UserLogin
+	source atomic.Pointer[bridgev2.UserLogin]
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	seq    int
@@ -117,17 +118,17 @@ func (r *Rig) Start() {
 	require.NoError(r.t, err)
 	var cfg bridgeconfig.BridgeConfig
 	require.NoError(r.t, yaml.Unmarshal([]byte(bridgeYAML), &cfg))
-	net := &network{rig: r}
+	net := &network{}
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, &Connector{HS: r.HS}, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	r.DB = database.New(raw, r.Log, nil)
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
 	require.NoError(r.t, r.DB.Upgrade(ctx))
 
 	common := portal.Common{
-		Bridge: r.Bridge, DB: r.DB, Source: func() *bridgev2.UserLogin { return r.source }, Directory: r.People,
+		Bridge: r.Bridge, DB: r.DB, Source: r.source.Load, Directory: r.People,
 		Metrics: r.Counts, Logger: r.Log, WithKey: WithKey,
 	}
-	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, func(p string) { r.Sender.Wake(p) })
+	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, nil)
 	in := portal.IngestOptions{
 		Common: common, Reader: r.Tenant.Reader(), Settle: 10 * time.Millisecond,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
@@ -143,11 +144,15 @@ func (r *Rig) Start() {
 	}
 	r.Ingest = portal.NewIngest(in)
 	r.Sender = portal.NewSender(out)
+	common.Echo.OnDecided(r.Sender.Wake)
 	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
-	r.Tenant.SetChanged(func(m teams.Message) { _ = r.Ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
+	net.outbox = r.Outbox
+	ingest := r.Ingest
+	r.Tenant.SetChanged(func(m teams.Message) { _ = ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
 
 	// Package matrix closes journal rows when a final status passes.
-	r.HS.closed = func(eventID id.EventID) { _ = r.DB.Journal.Done(context.Background(), eventID.String()) }
+	db := r.DB
+	r.HS.closed = func(eventID id.EventID) { _ = db.Journal.Done(context.Background(), eventID.String()) }
 
 	r.people(ctx)
 	if !r.NoRoom {
@@ -168,7 +173,7 @@ func (r *Rig) Stop() {
 	r.cancel = nil
 	r.wg.Wait()
 	r.Bridge.Stop()
-	r.source = nil
+	r.source.Store(nil)
 }
 
 // Restart is Stop and Start.
@@ -189,7 +194,7 @@ func (r *Rig) people(ctx context.Context) {
 			require.NoError(r.t, err)
 		}
 		if login == systemLogin {
-			r.source = ul
+			r.source.Store(ul)
 		}
 	}
 }
@@ -198,16 +203,17 @@ func (r *Rig) people(ctx context.Context) {
 func (r *Rig) MakeRoom() {
 	r.t.Helper()
 	ctx := r.Log.WithContext(context.Background())
+	source := r.source.Load()
 	p, err := r.Bridge.GetPortalByKey(ctx, portal.ChannelPortal(Channel))
 	require.NoError(r.t, err)
 	info := portal.ChannelInfo(portal.ChannelInput{
 		Channel: teams.Channel{ID: Channel.ChannelID, TeamID: Channel.TeamID, DisplayName: "General", MembershipType: teams.MembershipStandard},
-		Members: []portal.RoomMember{{UserID: Alice, Mapped: true}, {UserID: Bob, Mapped: true}, {UserID: Dave}}, Total: 3, Relay: r.source,
+		Members: []portal.RoomMember{{UserID: Alice, Mapped: true}, {UserID: Bob, Mapped: true}, {UserID: Dave}}, Total: 3, Relay: source,
 	})
 	info.ParentID = nil
-	require.NoError(r.t, p.CreateMatrixRoom(ctx, r.source, info))
+	require.NoError(r.t, p.CreateMatrixRoom(ctx, source, info))
 	r.Room = p.MXID
-	p.Relay, p.RelayLoginID = r.source, r.source.ID
+	p.Relay, p.RelayLoginID = source, source.ID
 	for _, login := range []networkid.UserLoginID{Alice, Bob} {
 		ul, err := r.Bridge.GetExistingUserLoginByID(ctx, login)
 		require.NoError(r.t, err)
