@@ -17,6 +17,10 @@ func (k *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 		if userID, name, mapped := k.c.rt.dir.Person(orig.UserID); mapped {
 			return portal.Actor{UserID: userID, Name: name}
 		}
+		// Somebody who is not in the directory and has signed in.
+		if account, signedIn := k.c.rt.writers.personOf(orig.UserID.String()); signedIn {
+			return portal.Actor{UserID: account.UserID, Name: account.DisplayName}
+		}
 	}
 	name, _ := k.c.rt.dir.name(k.userID)
 	return portal.ActorOf(k.userID, name, orig)

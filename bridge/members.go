@@ -29,6 +29,8 @@ type staffing struct {
 	reader   teams.Reader
 	interval time.Duration
 	now      func() time.Time
+	// forget forgets a person's own sign-in.
+	forget func(ctx context.Context, userID string) error
 	// puppets are the servers on which staff can be double puppeted.
 	puppets map[string]bool
 
@@ -62,32 +64,33 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, c := range changes {
-		errs = append(errs, s.follow(ctx, c))
-	}
-	s.retryPuppets(ctx)
-	if err := errors.Join(errs...); err != nil {
+	if err := s.follow(ctx, changes); err != nil {
 		return err
 	}
+	s.retryPuppets(ctx)
 	s.refreshedAt = s.now()
 	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339))
 	return nil
 }
 
-// follow acts on a person having another account, or none: the old one leaves
-// every room, and the rooms that the person belongs into are looked at again.
-func (s *staffing) follow(ctx context.Context, c change) error {
-	if c.before.MXID != "" {
-		if err := s.retire(ctx, c.after.UserID); err != nil {
-			return fmt.Errorf("retiring the login of %s: %w", c.after.UserID, err)
+// follow acts on people having another account, or none: the old one leaves
+// every room, and rooms are looked at again for those who have a new one.
+func (s *staffing) follow(ctx context.Context, changes []change) error {
+	var errs []error
+	fresh := false
+	for _, c := range changes {
+		if c.before.MXID != "" {
+			if err := s.retire(ctx, c.after.UserID); err != nil {
+				errs = append(errs, fmt.Errorf("retiring the login of %s: %w", c.after.UserID, err))
+			}
 		}
+		fresh = fresh || c.after.Status == database.StaffMapped
 	}
-	if c.after.Status != database.StaffMapped {
-		return nil
+	if fresh {
+		// Whoever is mapped only now may be a member of any team.
+		errs = append(errs, s.forgetMembers(ctx, isMirrored))
 	}
-	// Whoever is mapped only now may be a member of any team.
-	return s.forgetMembers(ctx, isMirrored)
+	return errors.Join(errs...)
 }
 
 // forgetMembers makes the next sync look at the members of conversations again.
@@ -126,7 +129,7 @@ func (s *staffing) retire(ctx context.Context, userID string) error {
 			}
 		}
 	}
-	if err := s.db.Accounts.Delete(ctx, accountKey(database.AccountUser, userID)); err != nil {
+	if err := s.forget(ctx, userID); err != nil {
 		return err
 	}
 	login.Delete(ctx, status.BridgeState{}, bridgev2.DeleteOpts{DontCleanupRooms: true, BlockingCleanup: true})

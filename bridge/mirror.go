@@ -58,13 +58,15 @@ type mirror struct {
 	interval time.Duration
 	now      func() time.Time
 
-	mu     sync.Mutex
-	dirty  map[string]time.Time
-	waits  map[string]time.Duration
-	wake   chan struct{}
-	passes int
-	// full is set when an administrator asked for everything to be listed again.
-	full bool
+	mu    sync.Mutex
+	dirty map[string]time.Time
+	waits map[string]time.Duration
+	locks map[string]*sync.Mutex
+	wake  chan struct{}
+	// wakeFull wakes the pass over everything, full makes it look at all teams.
+	wakeFull chan struct{}
+	full     bool
+	nextFull time.Time
 }
 
 // people is what the mirror needs to know about people.
@@ -85,7 +87,7 @@ func (m *mirror) DirectoryChanged(teamID, _ string) {
 		m.dirty[teamID] = at
 	}
 	m.mu.Unlock()
-	m.kick()
+	wakeUp(m.wake)
 }
 
 // requestFull asks for everything to be looked at again now.
@@ -93,7 +95,7 @@ func (m *mirror) requestFull() {
 	m.mu.Lock()
 	m.full = true
 	m.mu.Unlock()
-	m.kick()
+	wakeUp(m.wakeFull)
 }
 
 // takeFull reports whether everything was asked for, once.
@@ -121,10 +123,32 @@ func (m *mirror) postpone(teamID string, incomplete bool) bool {
 	return true
 }
 
+// kick makes everything that failed be tried again now.
 func (m *mirror) kick() {
+	m.mu.Lock()
+	for id := range m.dirty {
+		m.dirty[id] = m.now()
+	}
+	m.mu.Unlock()
+	wakeUp(m.wake)
+	wakeUp(m.wakeFull)
+}
+
+func wakeUp(wake chan<- struct{}) {
 	select {
-	case m.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
+	}
+}
+
+// putBack plans another try for teams that could not be brought up to date.
+func (m *mirror) putBack(ids []string, wait time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if _, planned := m.dirty[id]; !planned {
+			m.dirty[id] = m.now().Add(wait)
+		}
 	}
 }
 
@@ -144,34 +168,57 @@ func (m *mirror) due() (ids []string, next time.Duration) {
 	return ids, next
 }
 
-// run keeps the rooms up to date until ctx ends. The first pass lists the
-// tenant and looks closer only at teams that changed or were not looked at for
-// an interval, so that a restart costs one request and not one per team.
+// run looks at everything: at start, and once per interval. The first pass
+// lists the tenant and looks closer only at teams that changed or were not
+// looked at for an interval, so that a restart costs one request and not one
+// per team.
 func (m *mirror) run(ctx context.Context) error {
-	wait := mirrorRetryMin
-	nextFull := m.now()
-	for {
-		var err error
-		ids, sleep := m.due()
-		if force := m.takeFull(); force || !m.now().Before(nextFull) {
-			if err = m.sync(ctx, force); err == nil {
-				nextFull = m.now().Add(m.interval)
-			}
+	return m.loop(ctx, m.wakeFull, func() (time.Duration, error) {
+		force := m.takeFull()
+		if wait := m.nextFull.Sub(m.now()); !force && wait > 0 {
+			return wait, nil
 		}
-		err = errors.Join(err, m.syncTeams(ctx, ids))
+		if err := m.sync(ctx, force); err != nil {
+			return 0, err
+		}
+		m.nextFull = m.now().Add(m.interval)
+		return m.interval, nil
+	})
+}
+
+// runAnnounced follows announced changes. It does not wait for a pass over
+// everything, which takes long the first time: somebody who is removed from a
+// team must not read on meanwhile.
+func (m *mirror) runAnnounced(ctx context.Context) error {
+	retry := mirrorRetryMin
+	return m.loop(ctx, m.wake, func() (time.Duration, error) {
+		ids, next := m.due()
+		err := m.syncTeams(ctx, ids)
+		if err != nil {
+			m.putBack(ids, retry)
+			retry = min(2*retry, mirrorRetryMax)
+		} else if len(ids) > 0 {
+			retry = mirrorRetryMin
+		}
+		return next, err
+	})
+}
+
+// loop calls work again and again: after the time that it asks for, when woken,
+// and ever more rarely while it fails.
+func (m *mirror) loop(ctx context.Context, wake <-chan struct{}, work func() (time.Duration, error)) error {
+	retry := mirrorRetryMin
+	for {
+		sleep, err := work()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		m.health.report(err)
-		if err != nil {
-			zerolog.Ctx(ctx).Warn().Err(err).Stringer("next_try_in", wait).Msg("Mirroring is incomplete")
-			sleep, wait = wait, min(2*wait, mirrorRetryMax)
-			for _, id := range ids {
-				m.DirectoryChanged(id, "retry")
-			}
+		if err == nil {
+			retry = mirrorRetryMin
 		} else {
-			wait = mirrorRetryMin
-			sleep = min(sleep, nextFull.Sub(m.now()))
+			zerolog.Ctx(ctx).Warn().Err(err).Stringer("next_try_in", retry).Msg("Mirroring is incomplete")
+			sleep, retry = retry, min(2*retry, mirrorRetryMax)
 		}
 		timer := time.NewTimer(max(sleep, 10*time.Millisecond))
 		select {
@@ -179,10 +226,23 @@ func (m *mirror) run(ctx context.Context) error {
 			timer.Stop()
 			return ctx.Err()
 		case <-timer.C:
-		case <-m.wake:
+		case <-wake:
 			timer.Stop()
 		}
 	}
+}
+
+// lockTeam keeps two looks at one team apart.
+func (m *mirror) lockTeam(teamID string) (unlock func()) {
+	m.mu.Lock()
+	lock := m.locks[teamID]
+	if lock == nil {
+		lock = &sync.Mutex{}
+		m.locks[teamID] = lock
+	}
+	m.mu.Unlock()
+	lock.Lock()
+	return lock.Unlock
 }
 
 // syncTeams brings announced teams up to date.
@@ -261,9 +321,6 @@ func (m *mirror) sync(ctx context.Context, force bool) error {
 		}
 	}
 	_ = group.Wait()
-	mu.Lock()
-	m.passes++
-	mu.Unlock()
 	m.changed()
 	return errors.Join(append(errs, ctx.Err())...)
 }

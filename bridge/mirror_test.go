@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3"
@@ -233,7 +234,8 @@ func newMirrorTest(t *testing.T) *mirrorTest {
 		joinAll: true, changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
 		health: newHealth(func(context.Context) error { return nil }, func() time.Time { return mt.now }),
 		pace:   rate.NewLimiter(rate.Inf, 1), interval: 24 * time.Hour, now: func() time.Time { return mt.now },
-		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
+		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
+		locks:    map[string]*sync.Mutex{},
 		history:  func(_ context.Context, ch teams.ChannelRef) error { return mt.did("read " + ch.ChannelID) },
 		putAside: func(_ context.Context, portalID string) error { return mt.did("put aside " + portalID) },
 		deliver:  func(_ context.Context, ch teams.ChannelRef) error { return mt.did("deliver " + ch.ChannelID) },
@@ -393,6 +395,33 @@ func TestAnnouncedChangesAreGathered(t *testing.T) {
 	mt.now = mt.now.Add(changeDebounce)
 	ids, _ = mt.due()
 	require.Equal(t, []string{"sales"}, ids)
+}
+
+func TestFailedChangesAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mt := newMirrorTest(t)
+		mt.mirror.now = time.Now
+		mt.tenant.err = &teams.Error{Op: "GET", Kind: teams.KindUnavailable}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = mt.runAnnounced(ctx)
+		}()
+		mt.DirectoryChanged("sales", "member")
+		time.Sleep(time.Hour)
+		tries := len(mt.tenant.taken())
+		require.Greater(t, tries, 10)
+		require.Less(t, tries, 60, "ever more rarely")
+		mt.tenant.mu.Lock()
+		mt.tenant.err = nil
+		mt.tenant.mu.Unlock()
+		mt.kick()
+		time.Sleep(time.Second)
+		require.Contains(t, mt.tenant.taken(), "members sales", "at once when Graph is back")
+		cancel()
+		<-done
+	})
 }
 
 func TestUnknownChannelsOfMirroredTeamsAreKept(t *testing.T) {

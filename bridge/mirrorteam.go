@@ -37,6 +37,7 @@ const archivedMark = "[archived in Teams] "
 
 // syncTeam brings one team, its channels and their members up to date.
 func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team) error {
+	defer m.lockTeam(listed.ID)()
 	log := zerolog.Ctx(ctx).With().Str("team_id", listed.ID).Logger()
 	ctx = log.WithContext(ctx)
 	if listed.DisplayName != "" && !sel.team(listed).mirror && !sel.anyChannelChosen(listed.ID) {

@@ -130,13 +130,17 @@ func (l *lookup) IsRelay(userID string) bool { return l.writers.IsRelay(userID) 
 func (r *runtime) wireMirror() {
 	cfg := &r.c.Config
 	r.staff = &staffing{br: r.c.br, db: r.db, catalog: r.catalog, dir: r.dir, reader: r.graph.reader,
-		interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers()}
+		interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers(),
+		forget: func(ctx context.Context, userID string) error {
+			return r.writers.signedOut(ctx, accountKey(database.AccountUser, userID))
+		}}
 	r.mirror = &mirror{
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
 		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
 		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
 		pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
-		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1),
+		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
+		locks: map[string]*sync.Mutex{},
 	}
 	r.catalog.unknown = func(ref teams.ChannelRef) { r.mirror.DirectoryChanged(ref.TeamID, "a message in an unknown channel") }
 }
@@ -219,6 +223,7 @@ func (r *runtime) run() {
 		r.services.start("sender", plain(r.sender.Run))
 		r.services.start("health", r.health.run)
 		r.services.start("mirror", r.mirror.run)
+		r.services.start("announced changes", r.mirror.runAnnounced)
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
 		r.services.start("room notices", r.notices.run)

@@ -109,6 +109,18 @@ func (w *writers) account(key string) (database.Account, bool) {
 	return a, ok
 }
 
+// personOf returns whom in Teams a Matrix user has signed in as.
+func (w *writers) personOf(mxid string) (database.Account, bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, a := range w.accounts {
+		if a.Kind == database.AccountUser && a.MXID == mxid {
+			return a, true
+		}
+	}
+	return database.Account{}, false
+}
+
 // IsRelay reports whether a person is an account of the relay pool.
 func (w *writers) IsRelay(userID string) bool {
 	_, ok := w.account(accountKey(database.AccountRelay, userID))
