@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -37,15 +38,24 @@ func (c *Connector) ensureSystemLogin(ctx context.Context) error {
 		return fmt.Errorf("loading the bridge's own login: %w", err)
 	}
 	if login == nil {
+		// Inserted and loaded instead of made by User.NewLogin: a login that
+		// NewLogin makes has no cache of the portals it is in, and bridgev2 then
+		// asks the homeserver for the whole room state with every event until
+		// the next restart.
 		bot, err := c.br.GetUserByMXID(ctx, c.br.Bot.GetMXID())
 		if err != nil {
 			return fmt.Errorf("loading the bot: %w", err)
 		}
-		login, err = bot.NewLogin(ctx, &mxdb.UserLogin{
-			ID: c.systemLoginID(), RemoteName: "Tenant mirror", Metadata: &portal.UserLoginMetadata{Mirror: true},
-		}, nil)
+		err = c.br.DB.UserLogin.Insert(ctx, &mxdb.UserLogin{
+			UserMXID: bot.MXID, ID: c.systemLoginID(), RemoteName: "Tenant mirror", Metadata: &portal.UserLoginMetadata{Mirror: true},
+		})
 		if err != nil {
 			return fmt.Errorf("making the bridge's own login: %w", err)
+		}
+		if login, err = c.br.GetExistingUserLoginByID(ctx, c.systemLoginID()); err != nil {
+			return fmt.Errorf("loading the bridge's own login: %w", err)
+		} else if login == nil {
+			return errors.New("the bridge's own login can't be loaded")
 		}
 	}
 	c.system.Store(login)
