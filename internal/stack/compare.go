@@ -153,11 +153,20 @@ func reactionList(list []Said) string {
 	return "[" + strings.Join(out, " ") + "]"
 }
 
+// deletedRoot is the Root of replies whose root is deleted.
+const deletedRoot = "(deleted)"
+
+// placeholder is the bridge's text in place of a root that was never seen.
+const placeholder = "thismessagewasdeletedinteams"
+
 func fromTeams(channel []teamstest.MessageState) []Said {
 	var out []Said
 	add := func(m teamstest.MessageState, root string) string {
 		key := teamsKey(m)
-		if m.Event != "" || !m.Deleted.IsZero() {
+		if !m.Deleted.IsZero() {
+			return deletedRoot
+		}
+		if m.Event != "" {
 			return key
 		}
 		s := Said{Key: key, Root: root, At: m.Created, Reactions: map[string]int{}}
@@ -195,7 +204,13 @@ func fromMatrix(room []Entry, isBot func(id.UserID) bool) []Said {
 	keyOf := map[id.EventID]string{}
 	last := map[place]int{}
 	for _, e := range room {
-		if e.Redacted || (e.MsgType == event.MsgNotice && isBot(e.Sender)) {
+		// A thread whose root was deleted hangs on the redacted event, or on a
+		// placeholder where the root was deleted before it was ever seen.
+		if e.Redacted || letters(e.Body) == placeholder {
+			keyOf[e.EventID] = deletedRoot
+			continue
+		}
+		if e.MsgType == event.MsgNotice && isBot(e.Sender) {
 			continue
 		}
 		at := place{e.Sender, e.At.UnixMilli(), e.Thread}
