@@ -21,7 +21,8 @@ COPY LICENSE /usr/share/doc/teamsbridge/LICENSE
 VOLUME /data
 WORKDIR /data
 USER 65532:65532
-# 29336 is for the homeserver, 29337 for Microsoft Graph behind a TLS proxy.
-EXPOSE 29336 29337
+# 29317 is for the homeserver, 29318 for Microsoft Graph behind a TLS proxy. In
+# the config both must listen on 0.0.0.0: appservice.hostname, webhook.listen.
+EXPOSE 29317 29318
 ENTRYPOINT ["/usr/bin/teamsbridge"]
 CMD ["-c", "/data/config.yaml", "-r", "/data/registration.yaml"]
