@@ -186,7 +186,7 @@ func (p *peopleTest) bring(t *testing.T, userIDs ...string) (placed, missing []s
 	for _, m := range list {
 		placed = append(placed, m.UserID)
 	}
-	missing, err = p.rooms.Settle(t.Context(), p.portal.PortalKey, placed)
+	missing, err = p.rooms.Settle(t.Context(), p.portal.PortalKey, placed, false)
 	require.NoError(t, err)
 	return placed, missing
 }

@@ -66,37 +66,16 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 	if err != nil {
 		return fmt.Errorf("listing team members: %w", err)
 	}
-	if err := m.syncSpace(ctx, t, members); err != nil {
+	rest, err := m.syncSpace(ctx, t, members)
+	if err != nil {
 		return err
 	}
-	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members))
+	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members), rest(ctx))
 	m.changed()
 	if err != nil {
 		return err
 	}
 	return m.finish(ctx, t.ID)
-}
-
-// syncChannels brings a team's channels up to date, a few at a time: one that
-// takes long does not hold up the others.
-func (m *mirror) syncChannels(ctx context.Context, sel *selector, t teams.Team, channels []teams.Channel, members []teams.Member) error {
-	errs := make([]error, len(channels))
-	var group errgroup.Group
-	group.SetLimit(channelsAtOnce)
-	for i, c := range channels {
-		if v := sel.channel(t, c); !v.mirror {
-			errs[i] = m.exclude(ctx, channelConversation(c), v.reason)
-			continue
-		}
-		group.Go(func() error {
-			if err := m.syncChannel(ctx, t, c, members); err != nil {
-				errs[i] = fmt.Errorf("channel %s: %w", c.ID, err)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
-	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // finish notes that a team is up to date. Where somebody could not be let into
@@ -111,6 +90,47 @@ func (m *mirror) finish(ctx context.Context, teamID string) error {
 		return nil
 	}
 	return m.update(ctx, string(portal.TeamPortal(teamID).ID), func(c *database.Conversation) { c.SyncedAt = m.now() })
+}
+
+// later is work that is left for when everything has its room.
+type later func(ctx context.Context) error
+
+// syncChannels brings a team's channels up to date, a few at a time: one that
+// takes long does not hold up the others. Whoever the bridge can speak for is
+// brought into all rooms before others are invited into any.
+func (m *mirror) syncChannels(ctx context.Context, sel *selector, t teams.Team, channels []teams.Channel, members []teams.Member) error {
+	errs := make([]error, len(channels))
+	rest := make([]later, len(channels))
+	var rooms, invitations errgroup.Group
+	rooms.SetLimit(channelsAtOnce)
+	invitations.SetLimit(channelsAtOnce)
+	for i, c := range channels {
+		if v := sel.channel(t, c); !v.mirror {
+			errs[i] = m.exclude(ctx, channelConversation(c), v.reason)
+			continue
+		}
+		rooms.Go(func() error {
+			var err error
+			if rest[i], err = m.syncChannel(ctx, t, c, members); err != nil {
+				errs[i] = fmt.Errorf("channel %s: %w", c.ID, err)
+			}
+			return nil
+		})
+	}
+	_ = rooms.Wait()
+	for i, work := range rest {
+		if work == nil || errs[i] != nil || ctx.Err() != nil {
+			continue
+		}
+		invitations.Go(func() error {
+			if err := work(ctx); err != nil {
+				errs[i] = fmt.Errorf("channel %s: %w", channels[i].ID, err)
+			}
+			return nil
+		})
+	}
+	_ = invitations.Wait()
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 func teamConversation(t teams.Team) database.Conversation {
@@ -146,10 +166,10 @@ func (m *mirror) update(ctx context.Context, portalID string, change func(c *dat
 }
 
 // syncSpace makes a team's space and joins its members.
-func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Member) error {
+func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Member) (later, error) {
 	conv, err := m.current(ctx, teamConversation(t))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := conversationKey(conv)
 	in := portal.TeamInput{Team: t, Total: len(members)}
@@ -159,12 +179,12 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 	var hash string
 	in.Avatar, hash, err = m.teamPhoto(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	hash = hashOf(in.Team.DisplayName, in.Team.Description, in.Team.WebURL, hash)
 	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.TeamInfo(in) })
 	if err != nil {
-		return fmt.Errorf("space of team: %w", err)
+		return nil, fmt.Errorf("space of team: %w", err)
 	}
 	return m.syncMembers(ctx, &conv, key, room, members, func(list []portal.RoomMember) *bridgev2.ChatInfo {
 		in.Members = list
@@ -217,19 +237,19 @@ func (m *mirror) bring(ctx context.Context, conv *database.Conversation, key net
 // syncChannel makes a channel's room: what was said recently goes into the
 // ledger first, then the room is made, then the ledger is delivered, and only
 // then people join, so that history notifies nobody.
-func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel, teamMembers []teams.Member) error {
+func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel, teamMembers []teams.Member) (later, error) {
 	conv, err := m.current(ctx, channelConversation(c))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := conversationKey(conv)
 	wasArchived, existed := isArchivedHash(conv.InfoHash), conv.InfoHash != ""
 	if conv.HistoryAt.IsZero() {
 		if err := m.history(ctx, c.Ref()); err != nil {
 			if kind := teams.KindOf(err); kind == teams.KindPermission || kind == teams.KindPrecondition {
-				return m.refuse(ctx, conv, err)
+				return nil, m.refuse(ctx, conv, err)
 			}
-			return fmt.Errorf("reading history: %w", err)
+			return nil, fmt.Errorf("reading history: %w", err)
 		}
 	}
 	in := portal.ChannelInput{Channel: c, Team: t, Relay: m.relay(), Total: len(teamMembers)}
@@ -240,7 +260,7 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 	hash := channelHash(in, archived)
 	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.ChannelInfo(in) })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if existed && wasArchived != archived {
 		text := noticeUnarchived
@@ -248,22 +268,22 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 			text = noticeArchived
 		}
 		if err := m.rooms.Notice(ctx, key, text); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if conv.HistoryAt.IsZero() {
 		if err := m.deliver(ctx, c.Ref()); err != nil {
-			return fmt.Errorf("delivering history: %w", err)
+			return nil, fmt.Errorf("delivering history: %w", err)
 		}
 		conv.HistoryAt = m.now()
 		if err := m.catalog.put(ctx, conv); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	members := teamMembers
 	if c.MembershipType != teams.MembershipStandard {
 		if members, err = m.reader.ChannelMembers(ctx, c.Ref()); err != nil {
-			return fmt.Errorf("listing channel members: %w", err)
+			return nil, fmt.Errorf("listing channel members: %w", err)
 		}
 	}
 	if !m.joinAll {
@@ -296,37 +316,42 @@ func isArchivedHash(hash string) bool {
 	return len(hash) > len(archivedHash) && hash[len(hash)-len(archivedHash):] == archivedHash
 }
 
-// syncMembers joins who belongs into a room and removes who was put there and
-// does not any more. People whom somebody invited in Matrix are left alone.
+// syncMembers removes who was put into a room and does not belong there any
+// more, and joins those whom the bridge can speak for; what it leaves for later
+// is inviting the others. People whom somebody invited in Matrix are left alone.
 func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, room string, members []teams.Member,
 	info func([]portal.RoomMember) *bridgev2.ChatInfo,
-) error {
+) (later, error) {
+	nothing := func(context.Context) error { return nil }
 	wanted, err := m.people.place(ctx, members, room)
 	if err != nil {
-		return fmt.Errorf("placing people: %w", err)
+		return nil, fmt.Errorf("placing people: %w", err)
 	}
 	ids := make([]string, len(wanted))
 	for i, w := range wanted {
 		ids[i] = w.UserID
 	}
 	slices.Sort(ids)
-	hash := hashOf(append(ids, fmt.Sprint(len(members)))...)
+	hash := hashOf(append(slices.Clone(ids), fmt.Sprint(len(members)))...)
 	if conv.MembersHash == hash {
-		return nil
+		return nothing, nil
 	}
 	placed, err := m.rooms.Placed(ctx, key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, userID := range placed {
 		if _, found := slices.BinarySearch(ids, userID); !found {
 			if err := m.rooms.Unplace(ctx, key, userID, "Not a member in Microsoft Teams any more"); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	if len(wanted) > 0 {
-		missing, err := m.rooms.Settle(ctx, key, ids)
+	if _, err := m.rooms.Settle(ctx, key, ids, true); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		missing, err := m.rooms.Settle(ctx, key, ids, false)
 		if err != nil {
 			return err
 		}
@@ -334,17 +359,16 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 			zerolog.Ctx(ctx).Warn().Str("portal_id", conv.Portal).Strs("user_ids", missing).Msg("The homeserver did not let everybody in")
 			hash = ""
 		}
-	}
-	// Administrators get a power level with which they can look after the room
-	// if the bridge is lost.
-	admins := slices.DeleteFunc(wanted, func(w portal.RoomMember) bool { return !w.Admin })
-	if len(admins) > 0 {
-		if _, err := m.rooms.Ensure(ctx, key, info(admins)); err != nil {
-			return err
+		// Administrators get a power level with which they can look after the
+		// room if the bridge is lost.
+		admins := slices.DeleteFunc(slices.Clone(wanted), func(w portal.RoomMember) bool { return !w.Admin })
+		if len(admins) > 0 {
+			if _, err := m.rooms.Ensure(ctx, key, info(admins)); err != nil {
+				return err
+			}
 		}
-	}
-	conv.MembersHash, conv.MembersAt = hash, m.now()
-	return m.catalog.put(ctx, *conv)
+		return m.update(ctx, conv.Portal, func(c *database.Conversation) { c.MembersHash, c.MembersAt = hash, m.now() })
+	}, nil
 }
 
 func (m *mirror) excludeTeam(ctx context.Context, t teams.Team, reason string) error {

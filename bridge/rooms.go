@@ -39,8 +39,9 @@ type rooms interface {
 	// Unplace takes a person out of the room and forgets that they were in it.
 	Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error
 	// Settle brings people into the room and returns those who are neither in
-	// it nor invited after that.
-	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error)
+	// it nor invited after that. With puppetsOnly only those are brought whom
+	// the bridge can speak for.
+	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) (missing []string, err error)
 }
 
 // matrixRooms changes rooms through the portals' own loops.
@@ -73,6 +74,10 @@ func (m *matrixRooms) Ensure(ctx context.Context, key networkid.PortalKey, info 
 		return "", fmt.Errorf("looking up portal: %w", err)
 	}
 	if p.MXID == "" {
+		// A stop must not cut this short: the homeserver might have made a room
+		// that nobody knows of.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roomTimeout)
+		defer cancel()
 		if err := p.CreateMatrixRoom(ctx, m.source(), info); err != nil {
 			return "", fmt.Errorf("creating room: %w", err)
 		}
@@ -212,7 +217,7 @@ const joinsAtOnce = 4
 
 // Settle implements rooms. It works outside the portal's loop: hundreds of
 // people joining must not hold up what is said.
-func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string) (missing []string, err error) {
+func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) (missing []string, err error) {
 	p, err := m.br.GetExistingPortalByKey(ctx, key)
 	if err != nil || p == nil || p.MXID == "" {
 		return nil, err
@@ -220,7 +225,7 @@ func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userI
 	logins := make([]*bridgev2.UserLogin, 0, len(userIDs))
 	for _, userID := range userIDs {
 		login := m.br.GetCachedUserLoginByID(networkid.UserLoginID(userID))
-		if login == nil {
+		if login == nil || (puppetsOnly && login.User.DoublePuppet(ctx) == nil) {
 			continue
 		}
 		// The row comes before the person can write: with it, what they write
@@ -233,12 +238,18 @@ func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userI
 	var group errgroup.Group
 	group.SetLimit(joinsAtOnce)
 	for _, login := range logins {
+		if ctx.Err() != nil {
+			break
+		}
 		group.Go(func() error {
 			m.join(ctx, p, login)
 			return nil
 		})
 	}
 	_ = group.Wait()
+	if ctx.Err() != nil || puppetsOnly {
+		return nil, ctx.Err()
+	}
 	members, err := m.br.Matrix.GetMembers(ctx, p.MXID)
 	if err != nil {
 		return nil, fmt.Errorf("listing members: %w", err)
@@ -248,7 +259,7 @@ func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userI
 			missing = append(missing, string(login.ID))
 		}
 	}
-	return missing, ctx.Err()
+	return missing, nil
 }
 
 // join brings a person's account into a room: it is invited, and joins itself
@@ -261,6 +272,9 @@ func (m *matrixRooms) join(ctx context.Context, p *bridgev2.Portal, login *bridg
 		err = puppet.EnsureJoined(ctx, p.MXID)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			return
+		}
 		zerolog.Ctx(ctx).Warn().Err(err).Stringer("user_mxid", login.UserMXID).Stringer("room_id", p.MXID).Msg("Somebody could not be let into a room")
 		return
 	}
