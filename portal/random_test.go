@@ -233,6 +233,17 @@ func randomOperations(t *testing.T, seed uint64, steps int) {
 // compare checks that both sides show the same.
 func compare(t *testing.T, r *portaltest.Rig, mine map[id.UserID][]id.EventID) {
 	t.Helper()
+	defer func() {
+		if !t.Failed() {
+			return
+		}
+		for _, e := range r.HS.Events(r.Room) {
+			t.Logf("matrix %s %s %s %v redacted=%v", e.ID, e.Sender, e.Type.Type, e.Content, e.Redacted)
+		}
+		for _, m := range r.Tenant.Messages(portaltest.Channel) {
+			t.Logf("teams %s root=%s %s %q edited=%v deleted=%v", m.ID, m.ReplyToID, m.From.ID, m.Body, !m.Edited.IsZero(), !m.Deleted.IsZero())
+		}
+	}()
 	word := func(s string) string { // the bridge's own words around it do not matter
 		fields := strings.Fields(s)
 		if len(fields) == 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -20,7 +21,16 @@ import (
 )
 
 // Connector is bridgev2's side of a Homeserver.
-type Connector struct{ HS *Homeserver }
+type Connector struct {
+	HS *Homeserver
+	// Dead, where it is set and true, cuts the bridge off: nothing it sends
+	// arrives any more.
+	Dead *atomic.Bool
+}
+
+func (c *Connector) intent(user id.UserID, puppet bool) *intent {
+	return &intent{hs: c.HS, user: user, puppet: puppet, dead: c.Dead}
+}
 
 var _ bridgev2.MatrixConnector = (*Connector)(nil)
 
@@ -58,7 +68,7 @@ func (c *Connector) FormatGhostMXID(userID networkid.UserID) id.UserID {
 
 // GhostIntent implements bridgev2.MatrixConnector.
 func (c *Connector) GhostIntent(userID networkid.UserID) bridgev2.MatrixAPI {
-	return &intent{hs: c.HS, user: ghostMXID(string(userID))}
+	return c.intent(ghostMXID(string(userID)), false)
 }
 
 // NewUserIntent implements bridgev2.MatrixConnector.
@@ -68,18 +78,20 @@ func (c *Connector) NewUserIntent(_ context.Context, userID id.UserID, _ string)
 	if !c.HS.puppets[userID] {
 		return nil, "", errors.New("no double puppeting for this user")
 	}
-	return &intent{hs: c.HS, user: userID, puppet: true}, "token", nil
+	return c.intent(userID, true), "token", nil
 }
 
 // BotIntent implements bridgev2.MatrixConnector.
-func (c *Connector) BotIntent() bridgev2.MatrixAPI { return &intent{hs: c.HS, user: BotID} }
+func (c *Connector) BotIntent() bridgev2.MatrixAPI { return c.intent(BotID, false) }
 
 // SendBridgeStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendBridgeStatus(context.Context, *status.BridgeState) error { return nil }
 
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendMessageStatus(_ context.Context, st *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
-	c.HS.addStatus(st, evt)
+	if c.Dead == nil || !c.Dead.Load() {
+		c.HS.addStatus(st, evt)
+	}
 }
 
 // GenerateContentURI implements bridgev2.MatrixConnector.
@@ -133,6 +145,7 @@ type intent struct {
 	hs     *Homeserver
 	user   id.UserID
 	puppet bool
+	dead   *atomic.Bool
 }
 
 var _ bridgev2.MatrixAPI = (*intent)(nil)
@@ -148,7 +161,7 @@ func (a *intent) SendMessage(ctx context.Context, room id.RoomID, kind event.Typ
 	if extra != nil {
 		at = extra.Timestamp
 	}
-	eventID, err := a.hs.Put(room, a.user, kind, keyOf(ctx), at, plain(content))
+	eventID, err := a.hs.put(a.dead, room, a.user, kind, keyOf(ctx), at, plain(content))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"maunium.net/go/mautrix"
@@ -120,8 +121,17 @@ func Refused(status int, code string) error {
 // Put stores an event of a user, the way the client API does. The same
 // transaction key of the same user answers with the same event.
 func (h *Homeserver) Put(room id.RoomID, user id.UserID, kind event.Type, key string, at time.Time, content map[string]any) (id.EventID, error) {
+	return h.put(nil, room, user, kind, key, at, content)
+}
+
+func (h *Homeserver) put(
+	dead *atomic.Bool, room id.RoomID, user id.UserID, kind event.Type, key string, at time.Time, content map[string]any,
+) (id.EventID, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if dead != nil && dead.Load() {
+		return "", Down()
+	}
 	h.requests++
 	if h.Before != nil {
 		if err := h.Before(user, kind, content); err != nil {
@@ -264,6 +274,16 @@ func (h *Homeserver) Statuses(eventID id.EventID) []Status {
 		}
 	}
 	return out
+}
+
+// finished reports whether the bridge has given an event a final status.
+func (h *Homeserver) finished(eventID id.EventID) bool {
+	for _, s := range h.Statuses(eventID) {
+		if s.Status != event.MessageStatusPending {
+			return true
+		}
+	}
+	return false
 }
 
 // Requests returns how many events were sent so far.

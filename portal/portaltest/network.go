@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mau.fi/util/configupgrade"
@@ -70,36 +71,40 @@ func (p *People) Mapped(userID string) bool {
 func (p *People) IsRelay(userID string) bool { return userID == Relay }
 
 // writers implements portal.Writers.
-type writers struct{ rig *Rig }
+type writers struct {
+	tenant *Tenant
+	people *People
+	dead   *atomic.Bool
+}
 
 func (w *writers) For(ctx context.Context, row *database.OutboxRow, preferred string) (teams.Writer, bool, error) {
-	if preferred != "" && w.rig.People.can(preferred) {
-		return w.rig.Tenant.Writer(preferred), preferred == Relay, nil
+	if preferred != "" && w.people.can(preferred) {
+		return w.tenant.Writer(preferred, w.dead), preferred == Relay, nil
 	}
-	if row.SenderUserID != "" && w.rig.People.can(row.SenderUserID) {
-		return w.rig.Tenant.Writer(row.SenderUserID), false, nil
+	if row.SenderUserID != "" && w.people.can(row.SenderUserID) {
+		return w.tenant.Writer(row.SenderUserID, w.dead), false, nil
 	}
 	relay, err := w.Relay(ctx, row, preferred)
 	return relay, true, err
 }
 
 func (w *writers) Relay(context.Context, *database.OutboxRow, string) (teams.Writer, error) {
-	if !w.rig.People.can(Relay) {
+	if !w.people.can(Relay) {
 		return nil, portal.ErrNoAccount
 	}
-	return w.rig.Tenant.Writer(Relay), nil
+	return w.tenant.Writer(Relay, w.dead), nil
 }
 
 func (w *writers) Exactly(_ context.Context, _ *database.OutboxRow, account string) (teams.Writer, error) {
-	if !w.rig.People.can(account) {
+	if !w.people.can(account) {
 		return nil, portal.ErrOwnAccount
 	}
-	return w.rig.Tenant.Writer(account), nil
+	return w.tenant.Writer(account, w.dead), nil
 }
 
 func (w *writers) Failed(_ context.Context, account string, err error) {
 	if teams.KindOf(err) == teams.KindSignInExpired {
-		w.rig.People.SignIn(account, false)
+		w.people.SignIn(account, false)
 	}
 }
 

@@ -83,10 +83,16 @@ type Rig struct {
 	Counts *Counts
 
 	source atomic.Pointer[bridgev2.UserLogin]
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	seq    int
-	seqMu  sync.Mutex
+	// dead is set when the running bridge has crashed.
+	dead, crashed *atomic.Bool
+	// crashAt is the number of the statement after which the bridge crashes.
+	crashAt    int64
+	statements *atomic.Int64
+	image      string
+	cancel     context.CancelFunc
+	wg         sync.WaitGroup
+	seq        int
+	seqMu      sync.Mutex
 }
 
 // New makes a rig, which is not started.
@@ -111,15 +117,17 @@ func (r *Rig) Start() {
 	r.t.Helper()
 	ctx, cancel := context.WithCancel(r.Log.WithContext(context.Background()))
 	r.cancel = cancel
+	r.dead, r.crashed, r.statements = &atomic.Bool{}, &atomic.Bool{}, &atomic.Int64{}
+	hook := r.crashHook()
 	raw, err := dbutil.NewFromConfig("teamsbridge", dbutil.Config{PoolConfig: dbutil.PoolConfig{
 		Type: "sqlite3-fk-wal-fullsync", URI: "file:" + filepath.Join(r.dir, "bridge.db") + "?_txlock=immediate",
 		MaxOpenConns: 5, MaxIdleConns: 2,
-	}}, r.dbLog())
+	}}, queryLog{hook})
 	require.NoError(r.t, err)
 	var cfg bridgeconfig.BridgeConfig
 	require.NoError(r.t, yaml.Unmarshal([]byte(bridgeYAML), &cfg))
 	net := &network{}
-	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, &Connector{HS: r.HS}, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
+	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, &Connector{HS: r.HS, Dead: r.dead}, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	r.DB = database.New(raw, r.Log, nil)
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
 	require.NoError(r.t, r.DB.Upgrade(ctx))
@@ -130,11 +138,11 @@ func (r *Rig) Start() {
 	}
 	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, nil)
 	in := portal.IngestOptions{
-		Common: common, Reader: r.Tenant.Reader(), Settle: 10 * time.Millisecond,
+		Common: common, Reader: r.Tenant.Reader(r.dead), Settle: 10 * time.Millisecond,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
 	}
 	out := portal.SenderOptions{
-		Common: common, Reader: r.Tenant.Reader(), Writers: &writers{rig: r},
+		Common: common, Reader: r.Tenant.Reader(r.dead), Writers: &writers{tenant: r.Tenant, people: r.People, dead: r.dead},
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		DoubtWindow: 30 * time.Millisecond, DoubtLook: 10 * time.Millisecond, DoubtSkew: 5 * time.Second,
 		IndicateAfter: 20 * time.Millisecond, Sweep: 50 * time.Millisecond,
@@ -293,8 +301,19 @@ func (r *Rig) dispatch(ctx context.Context, e Event) {
 	r.Bridge.QueueMatrixEvent(r.Log.WithContext(ctx), evt)
 }
 
-// replay hands over what the journal still holds.
+// replay delivers what the homeserver may not know to be taken, and hands over
+// what the journal then holds.
 func (r *Rig) replay(ctx context.Context) {
+	for _, e := range r.HS.Events(r.Room) {
+		if _, ghost := (&Connector{}).ParseGhostMXID(e.Sender); ghost || e.Sender == BotID || e.Content[portal.SourceField] != nil {
+			continue
+		} else if final := r.HS.finished(e.ID); final {
+			continue
+		}
+		raw, err := json.Marshal(e.Content)
+		require.NoError(r.t, err)
+		require.NoError(r.t, r.DB.Journal.Append(ctx, []database.JournalEntry{{EventID: e.ID.String(), RoomID: r.Room.String(), Type: e.Type.Type, Raw: raw}}))
+	}
 	entries, err := r.DB.Journal.Pending(ctx, 0, 1000)
 	require.NoError(r.t, err)
 	for _, entry := range entries {
@@ -366,13 +385,6 @@ func Plain(html string) string {
 		}
 	}
 	return strings.TrimSpace(b.String())
-}
-
-func (r *Rig) dbLog() dbutil.DatabaseLogger {
-	if r.Queries == nil {
-		return dbutil.NoopLogger
-	}
-	return queryLog{r.Queries}
 }
 
 type queryLog struct{ tell func(query string) }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"teamsbridge/teams"
@@ -216,19 +217,23 @@ func (t *Tenant) Requests() (all, writes int) {
 	return t.requests, t.writes
 }
 
-// Reader returns the tenant's reader.
-func (t *Tenant) Reader() teams.Reader { return &reader{t: t} }
+// Reader returns the tenant's reader; dead, where it is set and true, cuts it off.
+func (t *Tenant) Reader(dead *atomic.Bool) teams.Reader { return &reader{t: t, dead: dead} }
 
 // reader implements the calls that package portal makes; the others are not
 // there, and calling one panics.
 type reader struct {
 	teams.Reader
-	t *Tenant
+	t    *Tenant
+	dead *atomic.Bool
 }
 
 func (r *reader) begin(op string) error {
 	r.t.mu.Lock()
 	defer r.t.mu.Unlock()
+	if r.dead != nil && r.dead.Load() {
+		return ErrUnavailable
+	}
 	r.t.requests++
 	if r.t.read != nil {
 		return r.t.read(op)
@@ -288,12 +293,16 @@ func (r *reader) HostedContent(_ context.Context, url string) (io.ReadCloser, st
 	return io.NopCloser(bytes.NewReader(data)), "image/png", nil
 }
 
-// Writer returns the writer of an account.
-func (t *Tenant) Writer(userID string) teams.Writer { return &writer{t: t, user: userID} }
+// Writer returns the writer of an account; dead, where it is set and true, cuts
+// it off.
+func (t *Tenant) Writer(userID string, dead *atomic.Bool) teams.Writer {
+	return &writer{t: t, user: userID, dead: dead}
+}
 
 type writer struct {
 	t    *Tenant
 	user string
+	dead *atomic.Bool
 }
 
 func (w *writer) Account() teams.Account { return teams.Account{UserID: w.user, DisplayName: w.user} }
@@ -301,6 +310,10 @@ func (w *writer) Account() teams.Account { return teams.Account{UserID: w.user, 
 // do makes a write with the fault that is set for it.
 func (w *writer) do(ctx context.Context, op string, f func() (teams.Message, error)) (teams.Message, error) {
 	w.t.mu.Lock()
+	if w.dead != nil && w.dead.Load() {
+		w.t.mu.Unlock()
+		return teams.Message{}, ErrAmbiguous
+	}
 	w.t.requests++
 	w.t.writes++
 	var fault Fault

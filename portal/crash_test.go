@@ -1,0 +1,78 @@
+package portal_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/portal/portaltest"
+)
+
+// scenario does a bit of everything, and goes on where a crash has stopped it.
+func scenario(r *portaltest.Rig, step func(f func())) (mine map[id.UserID][]id.EventID) {
+	var a, b id.EventID
+	step(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "t1") })
+	step(func() { a = r.Say(portaltest.AliceMXID, "m2") })
+	step(func() { b = r.Reply(portaltest.BobMXID, a, "m3") })
+	step(func() {
+		first := r.Tenant.Messages(portaltest.Channel)[0]
+		r.Tenant.Post(portaltest.Channel, first.ID, portaltest.Alice, "t4")
+		r.Tenant.Change(portaltest.Channel, first.ID, portaltest.SetText("t5"))
+		r.Tenant.Change(portaltest.Channel, first.ID, portaltest.AddReaction(portaltest.Dave, "👍"))
+	})
+	step(func() { r.Edit(portaltest.AliceMXID, a, "m6") })
+	step(func() { r.React(portaltest.AliceMXID, b, "🎉") })
+	step(func() { r.Redact(portaltest.BobMXID, b) })
+	return map[id.UserID][]id.EventID{portaltest.AliceMXID: {a}}
+}
+
+// TestCrashAtEveryStatement cuts the bridge off after each SQL statement that
+// it makes while a bit of everything happens, and starts a new one from the
+// files as they are at that instant. Both sides then show the same, once.
+func TestCrashAtEveryStatement(t *testing.T) {
+	total := 0
+	{
+		r := started(t)
+		r.CountFromHere()
+		scenario(r, func(f func()) { f(); r.Settled() })
+		r.Quiet()
+		total = r.Statements()
+		r.Stop()
+	}
+	stride := 3
+	if testing.Short() {
+		stride = 17
+	}
+	t.Logf("the scenario takes about %d statements", total)
+	for at := 1; at < total; at += stride {
+		t.Run(fmt.Sprint(at), func(t *testing.T) { crashAt(t, at) })
+	}
+}
+
+func crashAt(t *testing.T, at int) {
+	r := portaltest.New(t)
+	debugLog(r)
+	r.Start() // makes the room
+	r.Stop()
+	r.CrashAfter(at)
+	r.Start()
+	r.CountFromHere()
+	crashes := 0
+	mine := scenario(r, func(f func()) {
+		f()
+		r.Eventually(func() bool { return r.Crashed() || !r.Crashing() && r.Ingest.Busy()+r.Sender.Busy() == 0 })
+		if r.Crashed() {
+			crashes++
+			r.Recover()
+		}
+	})
+	require.LessOrEqual(t, crashes, 1)
+	r.Recover()
+	r.Quiet()
+	require.NoError(t, r.Ingest.Accept(context.Background(), "list", r.Tenant.Messages(portaltest.Channel)))
+	r.Quiet()
+	compare(t, r, mine)
+}
