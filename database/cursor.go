@@ -7,7 +7,8 @@ import (
 	"go.mau.fi/util/dbutil"
 )
 
-// Cursor is how far a scope (a team, or a channel) has been read. A watermark
+// Cursor is how far a scope (a team, a channel, the redaction feed of package
+// matrix) has been read. A watermark
 // keeps milliseconds and is rounded down, so that nothing is skipped.
 type Cursor struct {
 	Link      string
@@ -36,6 +37,28 @@ func (s *Cursors) SaveCursor(ctx context.Context, scope string, c Cursor) error 
 			full_at = excluded.full_at, updated_at = excluded.updated_at`,
 		scope, c.Link, ms(c.Watermark), c.Reader, ms(c.FullAt), ms(s.now()))
 	return err
+}
+
+// ListCursors returns the cursors whose scope begins with a prefix, by scope.
+func (s *Cursors) ListCursors(ctx context.Context, prefix string) (map[string]Cursor, error) {
+	type row struct {
+		scope string
+		c     Cursor
+	}
+	rows, err := list(ctx, s.base, "list cursors", func(r dbutil.Scannable) (out row, err error) {
+		var watermark, fullAt int64
+		err = r.Scan(&out.scope, &out.c.Link, &watermark, &out.c.Reader, &fullAt)
+		out.c.Watermark, out.c.FullAt = fromMS(watermark), fromMS(fullAt)
+		return out, err
+	}, `SELECT scope, link, watermark, reader, full_at FROM teams_cursor WHERE substr(scope, 1, length(CAST($1 AS TEXT))) = $1`, prefix)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]Cursor, len(rows))
+	for _, r := range rows {
+		out[r.scope] = r.c
+	}
+	return out, nil
 }
 
 // DeleteCursor forgets a scope.

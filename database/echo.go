@@ -73,6 +73,12 @@ func (s *Echoes) Get(ctx context.Context, sourceKey string) (*Echo, error) {
 	return one(ctx, s.base, "echo", scanEcho, `SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE source_key = $1`, sourceKey)
 }
 
+// Forget forgets a source change's echo: what it announced did not happen.
+func (s *Echoes) Forget(ctx context.Context, sourceKey string) error {
+	_, err := s.exec(ctx, "forget echo", `DELETE FROM teams_echo WHERE source_key = $1`, sourceKey)
+	return err
+}
+
 // Purge forgets echoes seen before a time.
 func (s *Echoes) Purge(ctx context.Context, before time.Time) (int64, error) {
 	return s.exec(ctx, "purge echoes", `DELETE FROM teams_echo WHERE seen_at < $1`, ms(before))

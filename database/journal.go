@@ -79,6 +79,11 @@ func (s *Journal) Pending(ctx context.Context, afterSeq int64, limit int) ([]Jou
 		SELECT `+journalColumns+` FROM teams_journal WHERE seq > $1 ORDER BY seq LIMIT $2`, afterSeq, limit)
 }
 
+// Get returns an open entry, nil where the event has none.
+func (s *Journal) Get(ctx context.Context, eventID string) (*JournalEntry, error) {
+	return one(ctx, s.base, "journal entry", scanJournal, `SELECT `+journalColumns+` FROM teams_journal WHERE event_id = $1`, eventID)
+}
+
 // Tried counts one more attempt to hand the event to the framework.
 func (s *Journal) Tried(ctx context.Context, eventID string) error {
 	_, err := s.exec(ctx, "count journal attempt", `UPDATE teams_journal SET attempts = attempts + 1 WHERE event_id = $1`, eventID)

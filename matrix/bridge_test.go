@@ -49,6 +49,7 @@ type bridge struct {
 	mu       sync.Mutex
 	statuses []bridgev2.MessageStatus
 	doubled  []database.Echo
+	counted  map[string]int // redactions, by reason
 }
 
 const configText = `
@@ -65,6 +66,8 @@ type bridgeOptions struct {
 	network *network
 	noStart bool // leaves the replay to the test
 	maxBody int64
+
+	redactions string
 }
 
 func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
@@ -80,7 +83,7 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 	if o.network == nil {
 		o.network = &network{}
 	}
-	b := &bridge{t: t, network: o.network, clock: databasetest.NewClock()}
+	b := &bridge{t: t, network: o.network, clock: databasetest.NewClock(), counted: map[string]int{}}
 	var cfg bridgeconfig.Config
 	text := strings.NewReplacer("%ADDRESS%", hs.server.URL, "%SOCKET%", hs.socket).Replace(configText)
 	require.NoError(t, yaml.Unmarshal([]byte(text), &cfg))
@@ -111,7 +114,16 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 			defer b.mu.Unlock()
 			b.doubled = append(b.doubled, e)
 		},
+		Redactions: o.redactions,
+		OnRedaction: func(reason string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.counted[reason]++
+		},
 	})
+	if b.conn.feed != nil {
+		b.conn.feed.pause = 5 * time.Millisecond
+	}
 	require.NoError(t, b.main.Bridge.StartConnectors(ctx))
 	require.NoError(t, b.main.Bridge.StartLogins(ctx))
 	var once sync.Once
@@ -167,6 +179,7 @@ type network struct {
 	err    error         // handlers fail with it
 	silent bool          // handlers say that all is well and take nothing
 	calls  int
+	rows   bool // messages get rows, so that redactions find them
 
 	released bool
 }
@@ -253,7 +266,7 @@ func (c *client) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomF
 
 func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
 	c.n.mu.Lock()
-	block, failWith, silent := c.n.block, c.n.err, c.n.silent
+	block, failWith, silent, rows := c.n.block, c.n.err, c.n.silent, c.n.rows
 	c.n.calls++
 	c.n.mu.Unlock()
 	if block != nil {
@@ -265,6 +278,9 @@ func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMe
 	} else if silent {
 		return &bridgev2.MatrixMessageResponse{Pending: true}, nil
 	}
+	if _, err := c.n.br.GetGhostByID(ctx, ""); err != nil {
+		return nil, err
+	}
 	err := c.n.db.DoTxn(ctx, nil, func(ctx context.Context) error {
 		_, err := c.n.db.Outbox.Enqueue(ctx, &database.OutboxRow{
 			EventID: string(msg.Event.ID), Portal: "c:1", RoomID: string(msg.Event.RoomID), Kind: database.KindMessage, Payload: []byte("{}"),
@@ -272,7 +288,27 @@ func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMe
 		if err != nil {
 			return err
 		}
+		if rows {
+			err = c.n.br.DB.Message.Insert(ctx, &b2db.Message{ID: networkid.MessageID(msg.Event.ID), MXID: msg.Event.ID,
+				Room: msg.Portal.PortalKey, SenderMXID: msg.Event.Sender, Timestamp: time.UnixMilli(msg.Event.Timestamp)})
+			if err != nil {
+				return err
+			}
+		}
 		return c.n.db.Journal.Done(ctx, string(msg.Event.ID))
 	})
 	return &bridgev2.MatrixMessageResponse{Pending: true}, err
+}
+
+func (c *client) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.MatrixMessageRemove) error {
+	return c.n.db.DoTxn(ctx, nil, func(ctx context.Context) error {
+		_, err := c.n.db.Outbox.Enqueue(ctx, &database.OutboxRow{
+			EventID: string(msg.Event.ID), Portal: "c:1", RoomID: string(msg.Event.RoomID), Kind: database.KindDelete,
+			TargetEventID: string(msg.TargetMessage.MXID), Payload: []byte("{}"),
+		})
+		if err != nil {
+			return err
+		}
+		return c.n.db.Journal.Done(ctx, string(msg.Event.ID))
+	})
 }

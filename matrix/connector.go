@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type Connector struct {
 	db      *database.Database
 	opts    Options
 	journal *journal
+	feed    *feed // nil where redactions are pushed by decree
 
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -55,11 +57,27 @@ func (c *Connector) Replay() {
 	c.replayOnce.Do(func() {
 		ctx, cancel := context.WithCancel(c.Bridge.BackgroundCtx)
 		c.cancel = cancel
+		if c.feed != nil {
+			c.background.Go(func() { c.feed.run(ctx) })
+		}
 		c.background.Go(func() {
-			c.journal.replayUntilDone(ctx)
+			c.journal.start(ctx)
 			c.journal.run(ctx)
 		})
+		c.background.Go(func() { c.journal.runHeld(ctx) })
 	})
+}
+
+// Redactions says how redactions reach the bridge.
+func (c *Connector) Redactions() RedactionState {
+	state := RedactionState{Source: RedactionsPush}
+	if c.feed != nil {
+		c.feed.mu.Lock()
+		state = c.feed.state
+		c.feed.mu.Unlock()
+	}
+	state.Waiting = c.journal.heldCount()
+	return state
 }
 
 // PreStop lets transactions that wait for the replay go, then stops the listener.
@@ -68,7 +86,7 @@ func (c *Connector) PreStop() {
 	c.Connector.PreStop()
 }
 
-// Stop ends the sweeper, then the framework's connector.
+// Stop ends the sweeper and the feed, then the framework's connector.
 func (c *Connector) Stop() {
 	if c.cancel != nil {
 		c.cancel()
@@ -85,7 +103,7 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 	copied := *status
 	eventID := string(info.SourceEventID)
 	if c.journal.isOpen(eventID) {
-		if failed(copied.Status) && transient(copied.InternalError) {
+		if failed(copied.Status) && (transient(copied.InternalError) || c.waitsForTarget(ctx, &copied, eventID)) {
 			c.journal.log.Warn().Err(copied.InternalError).Str("event_id", eventID).Msg("An event could not be handled now, will try again")
 			c.journal.putOff(eventID, retryDelay)
 			copied.Status, copied.SendNotice = event.MessageStatusPending, false
@@ -100,6 +118,12 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 		c.opts.OnStatus(ctx, &copied, info)
 	}
 	c.Connector.SendMessageStatus(ctx, &copied, info)
+}
+
+// waitsForTarget reports whether a redaction found nothing only because its
+// target's handling is going to be repeated.
+func (c *Connector) waitsForTarget(ctx context.Context, status *bridgev2.MessageStatus, eventID string) bool {
+	return errors.Is(status.InternalError, bridgev2.ErrTargetMessageNotFound) && c.journal.waitsForTarget(ctx, eventID)
 }
 
 func failed(status event.MessageStatus) bool {

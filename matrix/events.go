@@ -36,6 +36,23 @@ func parseTransaction(body []byte) (*transaction, error) {
 	return &txn, nil
 }
 
+// withEvents returns the transaction with other events in it.
+func withEvents(body []byte, events []json.RawMessage) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return nil, fmt.Errorf("transaction: %w", err)
+	}
+	list, err := json.Marshal(events)
+	if err != nil {
+		return nil, fmt.Errorf("transaction: %w", err)
+	}
+	fields["events"] = list
+	if body, err = json.Marshal(fields); err != nil {
+		return nil, fmt.Errorf("transaction: %w", err)
+	}
+	return body, nil
+}
+
 // journalled are the types of events that people say something with.
 func journalled(eventType string) bool {
 	switch eventType {
@@ -54,6 +71,9 @@ type sorted struct {
 	// puppetEchoes are echoes of people's own accounts. A copy of such an event
 	// proves nothing about duplicates: people can send it.
 	puppetEchoes []database.Echo
+	// newest is when the newest event of somebody else was sent, 0 where there
+	// is none. What the bridge sends carries the time it had in Teams.
+	newest int64
 }
 
 // sort decides for each event: one that we sent confirms a send and is never
@@ -76,6 +96,7 @@ func (j *journal) sort(ctx context.Context, txn *transaction, now time.Time) (ou
 			}
 			continue
 		}
+		out.newest = max(out.newest, evt.Get("origin_server_ts").Int())
 		if eventID == "" || !journalled(eventType) || evt.Get("state_key").Exists() || j.isCommand(evt) {
 			continue
 		}

@@ -35,6 +35,8 @@ type homeserver struct {
 	sent  []sentEvent
 	cache map[string]string // path to event id
 	fail  int               // answer so many sends with 502 after accepting them
+
+	feed fakeFeed
 }
 
 func newHomeserver(t *testing.T) *homeserver {
@@ -50,6 +52,7 @@ func (hs *homeserver) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "application/json")
 	switch path := r.URL.Path; {
+	case hs.feed.serve(w, r):
 	case path == "/_matrix/client/versions":
 		// What Dendrite announces, which is older than mautrix wants.
 		_, _ = io.WriteString(w, `{"versions":["v1.0","v1.1","v1.2"]}`)

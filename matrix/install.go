@@ -32,6 +32,12 @@ type Options struct {
 	OnStatus func(ctx context.Context, status *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo)
 	// OnDuplicate is told when one source change became two events in a room.
 	OnDuplicate func(database.Echo)
+	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
+	// the default. RedactionWait is how long a redaction waits for an event that
+	// did not come yet, 10 minutes where 0. OnRedaction counts, by reason.
+	Redactions    string
+	RedactionWait time.Duration
+	OnRedaction   func(reason string)
 	// MaxBody limits a transaction, MaxConns the connections to the homeserver;
 	// 0 takes the defaults (32 MiB, 32).
 	MaxBody  int64
@@ -64,6 +70,9 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		isPortal:      isPortal(m.Bridge),
 		barrier:       portalBarrier(m.Bridge, opts.Source),
 		onDuplicate:   opts.OnDuplicate,
+		onRedaction:   opts.OnRedaction,
+		isKnown:       isKnown(m.Bridge, opts.DB),
+		hold:          newHolding(opts.RedactionWait),
 		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{},
 	}
 	outer := http.NewServeMux()
@@ -71,7 +80,12 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	outer.Handle("/", inner)
 	as.Router = outer
 
-	as.HTTPClient.Transport = &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover}
+	sends := &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover}
+	as.HTTPClient.Transport = sends
+	if opts.Redactions != "" && opts.Redactions != RedactionsPush {
+		c.feed = newFeed(m, c.journal, opts)
+		sends.own, c.journal.catchUp = c.feed.own, c.feed.wait
+	}
 	// Dendrite announces an older spec version than it implements; a server that
 	// is really too old fails at the first request it does not know.
 	m.Matrix.IgnoreUnsupportedServer = true
@@ -90,6 +104,27 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		}
 	}
 	return c
+}
+
+func newFeed(m *mxmain.BridgeMain, j *journal, opts Options) *feed {
+	return &feed{
+		j: j, db: opts.DB, log: m.Bridge.Log.With().Str("component", "redactions").Logger(), mode: opts.Redactions,
+		client:   &feedClient{client: m.Matrix.Bot.Client},
+		software: &software{client: m.Matrix.AS.HTTPClient, address: m.Config.Homeserver.Address},
+		own:      &ownRedactions{db: opts.DB, isOwn: j.isOwn, now: opts.Now},
+		rooms:    mirroredRooms(m.Bridge),
+		pause:    feedPause, ready: make(chan struct{}),
+	}
+}
+
+func mirroredRooms(br *bridgev2.Bridge) func(context.Context) ([]id.RoomID, error) {
+	return func(ctx context.Context) (out []id.RoomID, err error) {
+		portals, err := br.DB.Portal.GetAllWithMXID(ctx)
+		for _, portal := range portals {
+			out = append(out, portal.MXID)
+		}
+		return out, err
+	}
 }
 
 // isPortal reports whether a room is mirrored; in doubt it is.

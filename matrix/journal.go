@@ -47,6 +47,12 @@ type journal struct {
 	isPortal      func(ctx context.Context, roomID id.RoomID) bool
 	barrier       func(ctx context.Context, roomID id.RoomID, done func()) barrierResult
 	onDuplicate   func(database.Echo)
+	onRedaction   func(reason string)
+	// isKnown reports whether a redaction of the event finds something.
+	isKnown func(ctx context.Context, eventID string) (bool, error)
+	// catchUp waits, not for ever, until the redaction feed has caught up: what
+	// it brings is put behind its targets in the transactions that wait.
+	catchUp func(ctx context.Context)
 
 	gate     chan struct{} // closed when the replay is over
 	stopping chan struct{} // closed when the bridge stops
@@ -54,6 +60,11 @@ type journal struct {
 
 	// replayTo is the last entry of the run before, replayed how far the replay came.
 	replayTo, replayed int64
+
+	// handMu makes the order in which events go to the framework one that both
+	// the transactions and the feed agree on. It is taken before mu.
+	handMu sync.Mutex
+	hold   *holding
 
 	mu   sync.Mutex
 	open map[string]*openEvent // by event id: journalled, not known to be closed
@@ -81,15 +92,17 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := j.store(r.Context(), txn); err != nil {
+		j.fallBehind()
 		j.log.Error().Err(err).Msg("Failed to store a transaction, the homeserver will send it again")
 		mautrix.MUnknown.WithMessage("Failed to store the transaction").WithStatus(http.StatusInternalServerError).Write(w)
 		return
 	}
 	if !j.waitForGate(r.Context()) {
+		j.fallBehind()
 		mautrix.MUnknown.WithMessage("The bridge is not ready yet").WithStatus(http.StatusServiceUnavailable).Write(w)
 		return
 	}
-	j.forward(w, r, body)
+	j.forward(w, r, txn, body)
 }
 
 // authorised checks the homeserver's token in constant time.
@@ -109,7 +122,11 @@ func (j *journal) authorised(w http.ResponseWriter, r *http.Request) bool {
 func (j *journal) store(ctx context.Context, txn *transaction) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	events := j.sort(ctx, txn, j.now())
+	now := j.now()
+	events := j.sort(ctx, txn, now)
+	if events.newest > 0 && now.Sub(time.UnixMilli(events.newest)) > behindLag {
+		j.fallBehind()
+	}
 	if len(events.entries)+len(events.echoes)+len(events.puppetEchoes) == 0 {
 		return nil
 	}
@@ -159,8 +176,20 @@ func (j *journal) waitForGate(ctx context.Context) bool {
 
 // forward hands the transaction to the framework under an id that covers its
 // content: Dendrite may send more events under an id that was used before, and
-// the framework would ignore them.
-func (j *journal) forward(w http.ResponseWriter, r *http.Request, body []byte) {
+// the framework would ignore them. Redactions that wait for one of its events go
+// with it.
+func (j *journal) forward(w http.ResponseWriter, r *http.Request, txn *transaction, body []byte) {
+	j.handMu.Lock()
+	defer j.handMu.Unlock()
+	if events, woven := j.weave(r.Context(), txn.Events); len(woven) > 0 {
+		var err error
+		if body, err = withEvents(body, events); err != nil {
+			j.log.Error().Err(err).Msg("Failed to put redactions into a transaction")
+			mautrix.MUnknown.WithMessage("Failed to handle the transaction").WithStatus(http.StatusInternalServerError).Write(w)
+			return
+		}
+		j.track(woven)
+	}
 	hash := sha256.New()
 	hash.Write([]byte(r.PathValue("txnID") + "\x00"))
 	hash.Write(body)

@@ -28,7 +28,7 @@ func (j *journal) prepare(ctx context.Context) (err error) {
 }
 
 // replay hands everything that was open at the last stop to the framework, in
-// order, and then lets new transactions pass.
+// order.
 func (j *journal) replay(ctx context.Context) error {
 	for total := 0; ; {
 		entries, err := j.db.Journal.Pending(ctx, j.replayed, replayPage)
@@ -38,7 +38,6 @@ func (j *journal) replay(ctx context.Context) error {
 		entries = slices.DeleteFunc(entries, func(e database.JournalEntry) bool { return e.Seq > j.replayTo })
 		if len(entries) == 0 {
 			j.log.Info().Int("events", total).Msg("Journal replayed")
-			close(j.gate)
 			return nil
 		}
 		for _, entry := range entries {
@@ -51,6 +50,22 @@ func (j *journal) replay(ctx context.Context) error {
 		}
 		j.replayed = entries[len(entries)-1].Seq
 		total += len(entries)
+	}
+}
+
+// start replays, waits for the redaction feed, and lets new transactions pass.
+func (j *journal) start(ctx context.Context) {
+	j.replayUntilDone(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if j.catchUp != nil {
+		j.catchUp(ctx)
+	}
+	j.fallBehind()
+	close(j.gate)
+	if err := j.settleHeld(ctx); err != nil && ctx.Err() == nil {
+		j.log.Error().Err(err).Msg("Failed to look at redactions that wait, will try again")
 	}
 }
 
@@ -72,12 +87,25 @@ func (j *journal) replayUntilDone(ctx context.Context) {
 	}
 }
 
-// hand gives entries to the framework the same way a transaction comes.
+// hand gives entries to the framework the same way a transaction comes;
+// redactions whose target is not known yet wait instead.
 func (j *journal) hand(ctx context.Context, entries []database.JournalEntry) error {
+	j.handMu.Lock()
+	defer j.handMu.Unlock()
+	return j.handLocked(ctx, entries)
+}
+
+func (j *journal) handLocked(ctx context.Context, entries []database.JournalEntry) error {
+	entries, err := j.holdBack(ctx, entries)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
 	var txn transaction
 	for _, entry := range entries {
 		txn.Events = append(txn.Events, json.RawMessage(entry.Raw))
 	}
+	events, woven := j.weave(ctx, txn.Events)
+	txn.Events = events
 	body, err := json.Marshal(txn)
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
@@ -88,6 +116,7 @@ func (j *journal) hand(ctx context.Context, entries []database.JournalEntry) err
 	}
 	req.Header.Set("Authorization", "Bearer "+j.token)
 	j.track(entries)
+	j.track(woven)
 	var answer answer
 	j.inner.ServeHTTP(&answer, req)
 	if answer.status != http.StatusOK {

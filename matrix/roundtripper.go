@@ -15,12 +15,13 @@ import (
 const maxEventBody = 1 << 20
 
 // sendPath matches PUT …/rooms/{room}/send/{type}/{txn} and …/redact/{event}/{txn}, escaped.
-var sendPath = regexp.MustCompile(`^(.*/_matrix/client/[^/]+/rooms/([^/]+)/(send|redact)/[^/]+/)([^/]+)$`)
+var sendPath = regexp.MustCompile(`^(.*/_matrix/client/[^/]+/rooms/([^/]+)/(send|redact)/([^/]+)/)([^/]+)$`)
 
 // roundTripper makes the sends under a WithKey context idempotent.
 type roundTripper struct {
 	next   http.RoundTripper
 	prover *prover
+	own    *ownRedactions // nil where redactions keep the double puppets' mark
 }
 
 // RoundTrip replaces the transaction id and adds the source fields; requests
@@ -34,22 +35,43 @@ func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if match == nil {
 		return rt.next.RoundTrip(req)
 	}
-	path, room, kind, clientTxn := match[1], match[2], match[3], match[4]
+	path, room, kind, clientTxn := match[1], match[2], match[3], match[5]
 	out := req.Clone(req.Context())
 	txn := key.transactionID(senderOf(req), path, clientTxn)
 	if err := setPath(out.URL, path+txn); err != nil {
 		return nil, closeBody(req, err)
 	}
+	roomID, err := url.PathUnescape(room)
+	if err != nil {
+		return nil, closeBody(req, fmt.Errorf("room in path: %w", err))
+	}
+	undo, err := rt.announce(req, roomID, kind, match[4])
+	if err != nil {
+		return nil, closeBody(req, err)
+	}
 	if kind == "send" {
-		roomID, err := url.PathUnescape(room)
-		if err != nil {
-			return nil, closeBody(req, fmt.Errorf("room in path: %w", err))
-		}
 		if err := rt.addSource(out, req, roomID, key.key); err != nil {
+			undo()
 			return nil, closeBody(req, err)
 		}
 	}
-	return rt.next.RoundTrip(out)
+	resp, err := rt.next.RoundTrip(out)
+	if err == nil && resp.StatusCode >= 400 && resp.StatusCode < 500 {
+		undo() // whatever else went wrong, the homeserver may have made it
+	}
+	return resp, err
+}
+
+// announce remembers a redaction before it is made.
+func (rt *roundTripper) announce(req *http.Request, roomID, kind, eventOrType string) (undo func(), err error) {
+	if rt.own == nil {
+		return func() {}, nil
+	}
+	target, err := redactionOf(req, kind, eventOrType)
+	if err != nil || target == "" {
+		return func() {}, err
+	}
+	return rt.own.begin(req.Context(), roomID, target, req.URL.Query().Get("user_id"))
 }
 
 // addSource puts the key into the event's content. It is outside of any

@@ -74,6 +74,9 @@ func (j *journal) sweep(ctx context.Context) error {
 
 // look decides about one entry; true means that it is to be handed again.
 func (j *journal) look(ctx context.Context, entry database.JournalEntry) (again bool) {
+	if j.isHeld(entry.EventID) {
+		return false
+	}
 	now := j.now()
 	j.mu.Lock()
 	open := j.open[entry.EventID]

@@ -82,6 +82,12 @@ func testJournal(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, "m.reaction", got[1].Type)
 	require.Equal(t, e.clock.Now(), got[1].ReceivedAt)
 
+	one, err := e.other.Journal.Get(ctx, "$b")
+	require.NoError(t, err)
+	require.Equal(t, &got[1], one)
+	one, err = e.db.Journal.Get(ctx, "$none")
+	require.NoError(t, err)
+	require.Nil(t, one)
 	last, err := e.db.Journal.LastSeq(ctx)
 	require.NoError(t, err)
 	require.Equal(t, got[2].Seq, last)

@@ -1,0 +1,168 @@
+package matrix
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fakeFeed is the part of the fake homeserver that has rooms: /sync, /messages
+// and what tells homeservers apart. A token is how many events there were.
+type fakeFeed struct {
+	mu       sync.Mutex
+	software string // the answer to the version request: JSON, "" for 404
+	versions string // the answer to the client's version request, "" for Dendrite's
+	status   int    // answer everything with it, where not 0
+	msgs     int    // answer /messages with it, where not 0
+	forgot   int    // tokens below are refused
+	limit    int    // of a timeline, where not 0
+	page     int    // of /messages, where not 0
+	events   []map[string]any
+	syncs    []string // the since of each request
+	pages    []string // the from of each request
+}
+
+// add puts events into the room.
+func (f *fakeFeed) add(events ...map[string]any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, events...)
+}
+
+func (f *fakeFeed) change(how func(*fakeFeed)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	how(f)
+}
+
+func (f *fakeFeed) counts() (syncs, pages int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.syncs), len(f.pages)
+}
+
+func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
+	f.mu.Lock()
+	status, software, versions := f.status, f.software, f.versions
+	f.mu.Unlock()
+	path := r.URL.Path
+	isSync, isMessages := path == "/_matrix/client/v3/sync", strings.HasSuffix(path, "/messages")
+	isVersion := path == "/_matrix/federation/v1/version"
+	switch {
+	case status != 0 && (isSync || isMessages || isVersion || (versions != "" && path == "/_matrix/client/versions")):
+		w.WriteHeader(status)
+		_, _ = fmt.Fprint(w, `{"errcode":"M_UNKNOWN","error":"down"}`)
+	case isSync:
+		f.sync(w, r)
+	case isMessages:
+		f.messages(w, r)
+	case isVersion && software != "":
+		_, _ = fmt.Fprint(w, software)
+	case versions != "" && path == "/_matrix/client/versions":
+		_, _ = fmt.Fprint(w, versions)
+	default:
+		return false
+	}
+	return true
+}
+
+func (f *fakeFeed) sync(w http.ResponseWriter, r *http.Request) {
+	since := r.URL.Query().Get("since")
+	f.mu.Lock()
+	f.syncs = append(f.syncs, since)
+	forgot := f.forgot
+	f.mu.Unlock()
+	if r.URL.Query().Get("user_id") != "@teamsbot:example.com" || r.URL.Query().Get("set_presence") != "offline" {
+		w.WriteHeader(http.StatusTeapot)
+		return
+	}
+	at, _ := strconv.Atoi(strings.TrimPrefix(since, "s"))
+	if since != "" && at < forgot {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprint(w, `{"errcode":"M_INVALID_PARAM","error":"old token"}`)
+		return
+	}
+	wait, _ := strconv.Atoi(r.URL.Query().Get("timeout"))
+	end := time.Now().Add(min(time.Duration(wait)*time.Millisecond, 200*time.Millisecond))
+	for {
+		f.mu.Lock()
+		events, limit := f.events[:len(f.events):len(f.events)], f.limit
+		f.mu.Unlock()
+		if since != "" && len(events) == at && time.Now().Before(end) && r.Context().Err() == nil {
+			select {
+			case <-r.Context().Done():
+			case <-time.After(2 * time.Millisecond):
+			}
+			continue
+		}
+		answer := map[string]any{"next_batch": fmt.Sprintf("s%d", len(events)), "rooms": map[string]any{}}
+		if since != "" {
+			answer["rooms"] = timeline(events, at, limit)
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+		return
+	}
+}
+
+// timeline is the redactions behind a token, the newest where there are too many.
+func timeline(events []map[string]any, from, limit int) map[string]any {
+	var list []map[string]any
+	prev, limited := from, false
+	for i := len(events) - 1; i >= from; i-- {
+		if events[i]["type"] != redactionType {
+			continue
+		}
+		if limit != 0 && len(list) == limit {
+			limited = true
+			break
+		}
+		copied := map[string]any{}
+		for k, v := range events[i] {
+			if k != "room_id" {
+				copied[k] = v
+			}
+		}
+		list, prev = append([]map[string]any{copied}, list...), i
+	}
+	if len(list) == 0 {
+		return map[string]any{}
+	}
+	return map[string]any{"join": map[string]any{portalRoom: map[string]any{
+		"timeline": map[string]any{"events": list, "limited": limited, "prev_batch": fmt.Sprintf("p%d", prev)},
+	}}}
+}
+
+func (f *fakeFeed) messages(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from := r.URL.Query().Get("from")
+	f.pages = append(f.pages, from)
+	if f.msgs != 0 {
+		w.WriteHeader(f.msgs)
+		_, _ = fmt.Fprint(w, `{"errcode":"M_UNKNOWN","error":"no"}`)
+		return
+	}
+	end := len(f.events)
+	if from != "" {
+		end, _ = strconv.Atoi(strings.TrimPrefix(from, "p"))
+	}
+	size := f.page
+	if size == 0 {
+		size, _ = strconv.Atoi(r.URL.Query().Get("limit"))
+	}
+	begin := max(0, end-size)
+	answer := map[string]any{}
+	chunk := []map[string]any{}
+	for i := end - 1; i >= begin; i-- {
+		chunk = append(chunk, f.events[i])
+	}
+	answer["chunk"] = chunk
+	if begin > 0 {
+		answer["end"] = fmt.Sprintf("p%d", begin)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
