@@ -9,6 +9,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/commands"
 
 	"teamsbridge/database"
+	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
 
@@ -98,14 +99,15 @@ func TestStatusText(t *testing.T) {
 	s := &statusReport{
 		now: now, version: "v1", tenant: "Contoso (id)", up: 90 * time.Minute, known: true, down: true,
 		outages: []outage{{Began: now.Add(-time.Hour), Cause: "network"}}, teams: 2, channels: 1,
-		outbox:  database.Stats{ByState: map[string]int{database.StateQueued: 3}, Oldest: now.Add(-10 * time.Minute)},
-		poller:  teams.PollerStatus{Scopes: map[string]int{"export": 2}},
-		expired: []database.Account{{UPN: "ann@corp.example", Kind: "user", Reason: "revoked"}}, webhook: true,
+		outbox:     database.Stats{ByState: map[string]int{database.StateQueued: 3}, Oldest: now.Add(-10 * time.Minute)},
+		redactions: matrix.RedactionState{Source: matrix.RedactionsSync, Homeserver: "Dendrite 0.15.2", Waiting: 4, LastError: "refused"},
+		poller:     teams.PollerStatus{Scopes: map[string]int{"export": 2}},
+		expired:    []database.Account{{UPN: "ann@corp.example", Kind: "user", Reason: "revoked"}}, webhook: true,
 		subscriptions: []teams.SubscriptionState{{Resource: "/teams/getAllMessages", Status: teams.SubscriptionForbidden, LastError: "consent"}},
 	}
 	text := s.adminText()
 	for _, want := range []string{"**down** since 2026-11-23 11:00 UTC: network", "2 teams, 1 channel", "3 queued", "the oldest for 10 minutes",
-		"export 2", "0 of 1 active", "permission missing consent", "There is no relay account", "ann@corp.example", "goes on"} {
+		"followed by sync (Dendrite 0.15.2); waiting for their events: 4", "redaction feed: refused", "export 2", "0 of 1 active", "permission missing consent", "There is no relay account", "ann@corp.example", "goes on"} {
 		require.Contains(t, text, want)
 	}
 	require.NotContains(t, s.staffText(), "ann@corp.example")

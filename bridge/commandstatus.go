@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/commands"
 
 	"teamsbridge/database"
+	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
 
@@ -42,6 +43,7 @@ type statusReport struct {
 	outbox, inbox          database.Stats
 	journal                int
 	pending, quarantined   int
+	redactions             matrix.RedactionState
 	poller                 teams.PollerStatus
 	refusals               []teams.Refusal
 	webhook                bool
@@ -57,6 +59,9 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 	}
 	if name := r.c.tenantName.Load(); name != nil {
 		s.tenant = fmt.Sprintf("%s (%s)", *name, r.c.Config.TenantID)
+	}
+	if r.c.homeserver != nil {
+		s.redactions = r.c.homeserver.Redactions()
 	}
 	s.down, s.known, s.outages = r.health.state()
 	for _, conv := range r.catalog.all(nil) {
@@ -134,6 +139,7 @@ func (s *statusReport) adminText() string {
 		s.outbox.ByState[database.StateSending], s.outbox.ByState[database.StateSent], s.outbox.ByState[database.StateFailed], s.age(s.outbox.Oldest))
 	line("To Matrix: %d waiting, %d parked%s", s.inbox.ByState[database.StatePending], s.inbox.ByState[database.StateParked], s.age(s.inbox.Oldest))
 	line("Events from the homeserver that nobody owns yet: %d", s.journal)
+	s.redactionLines(line)
 	s.readerLines(line)
 	if !s.webhook {
 		line("Notifications: off, everything is read")
@@ -156,6 +162,20 @@ func (s *statusReport) age(oldest time.Time) string {
 		return ""
 	}
 	return ", the oldest for " + duration(s.now.Sub(oldest))
+}
+
+func (s *statusReport) redactionLines(line func(string, ...any)) {
+	source := map[string]string{
+		matrix.RedactionsPush: "sent by the homeserver", matrix.RedactionsSync: "followed by sync",
+		"": "not decided yet, the homeserver does not say what it is",
+	}[s.redactions.Source]
+	if s.redactions.Homeserver != "" {
+		source += " (" + esc(s.redactions.Homeserver) + ")"
+	}
+	line("Redactions: %s; waiting for their events: %d, gaps being read: %d", source, s.redactions.Waiting, s.redactions.Gaps)
+	if s.redactions.LastError != "" {
+		line("Last error of the redaction feed: %s", esc(s.redactions.LastError))
+	}
 }
 
 func (s *statusReport) readerLines(line func(string, ...any)) {

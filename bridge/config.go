@@ -35,6 +35,7 @@ type Config struct {
 	Mapping           MappingConfig   `yaml:"mapping"`
 	History           int             `yaml:"history"`
 	DirectoryInterval time.Duration   `yaml:"directory_interval"`
+	Redactions        string          `yaml:"redactions"`
 	Webhook           WebhookConfig   `yaml:"webhook"`
 	Poller            PollerConfig    `yaml:"poller"`
 	Limits            LimitsConfig    `yaml:"limits"`
@@ -90,6 +91,9 @@ type PollerConfig struct {
 type LimitsConfig struct {
 	RoomsPerSecond float64 `yaml:"rooms_per_second"`
 	ImageSize      int64   `yaml:"image_size"`
+	// RedactionWait is how long a redaction waits for an event that the
+	// homeserver has not sent yet.
+	RedactionWait time.Duration `yaml:"redaction_wait"`
 }
 
 // MetricsConfig is about Prometheus metrics.

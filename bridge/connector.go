@@ -24,6 +24,8 @@ type Connector struct {
 	br    *bridgev2.Bridge
 	main  *mxmain.BridgeMain
 	rt    *runtime
+	// homeserver is the homeserver's side, nil where the bridge is embedded without it.
+	homeserver *matrix.Connector
 	// generatedKey is the encryption key that this start has made up.
 	generatedKey string
 
@@ -115,7 +117,10 @@ func (c *Connector) postInit() {
 	if err := c.setup(); err != nil {
 		c.br.Log.Fatal().Err(err).Msg("Configuration error")
 	}
-	matrix.Install(c.main, matrix.Options{DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake})
+	c.homeserver = matrix.Install(c.main, matrix.Options{
+		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake,
+		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
+	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
 }

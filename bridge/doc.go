@@ -11,7 +11,9 @@
 // that they prove.
 //
 //	M1  A message, edit, reaction or redaction of a mirrored room is accepted
-//	    before the homeserver gets its 200 (matrix: the journal).
+//	    before the homeserver gets its 200 (matrix: the journal). Where the
+//	    homeserver does not send redactions, they are accepted together with the
+//	    position up to which they were followed (matrix: the redaction feed).
 //	M2  The journal's row ends in the transaction that writes the outbox's row
 //	    and the provisional message row (portal: Outbox), or when a status says
 //	    that the event is not for Teams. There is no instant without an owner.

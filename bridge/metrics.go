@@ -152,6 +152,9 @@ func (p portalMetrics) Observe(name string, d time.Duration) {
 	p.m.delay.WithLabelValues(name).Observe(d.Seconds())
 }
 
+// redaction counts redactions, by what became of them on their way in.
+func (m *metrics) redaction(reason string) { m.messages.WithLabelValues("redaction", reason).Inc() }
+
 // teamsCounters counts for package teams.
 type teamsCounters struct{ m *metrics }
 

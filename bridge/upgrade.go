@@ -72,6 +72,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 
 	helper.Copy(up.Int, "history")
 	helper.Copy(up.Str|up.Int, "directory_interval")
+	helper.Copy(up.Str, "redactions")
 
 	helper.Copy(up.Bool, "webhook", "enabled")
 	helper.Copy(up.Str|up.Null, "webhook", "listen")
@@ -87,6 +88,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 
 	helper.Copy(up.Int|up.Float, "limits", "rooms_per_second")
 	helper.Copy(up.Int, "limits", "image_size")
+	helper.Copy(up.Str|up.Int, "limits", "redaction_wait")
 	helper.Copy(up.Str|up.Null, "metrics", "listen")
 }
 
@@ -111,7 +113,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"webhook"}, {"poller"}, {"limits"}, {"metrics"}, {"ops_room"},
+			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"metrics"}, {"ops_room"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -16,6 +16,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
 
@@ -200,8 +201,11 @@ func (c *Config) validateRest() checks {
 	var e checks
 	e.that(c.History >= 0, "history", "is negative", "write 0 for none, or how many messages per channel come along")
 	e.that(c.DirectoryInterval >= time.Minute, "directory_interval", "is shorter than a minute", "write a duration such as 24h")
+	e.that(oneOf(c.Redactions, matrix.RedactionsAuto, matrix.RedactionsPush, matrix.RedactionsSync), "redactions",
+		fmt.Sprintf("is %q", c.Redactions), "use auto, push or sync")
 	e.that(c.Limits.RoomsPerSecond > 0, "limits.rooms_per_second", "is not above 0", "write a number such as 5")
 	e.that(c.Limits.ImageSize > 0, "limits.image_size", "is not above 0", "write a number of bytes such as 20971520")
+	e.that(c.Limits.RedactionWait >= time.Second, "limits.redaction_wait", "is shorter than a second", "write a duration such as 10m")
 	e.that(c.Metrics.Listen == "" || isListen(c.Metrics.Listen), "metrics.listen", "is not an address to listen on", "write it as host:port, such as 127.0.0.1:9090, or leave it empty")
 	e.that(c.Metrics.Listen == "" || c.Metrics.Listen != c.Webhook.Listen, "metrics.listen", "is the webhook's listener, which is public", "use another port")
 	e.that(c.OpsRoom == "" || (strings.HasPrefix(c.OpsRoom, "!") && len(c.OpsRoom) > 1), "ops_room", "is not a room id", "write the room's internal id, which begins with !")
