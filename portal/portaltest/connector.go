@@ -26,6 +26,8 @@ type Connector struct {
 	// Dead, where it is set and true, cuts the bridge off: nothing it sends
 	// arrives any more.
 	Dead *atomic.Bool
+	// closed is told about events that the bridge has given a final status.
+	closed func(eventID id.EventID)
 }
 
 func (c *Connector) intent(user id.UserID, puppet bool) *intent {
@@ -90,6 +92,9 @@ func (c *Connector) SendBridgeStatus(context.Context, *status.BridgeState) error
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendMessageStatus(_ context.Context, st *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
 	if c.Dead == nil || !c.Dead.Load() {
+		if c.closed != nil && st.Status != event.MessageStatusPending {
+			c.closed(evt.SourceEventID)
+		}
 		c.HS.addStatus(st, evt)
 	}
 }

@@ -294,9 +294,6 @@ func (h *Homeserver) Requests() int {
 }
 
 func (h *Homeserver) addStatus(st *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo) {
-	if h.closed != nil && st.Status != event.MessageStatusPending {
-		h.closed(info.SourceEventID)
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.statuses = append(h.statuses, Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice})

@@ -126,8 +126,8 @@ func (r *Rig) Start() {
 	require.NoError(r.t, err)
 	var cfg bridgeconfig.BridgeConfig
 	require.NoError(r.t, yaml.Unmarshal([]byte(bridgeYAML), &cfg))
-	net := &network{}
-	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, &Connector{HS: r.HS, Dead: r.dead}, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
+	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead}
+	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	r.DB = database.New(raw, r.Log, nil)
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
 	require.NoError(r.t, r.DB.Upgrade(ctx))
@@ -160,7 +160,7 @@ func (r *Rig) Start() {
 
 	// Package matrix closes journal rows when a final status passes.
 	db := r.DB
-	r.HS.closed = func(eventID id.EventID) { _ = db.Journal.Done(context.Background(), eventID.String()) }
+	conn.closed = func(eventID id.EventID) { _ = db.Journal.Done(context.Background(), eventID.String()) }
 
 	r.people(ctx)
 	if !r.NoRoom {
