@@ -48,6 +48,27 @@ type rooms interface {
 type matrixRooms struct {
 	br     *bridgev2.Bridge
 	source func() *bridgev2.UserLogin
+	// slots are shared by everything that mirroring asks of the homeserver, so
+	// that what is said does not queue behind it.
+	slots chan struct{}
+}
+
+// homeserverSlots is how much mirroring does at once. A homeserver is not
+// faster with more; it answers everybody more slowly.
+const homeserverSlots = 6
+
+func newMatrixRooms(br *bridgev2.Bridge, source func() *bridgev2.UserLogin) *matrixRooms {
+	return &matrixRooms{br: br, source: source, slots: make(chan struct{}, homeserverSlots)}
+}
+
+// take waits for a slot.
+func (m *matrixRooms) take(ctx context.Context) (release func(), err error) {
+	select {
+	case m.slots <- struct{}{}:
+		return func() { <-m.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 var _ rooms = (*matrixRooms)(nil)
@@ -67,6 +88,11 @@ func (m *matrixRooms) Room(ctx context.Context, key networkid.PortalKey) (id.Roo
 }
 
 func (m *matrixRooms) Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
+	release, err := m.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
 	p, err := m.br.GetPortalByKey(ctx, key)
@@ -265,9 +291,14 @@ func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userI
 // join brings a person's account into a room: it is invited, and joins itself
 // where it can be spoken for.
 func (m *matrixRooms) join(ctx context.Context, p *bridgev2.Portal, login *bridgev2.UserLogin) {
+	release, err := m.take(ctx)
+	if err != nil {
+		return
+	}
+	defer release()
 	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
 	defer cancel()
-	err := m.br.Bot.EnsureInvited(ctx, p.MXID, login.UserMXID)
+	err = m.br.Bot.EnsureInvited(ctx, p.MXID, login.UserMXID)
 	if puppet := login.User.DoublePuppet(ctx); puppet != nil && err == nil {
 		err = puppet.EnsureJoined(ctx, p.MXID)
 	}

@@ -86,7 +86,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.keys = &keyring{store: r.db.Keys, now: r.now}
 	r.writers = newWriters(r.db, r.openWriter)
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
-	r.rooms = &matrixRooms{br: c.br, source: c.source}
+	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r, told: map[string]bool{}}
 	r.wirePortal()
 	r.wireMirror()
