@@ -24,13 +24,17 @@ func TestTwoHundredChannelsUnderLimits(t *testing.T) {
 		t.Skip("takes minutes; run without -short")
 	}
 	const teamsCount, perTeam, burst, relays = 4, 50, 2000, 20
+	nobody := map[string]any{}
+	for i := range relays {
+		nobody[fmt.Sprintf("relay%d@contoso.example", i)] = ""
+	}
 	o := newOffice(t, stack.Options{Tenant: teamstest.Options{Limits: true}, Settings: map[string]any{
-		"network": map[string]any{"teams": map[string]any{"exclude": []string{"Engineering"}}},
+		"network": map[string]any{"teams": map[string]any{"exclude": []string{"Engineering"}}, "mapping": map[string]any{"overrides": nobody}},
 	}})
 	var channels []*teamstest.Channel
 	var pool []*teamstest.User
 	for i := range relays {
-		pool = append(pool, o.Tenant.AddUser(teamstest.UserSpec{DisplayName: fmt.Sprintf("Relay %d", i)}))
+		pool = append(pool, o.Tenant.AddUser(teamstest.UserSpec{DisplayName: fmt.Sprintf("Relay %d", i), UPN: fmt.Sprintf("relay%d@contoso.example", i)}))
 	}
 	for i := range teamsCount {
 		team := o.Tenant.AddTeam(teamstest.TeamSpec{DisplayName: fmt.Sprintf("Team %d", i), Owners: []*teamstest.User{o.ada}, Members: append([]*teamstest.User{o.ben}, pool...)})

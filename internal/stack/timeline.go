@@ -38,13 +38,20 @@ type Entry struct {
 // and reactions are no entries of their own; redacted messages are.
 func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry, error) {
 	var events []*event.Event
+	seen := map[id.EventID]bool{}
 	from := ""
 	for {
 		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, 200)
 		if err != nil {
 			return nil, fmt.Errorf("read the timeline of %s: %w", room, err)
 		}
-		events = append(events, resp.Chunk...)
+		for _, evt := range resp.Chunk {
+			// Dendrite shows the event at the seam of two pages twice.
+			if !seen[evt.ID] {
+				seen[evt.ID] = true
+				events = append(events, evt)
+			}
+		}
 		if resp.End == "" || resp.End == from || len(resp.Chunk) == 0 {
 			break
 		}
