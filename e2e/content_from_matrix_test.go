@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix"
@@ -85,7 +86,7 @@ func (o *office) signIn(u *teamstest.User, command string) {
 	}
 	bot := o.bot(cli)
 	bot.send(command)
-	o.until("a device code", func(context.Context) error {
+	o.within(2*time.Minute, "a device code", func(context.Context) error {
 		for _, p := range o.Tenant.PendingDevices() {
 			return o.Tenant.ApproveDevice(p.UserCode, u)
 		}
