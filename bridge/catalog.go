@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"teamsbridge/database"
@@ -97,15 +99,25 @@ func (c *catalog) wanted(ref teams.ChannelRef) bool {
 	return known
 }
 
-// polled returns what the poller is to read.
+// polled returns what the poller is to read. The export of a team is documented
+// for public and private channels only, so every other channel is read by itself.
 func (c *catalog) polled() []teams.PolledTeam {
-	byTeam := map[string][]string{}
+	byTeam := map[string]teams.PolledTeam{}
 	for _, conv := range c.all(isMirroredChannel) {
-		byTeam[conv.TeamID] = append(byTeam[conv.TeamID], conv.ChannelID)
+		team := byTeam[conv.TeamID]
+		team.ID = conv.TeamID
+		if isShared(conv) {
+			team.Separate = append(team.Separate, conv.ChannelID)
+		} else {
+			team.Channels = append(team.Channels, conv.ChannelID)
+		}
+		byTeam[conv.TeamID] = team
 	}
-	out := make([]teams.PolledTeam, 0, len(byTeam))
-	for teamID, channels := range byTeam {
-		out = append(out, teams.PolledTeam{ID: teamID, Channels: channels})
-	}
-	return out
+	return slices.Collect(maps.Values(byTeam))
+}
+
+// isShared reports whether what is asked for a team or the tenant as a whole
+// may leave a channel out. A membership that Graph has not told is one of those.
+func isShared(conv database.Conversation) bool {
+	return conv.Membership != teams.MembershipStandard && conv.Membership != teams.MembershipPrivate
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -66,7 +67,9 @@ func (r *runtime) newSubscriptions() *teams.SubscriptionManager {
 
 // wantedSubscriptions is what ought to be subscribed to: the messages, and who
 // joins and leaves mirrored teams, so that somebody who was removed in Teams
-// does not read on in Matrix until the next listing.
+// does not read on in Matrix until the next listing. Microsoft does not say
+// that the tenant's messages include those of shared channels, so these get a
+// subscription each; what comes twice is one row of the ledger.
 func (r *runtime) wantedSubscriptions(ctx context.Context) ([]teams.WantedSubscription, error) {
 	cfg := r.c.Config.Webhook
 	var wanted []teams.WantedSubscription
@@ -74,15 +77,21 @@ func (r *runtime) wantedSubscriptions(ctx context.Context) ([]teams.WantedSubscr
 		wanted = append(wanted, teams.TenantMessages(cfg.ResourceData), teams.TenantChannels())
 	}
 	ownMembers := map[string]bool{}
-	for _, conv := range r.catalog.all(isMirroredChannel) {
-		if cfg.Scope == ScopeChannel {
-			wanted = append(wanted, teams.ChannelMessages(teams.ChannelRef{TeamID: conv.TeamID, ChannelID: conv.ChannelID}, cfg.ResourceData))
-		}
+	for _, conv := range inOrder(r.catalog.all(isMirroredChannel)) {
 		if conv.Membership != teams.MembershipStandard {
 			ownMembers[conv.TeamID] = true
 		}
+		if cfg.Scope != ScopeChannel && !isShared(conv) {
+			continue
+		}
+		if len(wanted) >= maxSubscriptions {
+			zerolog.Ctx(ctx).Warn().Int("subscriptions", len(wanted)).Str("portal_id", conv.Portal).
+				Msg("Too many channels to subscribe to all of them, the others are read by the readers alone")
+			break
+		}
+		wanted = append(wanted, teams.ChannelMessages(teams.ChannelRef{TeamID: conv.TeamID, ChannelID: conv.ChannelID}, cfg.ResourceData))
 	}
-	for _, conv := range r.catalog.all(isMirrored) {
+	for _, conv := range inOrder(r.catalog.all(isMirrored)) {
 		if conv.Kind != database.ConversationTeam {
 			continue
 		}
@@ -99,6 +108,13 @@ func (r *runtime) wantedSubscriptions(ctx context.Context) ([]teams.WantedSubscr
 		}
 	}
 	return wanted, nil
+}
+
+// inOrder sorts conversations, so that where not all of them can be served it
+// is always the same ones.
+func inOrder(convs []database.Conversation) []database.Conversation {
+	slices.SortFunc(convs, func(a, b database.Conversation) int { return strings.Compare(a.Portal, b.Portal) })
+	return convs
 }
 
 // gap makes up for notifications that were missed.
