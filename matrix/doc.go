@@ -8,9 +8,10 @@
 //     and leaves when somebody owns it;
 //   - the redaction feed: Dendrite does not send redactions to appservices
 //     (Dendrite 0.15.2; pull request 3445 there mends it), so the bot follows
-//     /sync for them, which costs one idle long poll. Redactions come into the
-//     journal together with the position, and wait there while the event that
-//     they are for has not come by transaction (syncfeed*.go, hold.go);
+//     /sync for them, which costs one request at a time that waits at the
+//     homeserver. Redactions come into the journal together with the position,
+//     and wait there while the event that they are for has not come by
+//     transaction (syncfeed*.go, hold.go);
 //   - idempotent sends: the transaction id of an event that mirrors a source
 //     change is derived from that change, and the homeserver's own echo of the
 //     event is kept as its confirmation;

@@ -22,15 +22,19 @@ const (
 	catchUpWait = 10 * time.Second
 	feedPause   = time.Second
 	maxPause    = time.Minute
-	// watermarkAge is how old the time at which the token was stored may become.
-	watermarkAge = 5 * time.Minute
+	// watermarkAge is how old the stored position may become while nothing comes.
+	watermarkAge = time.Minute
+	// calm is the pause after an answer with nothing in it: Dendrite answers to
+	// receipts and typing too, whatever the filter says.
+	calm = 250 * time.Millisecond
 	// gapMargin is how far before the last stored token a gap is read.
 	gapMargin = time.Hour
 )
 
 // feed brings redactions from a homeserver that does not push them: the bot
 // follows /sync with a filter that leaves nothing else. The price is one long
-// poll that the homeserver holds open; it is idle unless somebody redacts. What
+// poll that the homeserver holds open; where it answers for nothing, it is asked
+// again at most four times a second. What
 // it brings and how far it came are stored in one SQL transaction, so a crash
 // neither loses nor skips anything; from there on a redaction is a journal
 // entry like those of transactions.
@@ -49,7 +53,10 @@ type feed struct {
 	ready     chan struct{} // closed when the feed has caught up, or is not needed
 	readyOnce sync.Once
 
+	// cursor is the position; the stored one may be older where nothing lies
+	// between. empty means that the last answer had nothing.
 	cursor database.Cursor
+	empty  bool
 	gaps   map[string]database.Cursor // by scope: where reading goes on, and until when
 
 	mu    sync.Mutex
@@ -97,6 +104,9 @@ func (f *feed) run(ctx context.Context) {
 			}
 			pause = f.pause
 			f.set(func(s *RedactionState) { s.LastError, s.AnsweredAt, s.Gaps = "", f.j.now(), len(f.gaps) })
+			if f.empty && len(f.gaps) == 0 && !sleep(ctx, calm) {
+				return
+			}
 		default:
 			level := zerolog.DebugLevel
 			if pause == f.pause {
@@ -204,7 +214,11 @@ func (f *feed) store(ctx context.Context, answer syncAnswer) error {
 				}
 			}
 			if room.Timeline.Limited && f.j.isPortal(ctx, id.RoomID(roomID)) {
-				f.log.Warn().Str("room_id", roomID).Int("events", len(room.Timeline.Events)).Msg("The redaction feed has a gap, reading it")
+				level := zerolog.WarnLevel
+				if len(room.Timeline.Events) < roomLimit {
+					level = zerolog.DebugLevel // a room that the bot has just joined, probably
+				}
+				f.log.WithLevel(level).Str("room_id", roomID).Int("events", len(room.Timeline.Events)).Msg("The redaction feed has a gap, reading it")
 				gaps[gapKey(roomID, f.cursor.Link)] = f.gapFrom(room.Timeline.PrevBatch)
 			}
 		}
@@ -213,10 +227,12 @@ func (f *feed) store(ctx context.Context, answer syncAnswer) error {
 	if err != nil {
 		return err
 	}
-	stale := f.j.now().Sub(f.cursor.Watermark) >= watermarkAge
-	if answer.NextBatch == f.cursor.Link && len(entries)+len(gaps) == 0 && !stale {
+	if stale := f.j.now().Sub(f.cursor.Watermark) >= watermarkAge; len(entries)+len(gaps) == 0 && !stale {
+		// Nothing would be missed between the stored position and this one.
+		f.cursor.Link, f.empty = answer.NextBatch, true
 		return nil
 	}
+	f.empty = false
 	return f.save(ctx, answer.NextBatch, entries, gaps)
 }
 
