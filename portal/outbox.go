@@ -231,12 +231,33 @@ func (b *Outbox) cancelFollowers(ctx context.Context, eventID string) error {
 }
 
 // PreHandleReaction tells bridgev2 how a reaction is stored.
-func (b *Outbox) PreHandleReaction(_ context.Context, react *bridgev2.MatrixReaction, by Actor) (bridgev2.MatrixReactionPreResponse, error) {
+func (b *Outbox) PreHandleReaction(ctx context.Context, react *bridgev2.MatrixReaction, by Actor) (bridgev2.MatrixReactionPreResponse, error) {
 	emoji, err := msgconv.EmojiToTeams(react.Content.RelatesTo.Key)
 	if err != nil {
 		return bridgev2.MatrixReactionPreResponse{}, refuse(errBadReaction, err)
 	}
-	return bridgev2.MatrixReactionPreResponse{SenderID: UserID(by.UserID), EmojiID: emojiID(emoji)}, nil
+	resp := bridgev2.MatrixReactionPreResponse{SenderID: UserID(by.UserID), EmojiID: emojiID(emoji)}
+	if err = b.setAside(ctx, react.TargetMessage, resp.SenderID, resp.EmojiID); err != nil {
+		return bridgev2.MatrixReactionPreResponse{}, fmt.Errorf("make room for reaction: %w", err)
+	}
+	return resp, nil
+}
+
+// setAside moves the row of a reaction that is being removed out of the way of
+// one that is made again before Teams has the removal: bridgev2 would ignore it
+// as a duplicate. The removal finds its row by the event.
+func (b *Outbox) setAside(ctx context.Context, target *brdb.Message, sender networkid.UserID, emoji networkid.EmojiID) error {
+	old, err := b.o.Bridge.DB.Reaction.GetByID(ctx, target.Room.Receiver, target.ID, target.PartID, sender, emoji)
+	if err != nil || old == nil || !reactionMetaOf(old).Removing {
+		return err
+	}
+	return b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+		if err := b.o.Bridge.DB.Reaction.Delete(ctx, old); err != nil {
+			return err
+		}
+		old.EmojiID += networkid.EmojiID("~" + old.MXID)
+		return b.o.Bridge.DB.Reaction.Upsert(ctx, old)
+	})
 }
 
 // HandleReaction queues a reaction and stores its row.

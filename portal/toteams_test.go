@@ -328,6 +328,41 @@ func TestReactionsToTeams(t *testing.T) {
 	require.Equal(t, []string{"dave ❤️"}, reactions())
 }
 
+// A reaction that is taken back and made again before Teams knows of it.
+func TestReactionMadeAgain(t *testing.T) {
+	ctx := context.Background()
+	r := started(t)
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "react")
+	r.Quiet()
+	target := last(t, r).ID
+	for _, who := range []id.UserID{portaltest.AliceMXID, portaltest.BobMXID} {
+		reaction := r.React(who, target, "🎉")
+		r.Quiet()
+		over := outage(r)
+		for range 2 {
+			r.Redact(who, reaction)
+			reaction = r.React(who, target, "🎉")
+			require.Eventually(t, func() bool {
+				row, err := r.DB.Outbox.ByEvent(ctx, reaction.String())
+				return err == nil && row != nil
+			}, 5*time.Second, time.Millisecond, "it is queued behind the removal")
+		}
+		over()
+		r.Quiet()
+		require.Len(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions, 1)
+		require.Len(t, r.HS.Reactions(r.Room, target), 1, "it is there once")
+		r.Redact(who, reaction)
+		r.Quiet()
+		require.Empty(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions)
+		require.Empty(t, r.HS.Reactions(r.Room, target))
+		message, err := r.Bridge.DB.Message.GetPartByMXID(ctx, target)
+		require.NoError(t, err)
+		rows, err := r.Bridge.DB.Reaction.GetAllToMessage(ctx, "", message.ID)
+		require.NoError(t, err)
+		require.Empty(t, rows)
+	}
+}
+
 func TestRelayReactionOfSeveralPeople(t *testing.T) {
 	r := started(t)
 	r.People.SignIn(portaltest.Alice, false)
