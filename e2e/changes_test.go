@@ -248,7 +248,7 @@ func TestChangesFromMatrix(t *testing.T) {
 		})
 		t.Run(name+"/a body over Graph's limit arrives whole", func(t *testing.T) {
 			var body strings.Builder
-			for i := range 6000 {
+			for i := range 4000 {
 				fmt.Fprintf(&body, "%sword%d ", tag, i)
 			}
 			_, err := cli.SendText(o.ctx, room, body.String())
@@ -262,8 +262,8 @@ func TestChangesFromMatrix(t *testing.T) {
 						}
 					}
 				}
-				if n := strings.Count(all.String(), tag+"word"); n != 6000 {
-					return fmt.Errorf("%d of 6000 words", n)
+				if n := strings.Count(all.String(), tag+"word"); n != 4000 {
+					return fmt.Errorf("%d of 4000 words", n)
 				}
 				return nil
 			})
