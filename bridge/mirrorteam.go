@@ -391,7 +391,7 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 	if conv.State == database.ConversationExcluded && conv.Reason == reason {
 		return nil
 	}
-	if conv.State == database.ConversationMirrored && conv.Kind == database.ConversationChannel {
+	if conv.State != database.ConversationExcluded && conv.State != database.ConversationDetached && conv.Kind == database.ConversationChannel {
 		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, fmt.Sprintf(noticeUnmirrored, reason)); err != nil {
 			return err
 		}
@@ -446,7 +446,7 @@ func (m *mirror) detach(ctx context.Context, c database.Conversation, notice str
 	if c.State == database.ConversationDetached {
 		return nil
 	}
-	if c.State == database.ConversationMirrored {
+	if c.State != database.ConversationExcluded {
 		if err := m.rooms.Detach(ctx, conversationKey(c), reasonDeleted, notice); err != nil {
 			return err
 		}

@@ -58,6 +58,9 @@ func NewOutbox(o OutboxOptions) *Outbox {
 // HandleMessage queues a message. The answer is pending: the message row that
 // bridgev2 would write is written here, in the outbox row's transaction.
 func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage, by Actor) (*bridgev2.MatrixMessageResponse, error) {
+	if err := b.checkMirrored(ctx, msg.Portal, msg.Event.ID, errDetached); err != nil {
+		return nil, err
+	}
 	payload, err := json.Marshal(msg.Content)
 	if err != nil {
 		return nil, refuse(errUnreadable, err)
@@ -111,6 +114,9 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		return b.refused(ctx, errNotAuthorEdit)
 	case meta.Deleted || meta.Deleting:
 		return b.refused(ctx, errDeleted)
+	}
+	if err := b.checkMirrored(ctx, edit.Portal, edit.Event.ID, errDetached); err != nil {
+		return err
 	}
 	payload, err := json.Marshal(edit.Content)
 	if err != nil {
@@ -193,6 +199,8 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 			if err = b.cancelFollowers(ctx, row.TargetEventID); err != nil {
 				return err
 			}
+		} else if err = b.checkMirrored(ctx, remove.Portal, remove.Event.ID, errDetachedTakeBack); err != nil {
+			return err
 		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted || gone {
 			return err
@@ -266,6 +274,9 @@ func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReact
 	if meta := metaOf(target); meta.Deleted || meta.Deleting {
 		return nil, b.refused(ctx, errDeleted)
 	}
+	if err := b.checkMirrored(ctx, react.Portal, react.Event.ID, errDetached); err != nil {
+		return nil, err
+	}
 	row := b.row(database.KindReaction, react.Portal, react.Event.ID, react.Event.Sender, time.UnixMilli(react.Event.Timestamp), by)
 	row.TargetEventID, row.Payload = target.MXID.String(), []byte(react.Content.RelatesTo.Key)
 	stored := &brdb.Reaction{
@@ -322,6 +333,8 @@ func (b *Outbox) HandleReactionRemove(ctx context.Context, remove *bridgev2.Matr
 		}
 		if gone {
 			row.State, row.Reason = database.StateDone, "nothing to remove in Teams"
+		} else if err = b.checkMirrored(ctx, remove.Portal, remove.Event.ID, errDetachedTakeBack); err != nil {
+			return err
 		} else {
 			// The message that was reacted to is found through the reaction's row.
 			row.RootEventID = b.reactedEvent(ctx, target)
@@ -375,6 +388,19 @@ func (b *Outbox) queued(ctx context.Context, row *database.OutboxRow, inserted b
 		b.o.Metrics.Count(MetricEnqueued, row.Kind)
 	}
 	b.o.Wake(row.Portal)
+}
+
+// checkMirrored refuses what is said in a room whose conversation is not
+// mirrored any more, unless the outbox took it while it was. What Teams has not
+// seen yet can be taken back all the same.
+func (b *Outbox) checkMirrored(ctx context.Context, p *bridgev2.Portal, eventID id.EventID, why error) error {
+	if meta, ok := p.Metadata.(*PortalMetadata); !ok || meta == nil || meta.Detached == "" {
+		return nil
+	}
+	if row, err := b.o.DB.Outbox.ByEvent(ctx, eventID.String()); err != nil || row != nil {
+		return err
+	}
+	return b.refused(ctx, why)
 }
 
 // isLost reports whether a row never got to Teams and never will.

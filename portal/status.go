@@ -18,6 +18,8 @@ var (
 	errNotAuthorDelete   = errors.New("only its author can delete a message in Teams")
 	errNotAuthorReaction = errors.New("only whoever reacted can take a reaction back in Teams")
 	errDeleted           = errors.New("the message is deleted")
+	errDetached          = errors.New("this channel is not mirrored any more; your message stays in Matrix")
+	errDetachedTakeBack  = errors.New("this channel is not mirrored any more; what Teams already has stays there")
 	errNeverSent         = errors.New("the message never got to Teams")
 	errBadReaction       = errors.New("this reaction does not exist in Teams")
 	errIsQueued          = errors.New("queued for Teams")
