@@ -123,6 +123,14 @@ func (c *Connector) postInit() {
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
+	c.main.Matrix.EventProcessor.On(event.EventUnstablePollEnd, c.pollEnd)
+}
+
+// pollEnd counts the end of a poll, which the framework does not know of.
+func (c *Connector) pollEnd(ctx context.Context, evt *event.Event) {
+	if p, err := c.br.GetPortalByMXID(ctx, evt.RoomID); err == nil && p != nil {
+		portalMetrics{c.rt.metrics}.Count(portal.MetricIgnored, portal.IgnoredPollEnd)
+	}
 }
 
 // setup makes everything that runs and adds the commands.

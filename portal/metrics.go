@@ -43,6 +43,9 @@ const (
 	MetricCoalesced = "outbox_coalesced"
 	// MetricRefused counts events that the outbox refused, by reason.
 	MetricRefused = "outbox_refused"
+	// MetricIgnored counts events that have no counterpart in Teams and that
+	// nobody need be told about, by reason.
+	MetricIgnored = "outbox_ignored"
 	// MetricSent counts rows that Teams took, by kind.
 	MetricSent = "outbox_sent"
 	// MetricFailed counts rows that Teams never will have, by reason.

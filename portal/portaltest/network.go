@@ -179,6 +179,7 @@ var (
 	_ bridgev2.EditHandlingNetworkAPI      = (*client)(nil)
 	_ bridgev2.ReactionHandlingNetworkAPI  = (*client)(nil)
 	_ bridgev2.RedactionHandlingNetworkAPI = (*client)(nil)
+	_ bridgev2.PollHandlingNetworkAPI      = (*client)(nil)
 )
 
 func (c *client) Connect(context.Context)      {}
@@ -202,10 +203,12 @@ func (c *client) GetUserInfo(_ context.Context, ghost *bridgev2.Ghost) (*bridgev
 }
 
 func (c *client) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomFeatures {
+	anything := &event.FileFeatures{MimeTypes: map[string]event.CapabilitySupportLevel{"*/*": event.CapLevelFullySupported}}
 	return &event.RoomFeatures{
-		Thread: event.CapLevelFullySupported, Edit: event.CapLevelFullySupported, Delete: event.CapLevelFullySupported,
+		LocationMessage: event.CapLevelPartialSupport,
+		Thread:          event.CapLevelFullySupported, Edit: event.CapLevelFullySupported, Delete: event.CapLevelFullySupported,
 		Reaction: event.CapLevelFullySupported, PerMessageProfileRelay: true,
-		File: event.FileFeatureMap{event.MsgImage: {MimeTypes: map[string]event.CapabilitySupportLevel{"*/*": event.CapLevelFullySupported}}},
+		File: event.FileFeatureMap{event.MsgImage: anything, event.CapMsgSticker: anything},
 	}
 }
 
@@ -215,6 +218,14 @@ func (c *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 
 func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
 	return c.net.outbox.HandleMessage(ctx, msg, c.actor(msg.OrigSender))
+}
+
+func (c *client) HandleMatrixPollStart(ctx context.Context, msg *bridgev2.MatrixPollStart) (*bridgev2.MatrixMessageResponse, error) {
+	return c.net.outbox.HandlePoll(ctx, msg, c.actor(msg.OrigSender))
+}
+
+func (c *client) HandleMatrixPollVote(ctx context.Context, msg *bridgev2.MatrixPollVote) (*bridgev2.MatrixMessageResponse, error) {
+	return c.net.outbox.HandleVote(ctx, msg)
 }
 
 func (c *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
