@@ -69,7 +69,7 @@ func (c *Connector) resolve(ctx context.Context, name string) (team database.Con
 		if split[1] == "" {
 			return view.team, nil, "", nil
 		}
-		found, near := findChannel(view.channels, split[1])
+		found, _ := findChannel(view.channels, split[1])
 		if found != nil {
 			ch := channelOf(*found)
 			return view.team, &ch, "", nil

@@ -213,6 +213,7 @@ func (m *matrixRooms) Unplace(ctx context.Context, key networkid.PortalKey, user
 				}
 			}
 		}
+		//lint:ignore SA1019 a login that has left must be let in again; nothing public forgets it
 		p.Internal().RemoveInPortalCache(ctx)
 		row, err := m.br.DB.UserPortal.Get(ctx, login.UserLogin, key)
 		if err != nil || row == nil {

@@ -150,6 +150,7 @@ func (d *delivery) sendEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	if err != nil || before != "" {
 		return err
 	}
+	//lint:ignore SA1019 only the portal knows who can be spoken for
 	intent, err := p.Internal().GetIntentForMXID(ctx, row.SenderMXID)
 	if err != nil {
 		return fmt.Errorf("get intent of the sender: %w", err)
@@ -303,6 +304,7 @@ func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*b
 // redact redacts an event in the name of whoever sent it, or as the bot where
 // the bridge can't speak for them.
 func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.UserID, target id.EventID) error {
+	//lint:ignore SA1019 only the portal knows who can be spoken for
 	intent, err := p.Internal().GetIntentForMXID(ctx, sender)
 	if err != nil {
 		return fmt.Errorf("get intent of the sender: %w", err)

@@ -11,9 +11,13 @@ import (
 )
 
 // ErrNotEmoji is returned for a reaction that is text and not an emoji.
+//
+//lint:ignore ST1005 the text is shown to people as it stands
 var ErrNotEmoji = errors.New(textReactionNotEmoji)
 
 // ErrCustomEmoji is returned for a reaction that is a picture of the sender's own.
+//
+//lint:ignore ST1005 the text is shown to people as it stands
 var ErrCustomEmoji = errors.New(textReactionCustom)
 
 // EmojiFromTeams returns the reaction key for Matrix: an emoji in the form

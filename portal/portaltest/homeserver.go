@@ -71,8 +71,6 @@ type Homeserver struct {
 	statuses []Status
 	media    map[id.ContentURIString][]byte
 	puppets  map[id.UserID]bool
-	// closed is told about events that the bridge has given a final status.
-	closed   func(eventID id.EventID)
 	seq      int
 	requests int
 

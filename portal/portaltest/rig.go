@@ -91,8 +91,6 @@ type Rig struct {
 	image      string
 	cancel     context.CancelFunc
 	wg         sync.WaitGroup
-	seq        int
-	seqMu      sync.Mutex
 }
 
 // New makes a rig, which is not started.
