@@ -111,6 +111,7 @@ func (r *runtime) wirePortal() {
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
+		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake,

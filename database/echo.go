@@ -79,6 +79,37 @@ func (s *Echoes) Forget(ctx context.Context, sourceKey string) error {
 	return err
 }
 
+// KeepDoubled remembers duplicates until somebody has dealt with them.
+func (s *Echoes) KeepDoubled(ctx context.Context, duplicates []Echo) error {
+	for _, e := range duplicates {
+		if _, err := s.exec(ctx, "keep duplicate", `INSERT INTO teams_doubled (event_id, source_key, room_id, seen_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (event_id) DO NOTHING`, e.EventID, e.SourceKey, e.RoomID, ms(s.orNow(e.At))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Doubled returns the duplicates that nobody has dealt with, oldest first.
+func (s *Echoes) Doubled(ctx context.Context, limit int) ([]Echo, error) {
+	return list(ctx, s.base, "duplicates", scanEcho,
+		`SELECT source_key, event_id, room_id, seen_at FROM teams_doubled ORDER BY seen_at, event_id LIMIT $1`, limit)
+}
+
+// Healed says that a duplicate was dealt with. kept is the event that its
+// source change is from now on, "" where that did not change.
+func (s *Echoes) Healed(ctx context.Context, duplicate Echo, kept string) error {
+	return s.inTxn(ctx, func(ctx context.Context) error {
+		if kept != "" {
+			if _, err := s.exec(ctx, "correct echo", `UPDATE teams_echo SET event_id = $2 WHERE source_key = $1`, duplicate.SourceKey, kept); err != nil {
+				return err
+			}
+		}
+		_, err := s.exec(ctx, "forget duplicate", `DELETE FROM teams_doubled WHERE event_id = $1`, duplicate.EventID)
+		return err
+	})
+}
+
 // Purge forgets echoes seen before a time.
 func (s *Echoes) Purge(ctx context.Context, before time.Time) (int64, error) {
 	return s.exec(ctx, "purge echoes", `DELETE FROM teams_echo WHERE seen_at < $1`, ms(before))

@@ -68,8 +68,8 @@ func journalled(eventType string) bool {
 type sorted struct {
 	entries []database.JournalEntry
 	echoes  []database.Echo
-	// puppetEchoes are echoes of people's own accounts. A copy of such an event
-	// proves nothing about duplicates: people can send it.
+	// puppetEchoes are echoes of people's own accounts that bear no time. A copy
+	// of such an event proves nothing about duplicates: people can send it.
 	puppetEchoes []database.Echo
 	// newest is when the newest event of somebody else was sent, 0 where there
 	// is none. What the bridge sends carries the time it had in Teams.
@@ -83,15 +83,11 @@ func (j *journal) sort(ctx context.Context, txn *transaction, now time.Time) (ou
 	isPortal := map[string]bool{}
 	for _, raw := range txn.Events {
 		evt := gjson.ParseBytes(raw)
-		eventID, roomID, sender, eventType := evt.Get("event_id").Str, evt.Get("room_id").Str, evt.Get("sender").Str, evt.Get("type").Str
-		own, puppet := j.isOwn(id.UserID(sender)), j.isPuppeted(evt)
-		if own || puppet {
-			echo := database.Echo{SourceKey: contentField(evt, SourceField).Str, EventID: eventID, RoomID: roomID, At: now}
-			if echo.SourceKey == "" || eventID == "" || !j.prover.check(roomID, echo.SourceKey, contentField(evt, ProofField).Str) {
-				continue
-			} else if own {
+		eventID, roomID, eventType := evt.Get("event_id").Str, evt.Get("room_id").Str, evt.Get("type").Str
+		if echo, kind := j.echoOf(evt, roomID, now); kind != notEcho {
+			if kind == sureEcho {
 				out.echoes = append(out.echoes, echo)
-			} else {
+			} else if kind == puppetEcho {
 				out.puppetEchoes = append(out.puppetEchoes, echo)
 			}
 			continue
@@ -112,6 +108,33 @@ func (j *journal) sort(ctx context.Context, txn *transaction, now time.Time) (ou
 		}
 	}
 	return out
+}
+
+// echoKind is what an event says about our sends.
+type echoKind int
+
+const (
+	notEcho    echoKind = iota // somebody else's event
+	ownEvent                   // ours, but it does not mirror a source change
+	puppetEcho                 // confirms a send, and proves no duplicate
+	sureEcho                   // nobody but the bridge can have sent it
+)
+
+// echoOf reads an event as an echo.
+func (j *journal) echoOf(evt gjson.Result, roomID string, now time.Time) (database.Echo, echoKind) {
+	own := j.isOwn(id.UserID(evt.Get("sender").Str))
+	if !own && !j.isPuppeted(evt) {
+		return database.Echo{}, notEcho
+	}
+	echo := database.Echo{SourceKey: contentField(evt, SourceField).Str, EventID: evt.Get("event_id").Str, RoomID: roomID, At: now}
+	switch {
+	case echo.SourceKey == "" || echo.EventID == "" || !j.prover.check(roomID, echo.SourceKey, contentField(evt, ProofField).Str):
+		return database.Echo{}, ownEvent
+	case own || contentField(evt, appservice.DoublePuppetTSKey).Type == gjson.Number:
+		// The mark bears the event's time, which people can't choose.
+		return echo, sureEcho
+	}
+	return echo, puppetEcho
 }
 
 // isPuppeted reports whether the framework will ignore the event as one that

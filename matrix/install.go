@@ -30,7 +30,8 @@ type Options struct {
 	OnUpgraded func(ctx context.Context) error
 	// OnStatus sees every message status before it is sent.
 	OnStatus func(ctx context.Context, status *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo)
-	// OnDuplicate is told when one source change became two events in a room.
+	// OnDuplicate is told when one source change became two events in a room. By
+	// then they are kept (database.Echoes.Doubled). It must not block.
 	OnDuplicate func(database.Echo)
 	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
 	// the default. RedactionWait is how long a redaction waits for an event that

@@ -130,20 +130,32 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 	if len(events.entries)+len(events.echoes)+len(events.puppetEchoes) == 0 {
 		return nil
 	}
-	var duplicates []database.Echo
-	err := j.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
-		if err = j.db.Journal.Append(ctx, events.entries); err != nil {
-			return err
-		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
-			return err
-		}
-		duplicates, err = j.db.Echoes.Record(ctx, events.echoes)
-		return err
-	})
+	duplicates, err := j.record(ctx, events)
 	if err != nil {
 		return err
 	}
 	j.track(events.entries)
+	j.reportDuplicates(duplicates)
+	return nil
+}
+
+// record stores entries and echoes in one SQL transaction, and with them what
+// the echoes show to be there twice.
+func (j *journal) record(ctx context.Context, events sorted) (duplicates []database.Echo, err error) {
+	err = j.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		if err = j.db.Journal.Append(ctx, events.entries); err != nil {
+			return err
+		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
+			return err
+		} else if duplicates, err = j.db.Echoes.Record(ctx, events.echoes); err != nil {
+			return err
+		}
+		return j.db.Echoes.KeepDoubled(ctx, duplicates)
+	})
+	return duplicates, err
+}
+
+func (j *journal) reportDuplicates(duplicates []database.Echo) {
 	for _, echo := range duplicates {
 		j.log.Warn().Str("source_key", echo.SourceKey).Str("event_id", echo.EventID).Str("room_id", echo.RoomID).
 			Msg("A source change became two events")
@@ -151,7 +163,6 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 			j.onDuplicate(echo)
 		}
 	}
-	return nil
 }
 
 // waitForGate waits until the replay is over; false means that the homeserver

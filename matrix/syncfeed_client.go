@@ -87,8 +87,8 @@ var errNoToken = errors.New("the homeserver's answer has no next_batch")
 // messages reads a room backwards. It filters nothing: Dendrite filters a page
 // after it has cut it, and calls an empty page the room's beginning. For a like
 // reason there is no lower bound (to): Dendrite leaves out the first event after it.
-func (c *feedClient) messages(ctx context.Context, roomID, from string) (out page, err error) {
-	query := map[string]string{"dir": "b", "limit": strconv.Itoa(gapPage)}
+func (c *feedClient) messages(ctx context.Context, roomID, from string, limit int) (out page, err error) {
+	query := map[string]string{"dir": "b", "limit": strconv.Itoa(limit)}
 	if from != "" {
 		query["from"] = from
 	}

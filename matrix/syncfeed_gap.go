@@ -39,7 +39,7 @@ func (f *feed) readGap(ctx context.Context) error {
 	}
 	scope := scopes[0]
 	gap, roomID := f.gaps[scope], gapRoom(scope)
-	found, err := f.client.messages(ctx, roomID, gap.Link)
+	found, err := f.client.messages(ctx, roomID, gap.Link, gapPage)
 	switch status := statusOf(err); {
 	case err == nil:
 	case refused(err) && gap.Link != "":

@@ -119,6 +119,9 @@ func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 // apply runs in the portal's loop.
 func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
 	d.source = source
+	if err := d.in.look(ctx, d.row.Portal, p.MXID); err != nil {
+		return err
+	}
 	existing, err := d.rows(ctx)
 	if err != nil {
 		return err
@@ -254,12 +257,16 @@ func (d *delivery) onceKey(part string) string {
 // end nobody saw: an earlier attempt, one of an earlier process, or one of an
 // earlier version.
 func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
-	if d.row.Attempts == 0 && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
+	doubt := d.in.doubts.has(d.row.Portal)
+	if !doubt && d.row.Attempts == 0 && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
 		return "", nil
 	}
 	echo, err := d.in.o.DB.Echoes.Get(ctx, key)
 	if err != nil || echo == nil {
 		return "", err
+	}
+	if doubt {
+		d.in.o.Metrics.Count(MetricIngestDoubt, "found")
 	}
 	return echo.EventID, nil
 }

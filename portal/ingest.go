@@ -27,7 +27,10 @@ type Ingest struct {
 	lanes *lanes
 	// began is when this process started: rows older than that may have been
 	// sent by the one before.
-	began time.Time
+	began  time.Time
+	doubts *doubts
+	// doubled wakes the healing of duplicates.
+	doubled chan struct{}
 
 	mu sync.Mutex
 	// refused counts how often a row was refused for a reason of its own, in
@@ -46,6 +49,8 @@ func NewIngest(o IngestOptions) *Ingest {
 		loop:    loop{bridge: o.Bridge, source: o.Source, timeout: o.DeliverTimeout},
 		began:   o.Now(),
 		refused: map[string]int{},
+		doubts:  &doubts{pending: o.DB.Inbox.Heads},
+		doubled: make(chan struct{}, 1),
 	}
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
 	return in
@@ -76,6 +81,9 @@ func (in *Ingest) Accept(ctx context.Context, source string, msgs []teams.Messag
 			CreatedAt: m.Created, Payload: payload, ReceivedAt: now, Source: source,
 		})
 		portals[key] = struct{}{}
+	}
+	if err := in.doubts.load(ctx, in.began.Add(in.o.DoubtRest)); err != nil {
+		return err
 	}
 	accepted, err := in.o.DB.Inbox.Accept(ctx, rows)
 	if err != nil {
@@ -120,6 +128,9 @@ func (in *Ingest) Run(ctx context.Context) {
 	}
 	in.lanes.start(ctx)
 	defer in.lanes.stop()
+	var healing sync.WaitGroup
+	healing.Go(func() { in.runHealing(ctx) })
+	defer healing.Wait()
 	sweep := time.NewTicker(in.o.Sweep)
 	defer sweep.Stop()
 	for {
@@ -140,6 +151,12 @@ func (in *Ingest) Run(ctx context.Context) {
 
 // work delivers a conversation's due rows in order.
 func (in *Ingest) work(ctx context.Context, portal string) time.Time {
+	if err := in.doubts.load(ctx, in.began.Add(in.o.DoubtRest)); err != nil {
+		if ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the ledger")
+		}
+		return in.o.Now().Add(in.o.RetryMin)
+	}
 	for ctx.Err() == nil {
 		rows, err := in.o.DB.Inbox.Due(ctx, portal, forever, batch)
 		if err != nil {
@@ -155,6 +172,9 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			if rested := row.ReceivedAt.Add(in.o.Settle); rested.After(at) {
 				at = rested
 			}
+			if until := in.doubts.rest(portal); until.After(at) {
+				at = until
+			}
 			if at.After(in.o.Now()) {
 				return at
 			}
@@ -166,6 +186,9 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			}
 		}
 		if !reread && len(rows) < batch {
+			if ctx.Err() == nil {
+				in.doubts.settle(portal)
+			}
 			return time.Time{}
 		}
 	}
@@ -198,6 +221,9 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 		return time.Time{}, true
 	case ctx.Err() != nil:
 		return in.o.Now().Add(in.o.RetryMin), false
+	}
+	if mayHaveArrived(err) {
+		in.doubts.add(row.Portal, in.o.Now().Add(in.o.DoubtRest))
 	}
 	reason, own := reasonOf(err)
 	if in.countRefusal(key, own) >= in.o.ParkAfter {

@@ -31,6 +31,9 @@ const (
 	MetricDelivered = "ingest_delivered"
 	// MetricIngestRetry counts deliveries that are tried again, by reason.
 	MetricIngestRetry = "ingest_retry"
+	// MetricIngestDoubt counts what was done about sends to Matrix of unknown
+	// outcome: looked (at a room), found (an event), doubled (one was redacted).
+	MetricIngestDoubt = "ingest_doubt"
 	// MetricParked counts messages that were given up for now, by reason.
 	MetricParked = "ingest_parked"
 	// MetricEcho counts own posts that came back (known, waited, doubt).

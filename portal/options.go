@@ -99,6 +99,15 @@ type IngestOptions struct {
 	// EchoWait is how long a message by one of our accounts waits for the
 	// outcome of that account's post. Default 30 s.
 	EchoWait time.Duration
+	// Look brings the echoes up to date with a room's newest events
+	// (matrix.Connector.LookForSends); nil means that only what the homeserver
+	// pushes is known. It is called where a send is in doubt.
+	Look func(ctx context.Context, roomID id.RoomID) error
+	// DoubtRest is how long the homeserver has to finish a request whose answer
+	// nobody saw, before it is looked for: after this process began, in
+	// conversations with rows of the process before, and after a send without an
+	// answer. Default 3 s.
+	DoubtRest time.Duration
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 1 minute.
 	RetryMin, RetryMax time.Duration
 	// ParkAfter is how often a message is refused for a reason of its own
@@ -122,6 +131,10 @@ func (o *IngestOptions) setDefaults() {
 	def(&o.MaxImage, 50<<20)
 	def(&o.MediaPatience, 5*time.Minute)
 	def(&o.EchoWait, 30*time.Second)
+	if o.Look == nil {
+		o.Look = func(context.Context, id.RoomID) error { return nil }
+	}
+	def(&o.DoubtRest, 3*time.Second)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, time.Minute)
 	def(&o.ParkAfter, 6)

@@ -151,11 +151,14 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 		}, &bridgev2.MatrixSendExtra{Timestamp: at, ReactionMeta: row})
 		if errors.Is(err, errDuplicateReaction) {
 			d.count("reaction was there")
-			return nil
+			if row.MXID, err = d.findSent(ctx, p, key); err != nil || row.MXID == "" {
+				return err
+			}
 		} else if err != nil {
 			return fmt.Errorf("send reaction to the homeserver: %w", err)
+		} else {
+			row.MXID = resp.EventID
 		}
-		row.MXID = resp.EventID
 	}
 	if err = p.Bridge.DB.Reaction.Upsert(ctx, row); err != nil {
 		return fmt.Errorf("store reaction: %w", err)

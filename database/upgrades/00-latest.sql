@@ -1,4 +1,4 @@
--- v0 -> v1: Latest schema
+-- v0 -> v2 (compatible with v1+): Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -196,3 +196,10 @@ CREATE TABLE teams_echo (
 	seen_at    BIGINT NOT NULL
 );
 CREATE INDEX teams_echo_seen_idx ON teams_echo (seen_at);
+
+CREATE TABLE teams_doubled (
+	event_id   TEXT   NOT NULL PRIMARY KEY,
+	source_key TEXT   NOT NULL,
+	room_id    TEXT   NOT NULL,
+	seen_at    BIGINT NOT NULL
+);

@@ -167,7 +167,10 @@ func (a *intent) SendMessage(ctx context.Context, room id.RoomID, kind event.Typ
 		at = extra.Timestamp
 	}
 	eventID, err := a.hs.put(a.dead, room, a.user, kind, keyOf(ctx), at, plain(content))
-	if err != nil {
+	if errors.Is(err, errHang) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	} else if err != nil {
 		return nil, err
 	}
 	return &mautrix.RespSendEvent{EventID: eventID}, nil
@@ -266,5 +269,9 @@ func (a *intent) GetEvent(_ context.Context, _ id.RoomID, eventID id.EventID) (*
 	if e.ID == "" {
 		return nil, Refused(404, "M_NOT_FOUND")
 	}
-	return &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Content: event.Content{Raw: e.Content}}, nil
+	content := e.Content
+	if e.Redacted {
+		content = nil
+	}
+	return &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Content: event.Content{Raw: content}}, nil
 }

@@ -77,6 +77,13 @@ type Homeserver struct {
 	// Before is asked before a send is accepted, After when it has been; an
 	// error of After is an answer that got lost.
 	Before, After func(user id.UserID, kind event.Type, content map[string]any) error
+	// cut says of which sends the connection is cut while the homeserver works on
+	// them: it stores the event at Finish, whatever comes in between.
+	// Where hang is set the sender is not told, and waits until it dies.
+	cut      func(kind event.Type, content map[string]any) bool
+	hang     bool
+	inFlight []func()
+
 	// OnEvent is told about events by the bridge's users, as a transaction would.
 	OnEvent func(e Event)
 }
@@ -140,6 +147,19 @@ func (h *Homeserver) put(
 	if before, ok := h.txns[txn]; ok && key != "" {
 		return before, nil
 	}
+	if h.cut != nil && h.cut(kind, content) {
+		h.inFlight = append(h.inFlight, func() { _, _ = h.store(room, user, kind, key, txn, at, content) })
+		if h.hang {
+			return "", errHang
+		}
+		return "", Down()
+	}
+	return h.store(room, user, kind, key, txn, at, content)
+}
+
+func (h *Homeserver) store(
+	room id.RoomID, user id.UserID, kind event.Type, key, txn string, at time.Time, content map[string]any,
+) (id.EventID, error) {
 	h.seq++
 	if at.IsZero() {
 		at = time.Now()
@@ -182,6 +202,41 @@ func (h *Homeserver) put(
 		}
 	}
 	return e.ID, nil
+}
+
+var errHang = errors.New("no answer yet")
+
+// CutWhile cuts the connection of sends that match, which stay in flight; nil
+// lets all others through again.
+func (h *Homeserver) CutWhile(match func(kind event.Type, content map[string]any) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cut, h.hang = match, false
+}
+
+// HangWhile keeps senders waiting until they die; what they sent stays in flight.
+func (h *Homeserver) HangWhile(match func(kind event.Type, content map[string]any) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cut, h.hang = match, true
+}
+
+// InFlight returns how many sends nobody waits for any more.
+func (h *Homeserver) InFlight() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.inFlight)
+}
+
+// Finish stores the events of the sends in flight. Like real homeservers it
+// knows their transaction ids only from then on.
+func (h *Homeserver) Finish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, store := range h.inFlight {
+		store()
+	}
+	h.inFlight = nil
 }
 
 // Restart forgets the transaction ids, as real homeservers do.
