@@ -35,6 +35,7 @@ type homeserver struct {
 	sent  []sentEvent
 	cache map[string]string // path to event id
 	fail  int               // answer so many sends with 502 after accepting them
+	delay func()            // called before the next send is carried out
 
 	feed fakeFeed
 }
@@ -70,7 +71,21 @@ func (hs *homeserver) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// slow makes the next send wait, as a homeserver does that works on it.
+func (hs *homeserver) slow(wait func()) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.delay = wait
+}
+
 func (hs *homeserver) send(w http.ResponseWriter, r *http.Request, body []byte) {
+	hs.mu.Lock()
+	wait := hs.delay
+	hs.delay = nil
+	hs.mu.Unlock()
+	if wait != nil {
+		wait()
+	}
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	eventID, known := hs.cache[r.URL.Path]
