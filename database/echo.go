@@ -19,8 +19,8 @@ type Echo struct {
 type Echoes struct{ base }
 
 // Record stores echoes in one transaction. The first event of a key counts: it
-// returns those whose key had a different event before, which are duplicates
-// in a room.
+// returns those whose key had a different event in the same room before, which
+// are duplicates. In a room that was made anew a message's event is the new one.
 func (s *Echoes) Record(ctx context.Context, echoes []Echo) (duplicates []Echo, err error) {
 	if len(echoes) == 0 {
 		return nil, nil
@@ -56,16 +56,27 @@ func (s *Echoes) record(ctx context.Context, echoes []Echo) (duplicates []Echo, 
 	}
 	stored, err := list(ctx, s.base, "look for duplicates", scanEcho,
 		`SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE source_key IN (`+placeholders(1, len(keys))+`)`, keys...)
-	first := map[string]string{}
+	if err != nil {
+		return nil, err
+	}
+	first := map[string]Echo{}
 	for _, e := range stored {
-		first[e.SourceKey] = e.EventID
+		first[e.SourceKey] = e
 	}
 	for _, e := range echoes {
-		if first[e.SourceKey] != e.EventID {
+		switch before := first[e.SourceKey]; {
+		case before.EventID == e.EventID:
+		case before.RoomID == e.RoomID:
 			duplicates = append(duplicates, e)
+		default:
+			if _, err = s.exec(ctx, "move echo", `UPDATE teams_echo SET event_id = $2, room_id = $3 WHERE source_key = $1`,
+				e.SourceKey, e.EventID, e.RoomID); err != nil {
+				return nil, err
+			}
+			first[e.SourceKey] = e
 		}
 	}
-	return duplicates, err
+	return duplicates, nil
 }
 
 // Get returns a source change's echo, nil where none was seen.

@@ -10,6 +10,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
@@ -36,6 +37,7 @@ type delivery struct {
 	media map[string]msgconv.Media
 
 	source *bridgev2.UserLogin
+	room   id.RoomID
 }
 
 // deliver brings one version of one message to Matrix.
@@ -118,7 +120,7 @@ func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 
 // apply runs in the portal's loop.
 func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
-	d.source = source
+	d.source, d.room = source, p.MXID
 	if err := d.in.look(ctx, d.row.Portal, p.MXID); err != nil {
 		return err
 	}
@@ -194,7 +196,7 @@ func (d *delivery) applyRoot(ctx context.Context, p *bridgev2.Portal, source *br
 		return nil
 	}
 	root := &delivery{
-		in: d.in, m: *d.root, id: MessageID(d.root.Channel, d.root.ID), source: source,
+		in: d.in, m: *d.root, id: MessageID(d.root.Channel, d.root.ID), source: source, room: d.room,
 		row: &database.InboxRow{Portal: d.row.Portal, MessageID: d.root.ID, Version: versionOf(*d.root), Attempts: d.row.Attempts, ReceivedAt: d.row.ReceivedAt},
 	}
 	rows, err := root.rows(ctx)
@@ -262,7 +264,7 @@ func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
 		return "", nil
 	}
 	echo, err := d.in.o.DB.Echoes.Get(ctx, key)
-	if err != nil || echo == nil {
+	if err != nil || echo == nil || echo.RoomID != d.room.String() {
 		return "", err
 	}
 	if doubt {

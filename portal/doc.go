@@ -20,6 +20,12 @@
 // transaction id and the source key in the content cover the instant between
 // the homeserver's answer and the row.
 //
+// A homeserver recognises a transaction id only once the first request is done.
+// So where a send may be in flight that nobody waits for any more (a process
+// before, a cut connection), the conversation rests for a moment, its room is
+// looked at once for the source key, and only then is it sent again. What is
+// there twice all the same is healed: one of the two is redacted.
+//
 // # Matrix to Teams
 //
 // Outbox takes an event over from the journal: outbox row, provisional message

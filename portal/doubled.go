@@ -93,7 +93,7 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 	first, err := in.o.DB.Echoes.Get(ctx, dup.SourceKey)
 	if err != nil {
 		return err
-	} else if first == nil || first.EventID == dup.EventID {
+	} else if first == nil || first.EventID == dup.EventID || first.RoomID != dup.RoomID {
 		return in.o.DB.Echoes.Healed(ctx, dup, "")
 	}
 	remove, kept := eventID(dup.EventID), ""

@@ -131,7 +131,7 @@ func (d *delivery) findSent(ctx context.Context, p *bridgev2.Portal, key string)
 		return "", fmt.Errorf("%w: %w", errLook, err)
 	}
 	echo, err := d.in.o.DB.Echoes.Get(ctx, key)
-	if err != nil || echo == nil {
+	if err != nil || echo == nil || echo.RoomID != p.MXID.String() {
 		return "", err
 	}
 	return eventID(echo.EventID), nil
