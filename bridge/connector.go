@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
 	"maunium.net/go/mautrix/event"
 
+	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/portal"
 )
