@@ -29,10 +29,16 @@ import (
 // testDB opens a fresh database with the bridge's own tables.
 func testDB(t *testing.T) *database.Database {
 	t.Helper()
-	parent, err := dbutil.NewWithDialect("file:"+filepath.Join(t.TempDir(), "test.db")+"?_txlock=immediate", "sqlite3-fk-wal")
+	return openDB(t, filepath.Join(t.TempDir(), "test.db"), "0123456789abcdef0123456789abcdef")
+}
+
+// openDB opens a database with an encryption key.
+func openDB(t *testing.T, path, key string) *database.Database {
+	t.Helper()
+	parent, err := dbutil.NewWithDialect("file:"+path+"?_txlock=immediate", "sqlite3-fk-wal")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, parent.Close()) })
-	seal, err := database.NewSealer("0123456789abcdef0123456789abcdef")
+	seal, err := database.NewSealer(key)
 	require.NoError(t, err)
 	db := database.New(parent, zerolog.Nop(), seal)
 	require.NoError(t, db.Upgrade(t.Context()))

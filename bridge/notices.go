@@ -68,6 +68,23 @@ func (n *notices) accountExpired(ctx context.Context, a database.Account, reason
 		"what you write is sent by a relay account with your name in front.", a.UPN))
 }
 
+// keyLoss tells, once, what a changed or lost encryption key has cost: the
+// administrators, and each person who has to sign in again.
+func (n *notices) keyLoss(ctx context.Context) error {
+	lost, err := n.r.keys.lost(ctx)
+	if err != nil || !lost {
+		return err
+	}
+	sealed := n.r.writers.sealed()
+	n.ops(ctx, fmt.Sprintf("**The encryption key does not open what was stored with another one.** Was `network.encryption_key` changed or lost? "+
+		"The secrets of notifications were made anew, and %s to sign in again. What is written meanwhile is kept. "+
+		"With the old key back in the config, the sign-ins that were not renewed are good again.", count(len(sealed), "account has", "accounts have")))
+	for _, a := range sealed {
+		n.accountExpired(ctx, a, a.Reason)
+	}
+	return n.r.keys.forgetLoss(ctx)
+}
+
 // ops says something to the administrators: in the room of the configuration,
 // or in each one's management room.
 func (n *notices) ops(ctx context.Context, markdown string) {

@@ -94,7 +94,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 		return nil, err
 	}
 	r.health.down, r.health.up = r.notices.graphDown, r.graphUp
-	r.writers.expired = r.notices.accountExpired
+	r.writers.expired, r.writers.lost = r.notices.accountExpired, r.keys.noteLoss
 	return r, nil
 }
 
@@ -228,6 +228,7 @@ func (r *runtime) run() {
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
 		r.services.start("room notices", r.notices.run)
+		r.services.start("lost secrets", r.notices.keyLoss)
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {
 			r.services.start("subscriptions", r.subs.Run)

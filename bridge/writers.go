@@ -27,6 +27,9 @@ type writers struct {
 	open func(database.Account) (teams.Writer, error)
 	// expired is told once that an account has to sign in again.
 	expired func(ctx context.Context, account database.Account, reason string)
+	// lost is told, before it is stored, that the encryption key does not open
+	// an account's token.
+	lost func(ctx context.Context) error
 
 	mu       sync.RWMutex
 	accounts map[string]database.Account
@@ -37,7 +40,7 @@ var _ portal.Writers = (*writers)(nil)
 
 func newWriters(db *database.Database, open func(database.Account) (teams.Writer, error)) *writers {
 	return &writers{db: db, open: open, accounts: map[string]database.Account{}, opened: map[string]teams.Writer{},
-		expired: func(context.Context, database.Account, string) {}}
+		expired: func(context.Context, database.Account, string) {}, lost: func(context.Context) error { return nil }}
 }
 
 // load reads the accounts.
@@ -46,15 +49,58 @@ func (w *writers) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading accounts: %w", err)
 	}
+	loaded := make(map[string]database.Account, len(all))
+	for _, a := range all {
+		if a.Kind == "" {
+			continue
+		}
+		if err := w.tryToken(ctx, &a); err != nil {
+			return err
+		}
+		loaded[a.Key] = a
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.accounts = make(map[string]database.Account, len(all))
-	for _, a := range all {
-		if a.Kind != "" {
-			w.accounts[a.Key] = a
+	w.accounts = loaded
+	return nil
+}
+
+// reasonSealed is why an account has to sign in again after the encryption key
+// was changed or lost.
+const reasonSealed = "the encryption key does not open its stored sign-in"
+
+// tryToken marks an account whose token the encryption key does not open. The
+// token stays: with the key that sealed it the account is good again.
+func (w *writers) tryToken(ctx context.Context, a *database.Account) error {
+	_, err := w.db.Accounts.LoadToken(ctx, a.Key)
+	switch {
+	case unsealable(err) && a.State == database.AccountOK:
+		zerolog.Ctx(ctx).Error().Err(err).Str("account", a.Key).
+			Msg("The encryption key does not open the sign-in of an account, which has to sign in again: was network.encryption_key changed?")
+		if err := w.lost(ctx); err != nil {
+			return fmt.Errorf("loading accounts: %w", err)
 		}
+		a.State, a.Reason = database.AccountExpired, reasonSealed
+	case err == nil && a.State == database.AccountExpired && a.Reason == reasonSealed:
+		zerolog.Ctx(ctx).Info().Str("account", a.Key).Msg("The encryption key opens the sign-in of an account again")
+		a.State, a.Reason = database.AccountOK, ""
+	case err != nil && !unsealable(err):
+		return fmt.Errorf("loading accounts: %w", err)
+	default:
+		return nil
+	}
+	if err := w.db.Accounts.SetState(ctx, a.Key, a.State, a.Reason); err != nil {
+		return fmt.Errorf("loading accounts: %w", err)
 	}
 	return nil
+}
+
+// sealed returns the accounts whose tokens the encryption key does not open.
+func (w *writers) sealed() []database.Account {
+	all := append(w.list(database.AccountRelay), w.list(database.AccountUser)...)
+	return slices.DeleteFunc(all, func(a database.Account) bool {
+		return a.State != database.AccountExpired || a.Reason != reasonSealed
+	})
 }
 
 // signedIn stores a fresh sign-in: the token first, then who it belongs to.

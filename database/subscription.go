@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // Subscription is a change notification subscription that we made. ClientState
-// is the shared secret that notifications carry; it is sealed at rest.
+// is the shared secret that notifications carry; it is sealed at rest, and
+// empty where the encryption key does not open it any more.
 type Subscription struct {
 	ID, Resource, ClientState, CertificateID string
 	Expires, CreatedAt, ReauthorizedAt       time.Time
@@ -56,7 +58,10 @@ func (s *Subscriptions) scan(row dbutil.Scannable) (sub Subscription, err error)
 	}
 	sub.Expires, sub.CreatedAt, sub.ReauthorizedAt = fromMS(expires), fromMS(created), fromMS(reauthorized)
 	state, err := s.seal.Open(sealed, "subscription:"+sub.ID)
-	if err != nil {
+	if errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrUnsealable) {
+		// The subscription is known to be ours, and fits no client state.
+		return sub, nil
+	} else if err != nil {
 		return sub, fmt.Errorf("client state of %s: %w", sub.ID, err)
 	}
 	sub.ClientState = string(state)

@@ -84,7 +84,12 @@ func (o *office) signIn(u *teamstest.User, command string) {
 	if strings.HasPrefix(command, "relay") {
 		cli = o.Admin
 	}
-	bot := o.bot(cli)
+	o.signInAt(o.bot(cli), u, command)
+}
+
+// signInAt is signIn in a chat with the bot that is there already.
+func (o *office) signInAt(bot *manage, u *teamstest.User, command string) {
+	o.t.Helper()
 	bot.send(command)
 	o.within(2*time.Minute, "a device code", func(context.Context) error {
 		for _, p := range o.Tenant.PendingDevices() {
