@@ -36,6 +36,19 @@ func TestSurvivesReopen(t *testing.T) {
 	require.Len(t, got, 1)
 }
 
+// TestUpgradeFromFirstVersion upgrades a database of the first schema.
+func TestUpgradeFromFirstVersion(t *testing.T) {
+	ctx := context.Background()
+	raw := databasetest.SQLite(t)
+	databasetest.New(t, raw)
+	for _, query := range []string{"DROP TABLE teams_doubled", "UPDATE " + database.VersionTable + " SET version = 1, compat = 1"} {
+		_, err := raw.Exec(ctx, query)
+		require.NoError(t, err)
+	}
+	db := databasetest.New(t, raw)
+	require.NoError(t, db.Echoes.KeepDoubled(ctx, []database.Echo{{SourceKey: "k", EventID: "$1"}}))
+}
+
 // TestFullSync guards the promise that accepted means on the disk.
 func TestFullSync(t *testing.T) {
 	db := databasetest.SQLite(t)
