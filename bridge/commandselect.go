@@ -92,6 +92,8 @@ func (c *Connector) resolve(ctx context.Context, name string) (team database.Con
 }
 
 func (c *Connector) commandSync(_ context.Context, ce *commands.Event) {
+	// Whoever asks may just have given a permission.
+	c.rt.poller.Retry()
 	if name := arguments(ce); name != "" {
 		view, near := findTeam(teamViews(c.rt.catalog.all(nil)), name)
 		if view == nil {

@@ -12,7 +12,6 @@ import (
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
 	"maunium.net/go/mautrix/event"
 
-	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/portal"
 )
@@ -119,7 +118,7 @@ func (c *Connector) postInit() {
 		c.br.Log.Fatal().Err(err).Msg("Configuration error")
 	}
 	c.homeserver = matrix.Install(c.main, matrix.Options{
-		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: func(database.Echo) { c.rt.ingest.Doubled() },
+		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}

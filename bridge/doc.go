@@ -7,8 +7,8 @@
 // # The delivery contract
 //
 // Accepted means: in the database, committed and synced to disk. Nothing is
-// acknowledged to the homeserver or to Graph before that. Tests name the clause
-// that they prove.
+// acknowledged to the homeserver or to Graph before that. Where a test of this
+// package, portal or e2e proves a clause, it says which ("Proves M4.").
 //
 //	M1  A message, edit, reaction or redaction of a mirrored room is accepted
 //	    before the homeserver gets its 200 (matrix: the journal). Where the

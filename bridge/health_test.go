@@ -13,6 +13,7 @@ import (
 	"teamsbridge/teams"
 )
 
+// Proves S4.
 func TestHealthAnnouncesAnOutageOnceAndItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var broken atomic.Bool

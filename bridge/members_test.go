@@ -193,7 +193,7 @@ func (p *peopleTest) bring(t *testing.T, userIDs ...string) (placed, missing []s
 
 func mxid(local string) id.UserID { return id.NewUserID(local, portaltest.ServerName) }
 
-// TestS3StaffWhoNeverSignedInAreInTheirRooms: clause S3.
+// Proves S3.
 func TestS3StaffWhoNeverSignedInAreInTheirRooms(t *testing.T) {
 	guest := person("g", "gus@else.example")
 	guest.UserType = "Guest"
@@ -220,7 +220,7 @@ func TestS3StaffWhoNeverSignedInAreInTheirRooms(t *testing.T) {
 	require.Equal(t, []string{"c"}, missing)
 }
 
-// TestS3WhoeverIsRemovedInTeamsLeavesTheRoom: clause S3.
+// Proves S3.
 func TestS3WhoeverIsRemovedInTeamsLeavesTheRoom(t *testing.T) {
 	p := newPeopleTest(t, person("a", "ann@corp.example"), person("b", "bob@corp.example"))
 	p.matrix.HS.AllowPuppet(mxid("ann"))
@@ -270,7 +270,7 @@ func TestAccountsThatAppearLaterAreSpokenFor(t *testing.T) {
 	require.Equal(t, event.MembershipJoin, p.matrix.get(mxid("ann")))
 }
 
-// TestS3WhoeverLeavesIsNotBroughtBack: clause S3.
+// Proves S3.
 func TestS3WhoeverLeavesIsNotBroughtBack(t *testing.T) {
 	p := newPeopleTest(t, person("a", "ann@corp.example"))
 	p.bring(t, "a")

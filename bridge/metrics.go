@@ -64,7 +64,7 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"oldest":        prometheus.NewDesc("teamsbridge_queue_age_seconds", "Age of the oldest row of a queue.", []string{"queue"}, nil),
 		"journal":       prometheus.NewDesc("teamsbridge_journal_rows", "Events that the homeserver has handed over and nobody owns yet.", nil, nil),
 		"notifications": prometheus.NewDesc("teamsbridge_notifications", "Notifications that were kept, by state.", []string{"state"}, nil),
-		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used.", nil, nil),
+		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used; absent until it was first asked.", nil, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -110,11 +110,14 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("notifications", float64(pending), "pending")
 		gauge("notifications", float64(quarantined), "quarantined")
 	}
-	up := 1.0
-	if down, _, _ := s.r.health.state(); down {
-		up = 0
+	// Before Graph was asked there is nothing to say.
+	if down, known, _ := s.r.health.state(); known {
+		up := 1.0
+		if down {
+			up = 0
+		}
+		gauge("up", up)
 	}
-	gauge("up", up)
 	gauge("lag", s.r.poller.Lag().Seconds())
 }
 
@@ -154,6 +157,11 @@ func (p portalMetrics) Observe(name string, d time.Duration) {
 
 // redaction counts redactions, by what became of them on their way in.
 func (m *metrics) redaction(reason string) { m.messages.WithLabelValues("redaction", reason).Inc() }
+
+// duplicated counts changes in Teams that became two events in a room.
+func (m *metrics) duplicated() {
+	m.messages.WithLabelValues("ingest_duplicated", "two events for one change").Inc()
+}
 
 // teamsCounters counts for package teams.
 type teamsCounters struct{ m *metrics }

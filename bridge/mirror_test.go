@@ -289,6 +289,7 @@ func TestMirrorMakesEverythingOnceAndThenNothing(t *testing.T) {
 	require.Equal(t, []string{"teams"}, mt.tenant.taken())
 }
 
+// Proves S2.
 func TestMirrorFollowsChanges(t *testing.T) {
 	mt := newMirrorTest(t)
 	mt.pass(t)

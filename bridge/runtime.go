@@ -268,6 +268,12 @@ func (r *runtime) graphUp(ctx context.Context, o outage) {
 	r.notices.graphUp(ctx, o)
 }
 
+// duplicated has one of two events for the same change in Teams taken back.
+func (r *runtime) duplicated(database.Echo) {
+	r.metrics.duplicated()
+	r.ingest.Doubled()
+}
+
 func (r *runtime) mirrorChanged() {
 	r.poller.Wake()
 	if r.subs != nil {
@@ -377,19 +383,17 @@ func (r *runtime) readFrom(scope teams.Scope) time.Time {
 // How long finished rows are kept.
 const (
 	keepOutbox   = 30 * 24 * time.Hour
-	keepEchoes   = 7 * 24 * time.Hour
 	keepRefused  = 30 * 24 * time.Hour
 	keepFinished = 90 * 24 * time.Hour
 )
 
-// housekeeping forgets what nobody needs any more.
+// housekeeping forgets what nobody needs any more. Echoes are the journal's.
 func (r *runtime) housekeeping(ctx context.Context) error {
 	_, err1 := r.db.Outbox.Purge(ctx, r.now().Add(-keepOutbox))
-	_, err2 := r.db.Echoes.Purge(ctx, r.now().Add(-keepEchoes))
-	_, err3 := r.db.Notifications.PurgeQuarantined(ctx, r.now().Add(-keepRefused))
-	_, err4 := r.db.Inbox.Purge(ctx, r.now().Add(-keepFinished))
-	err5 := r.keys.rotate(ctx)
-	return errors.Join(err1, err2, err3, err4, err5)
+	_, err2 := r.db.Notifications.PurgeQuarantined(ctx, r.now().Add(-keepRefused))
+	_, err3 := r.db.Inbox.Purge(ctx, r.now().Add(-keepFinished))
+	err4 := r.keys.rotate(ctx)
+	return errors.Join(err1, err2, err3, err4)
 }
 
 // openWriter makes the writer of an account.

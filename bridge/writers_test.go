@@ -123,6 +123,7 @@ func TestExpiredSignInIsToldOnceAndNotUsed(t *testing.T) {
 	require.False(t, relayed)
 }
 
+// Proves S5.
 func TestTokensAreKeptSealedAndForgotten(t *testing.T) {
 	w, _ := testWriters(t)
 	signIn(t, w, database.AccountUser, "ann")

@@ -17,6 +17,8 @@ import (
 )
 
 // Graph down at start: the bridge starts, says so, and mirrors when Graph comes.
+//
+// Proves S1.
 func TestGraphDownAtStart(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	o.Tenant.Down(teamstest.DownRefuse)
@@ -32,6 +34,8 @@ func TestGraphDownAtStart(t *testing.T) {
 
 // Homeserver down at start: what Teams announces meanwhile is kept, and comes
 // when the homeserver does.
+//
+// Proves S1 and T1.
 func TestHomeserverDownAtStart(t *testing.T) {
 	if stackIsSynapse() {
 		t.Skip("the program that starts Synapse makes a new, empty one each time; Dendrite shows this")
@@ -69,6 +73,8 @@ func TestHomeserverDownAtStart(t *testing.T) {
 
 // People go on in Matrix while Teams is away; afterwards Teams has all of it,
 // once and in order, with threads, edits and reactions.
+//
+// Proves S1 and S4.
 func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
@@ -119,6 +125,8 @@ func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 }
 
 // kill -9 in the middle of a burst in each direction: nothing lost, nothing twice.
+//
+// Proves M1, M4 and T3.
 func TestKillInTheMiddleOfABurst(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})

@@ -29,6 +29,8 @@ func (o *office) notIn(cli *mautrix.Client, ch *teamstest.Channel) {
 
 // Staff who never signed in are in their rooms, and only there; joining,
 // leaving, guests and private channels follow Teams.
+//
+// Proves S3.
 func TestPeople(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	guest := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Gil Guest", Guest: true})

@@ -17,6 +17,8 @@ import (
 // What is taken back in Matrix while the bridge is away is not in Teams
 // afterwards, whether Teams had it before or not. What the bridge itself
 // redacts, from people's own accounts too, leaves nothing behind.
+//
+// Proves M1.
 func TestRedactionsWhileTheBridgeIsAway(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})

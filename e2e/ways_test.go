@@ -35,6 +35,8 @@ var ways = []struct {
 
 // Whatever way a message comes: nothing missing, nothing twice, order and
 // threads kept, edits, deletes and reactions included.
+//
+// Proves T2 and T3.
 func TestEveryWayFromTeams(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {

@@ -32,6 +32,8 @@ func scenario(r *portaltest.Rig, step func(f func())) (mine map[id.UserID][]id.E
 // TestCrashAtEveryStatement cuts the bridge off after each SQL statement that
 // it makes while a bit of everything happens, and starts a new one from the
 // files as they are at that instant. Both sides then show the same, once.
+//
+// Proves M2, M4 and T3.
 func TestCrashAtEveryStatement(t *testing.T) {
 	total := 0
 	{

@@ -86,7 +86,7 @@ func (d *delivery) matrixRoot(ctx context.Context, row *brdb.Message) (id.EventI
 // create sends a message that is not in Matrix yet, or a notice that stands
 // for it because it is deleted already.
 func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder bool) ([]*brdb.Message, error) {
-	parts := d.render(p)
+	parts := d.render()
 	if placeholder {
 		parts = []rendered{placeholderPart()}
 	}
@@ -239,9 +239,9 @@ type rendered struct {
 }
 
 // render converts the message.
-func (d *delivery) render(p *bridgev2.Portal) []rendered {
+func (d *delivery) render() []rendered {
 	out := msgconv.ToMatrix(d.m, msgconv.MatrixEnv{
-		People: d.in.o.Directory, Media: d.media, Room: p.MXID, ChannelID: d.m.Channel.ChannelID,
+		People: d.in.o.Directory, Media: d.media, ChannelID: d.m.Channel.ChannelID,
 	})
 	images := msgconv.Images(d.m)
 	parts := make([]rendered, 0, len(out.Parts))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"slices"
 	"sync"
 	"time"
@@ -235,16 +234,7 @@ func (e *Echo) matches(part *database.SentPart, m teams.Message) bool {
 		m.ReplyToID == part.RootID &&
 		!m.Created.Before(part.StartedAt.Add(-e.skew)) &&
 		m.Deleted.IsZero() &&
-		printOf(m) == part.Fingerprint
-}
-
-// printOf returns the fingerprint of what a Teams message says.
-func printOf(m teams.Message) string {
-	body := m.Body
-	if m.BodyType == teams.BodyText {
-		body = html.EscapeString(body)
-	}
-	return fingerprint(body)
+		msgconv.FingerprintOf(m) == part.Fingerprint
 }
 
 // fingerprint is what an HTML text says, however Teams writes it.

@@ -27,6 +27,7 @@ func onPosts(f func(n int) portaltest.Fault) func(op, account string) portaltest
 	}
 }
 
+// Proves M4.
 func TestEchoBeforeTheAnswer(t *testing.T) {
 	r := started(t)
 	hold := make(chan struct{})
@@ -71,6 +72,7 @@ func TestNativeMessageOfTheSamePersonIsNoEcho(t *testing.T) {
 	require.Equal(t, []string{"from Matrix", "from Teams"}, r.Texts())
 }
 
+// Proves M4.
 func TestInDoubt(t *testing.T) {
 	t.Run("accepted, the answer got lost", func(t *testing.T) {
 		r := started(t)
@@ -277,6 +279,8 @@ func TestAmbiguousEditsAndReactionsAreRepeated(t *testing.T) {
 
 // A crash is a bridge that stops while something is going on. Whatever the
 // instant, both sides agree in the end.
+//
+// Proves M2 and M4.
 func TestCrashes(t *testing.T) {
 	ambiguousThenHang := func(accept bool) func(int, chan struct{}) portaltest.Fault {
 		return func(n int, hold chan struct{}) portaltest.Fault {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Proves M5 and T5.
 func TestLanes(t *testing.T) {
 	t.Run("one stuck key holds up no other", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

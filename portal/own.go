@@ -10,6 +10,7 @@ import (
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 )
 
 // staleEdit is how long after an edit of ours an earlier text of ours counts as
@@ -27,7 +28,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if d.own.Part < len(meta.Prints) {
 		now = meta.Prints[d.own.Part]
 	}
-	print, hash := printOf(d.m), contentHash(d.m)
+	print, hash := msgconv.FingerprintOf(d.m), contentHash(d.m)
 	switch {
 	case print == now, meta.ContentHash == hash:
 		return nil
@@ -38,7 +39,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
 		return err
 	}
-	parts := d.render(p)
+	parts := d.render()
 	if len(parts) == 0 {
 		return nil
 	}

@@ -66,6 +66,7 @@ func TestThreads(t *testing.T) {
 	}
 }
 
+// Proves T5.
 func TestSwappedNotificationsArriveInOrder(t *testing.T) {
 	r := started(t, func(r *portaltest.Rig) {
 		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.Settle = 100 * time.Millisecond }
@@ -84,6 +85,7 @@ func TestSwappedNotificationsArriveInOrder(t *testing.T) {
 	require.Equal(t, []string{"0", "1", "2", "3", "4"}, r.Texts())
 }
 
+// Proves T3.
 func TestSameMessageFromEverywhereOnce(t *testing.T) {
 	r := started(t)
 	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "once")
@@ -112,6 +114,7 @@ func TestUnwantedAndIncompleteAreCounted(t *testing.T) {
 	require.Equal(t, 1, r.Counts.Get(portal.MetricDropped, "incomplete"))
 }
 
+// Proves T5.
 func TestReplyWhoseRootIsMissingFetchesIt(t *testing.T) {
 	r := started(t)
 	r.Tenant.SetChanged(nil)
@@ -224,6 +227,7 @@ func TestReactions(t *testing.T) {
 	require.Equal(t, []string{"@teams_bob:example.org 💯"}, r.HS.Reactions(r.Room, target))
 }
 
+// Proves T3.
 func TestOlderVersionAfterNewerChangesNothing(t *testing.T) {
 	r := started(t)
 	r.Tenant.SetChanged(nil)
@@ -249,6 +253,7 @@ func TestPortalNotYetCreatedWaits(t *testing.T) {
 	require.Equal(t, []string{"early"}, r.Texts())
 }
 
+// Proves T5.
 func TestHomeserverDownKeepsOrder(t *testing.T) {
 	r := started(t)
 	r.HS.SetFaults(func(id.UserID, event.Type, map[string]any) error { return portaltest.Down() }, nil)
@@ -283,6 +288,7 @@ func TestRefusedMessageIsParkedAndOthersGoOn(t *testing.T) {
 	require.Equal(t, []string{"cure", "healed"}, r.Texts())
 }
 
+// Proves T4.
 func TestLostAnswerOfTheHomeserver(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		t.Run(fmt.Sprintf("homeserver restarted %v", restart), func(t *testing.T) {

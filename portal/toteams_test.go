@@ -110,6 +110,7 @@ func TestThreadsToTeams(t *testing.T) {
 	require.Equal(t, m.ID, msgs[len(msgs)-1].ReplyToID)
 }
 
+// Proves M3 and M5.
 func TestOutageKeepsOrderAndTells(t *testing.T) {
 	r := started(t)
 	over := outage(r)
@@ -153,6 +154,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	require.GreaterOrEqual(t, second.Sub(first), 290*time.Millisecond)
 }
 
+// Proves M3.
 func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
 	r := started(t)
 	n := 0
@@ -215,6 +217,7 @@ func TestEditDeleteToTeams(t *testing.T) {
 	require.Len(t, r.HS.Events(r.Room), 3)
 }
 
+// Proves M6.
 func TestOnlyTheAuthorMayChange(t *testing.T) {
 	r := started(t)
 	byAlice := r.Say(portaltest.AliceMXID, "mine")
@@ -516,6 +519,7 @@ func TestEditAndDeleteOfWhatWasWrittenInTeams(t *testing.T) {
 	require.Equal(t, event.MessageStatusFail, lastStatus(r, edit))
 }
 
+// Proves M2.
 func TestRedeliveredTransactionsChangeNothing(t *testing.T) {
 	r := started(t)
 	e := r.Say(portaltest.AliceMXID, "once")
@@ -532,6 +536,7 @@ func TestRedeliveredTransactionsChangeNothing(t *testing.T) {
 	require.Equal(t, []string{"edited"}, r.TeamsTexts())
 }
 
+// Proves M3.
 func TestNoRelayWaits(t *testing.T) {
 	r := started(t)
 	r.People.SignIn(portaltest.Relay, false)

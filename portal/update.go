@@ -11,6 +11,8 @@ import (
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/portal/msgconv"
 )
 
 // update brings the text of a known message up to date and returns its rows.
@@ -22,7 +24,7 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	}
 	if !p.Bridge.IsGhostMXID(first.SenderMXID) {
 		// Its author may edit in Matrix what was written in Teams.
-		print, prints := printOf(d.m), metaOf(first).Prints
+		print, prints := msgconv.FingerprintOf(d.m), metaOf(first).Prints
 		ours := len(prints) > 0 && prints[0] == print
 		if !ours {
 			var err error
@@ -34,7 +36,7 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 			return existing, d.settleHash(ctx, p, first, hash)
 		}
 	}
-	parts := d.render(p)
+	parts := d.render()
 	if len(parts) == 0 {
 		return existing, nil
 	}
@@ -216,7 +218,7 @@ func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*
 	if metaOf(existing[0]).Placeholder {
 		return d.update(ctx, p, existing)
 	}
-	parts := d.render(p)
+	parts := d.render()
 	if len(parts) == 0 {
 		return existing, nil
 	}

@@ -51,8 +51,6 @@ type MatrixEnv struct {
 	People People
 	// Media holds the hosted images by ImageRef.URL.
 	Media map[string]Media
-	// Room is where the message goes. No conversion depends on it so far.
-	Room id.RoomID
 	// ChannelID is the channel whose mention means everybody in the room. Empty
 	// means the message's own channel.
 	ChannelID string
