@@ -93,6 +93,7 @@ func reactions(want map[string]int) func(e stack.Entry) error {
 
 // Threads, edits, deletes and un-deletes, reactions and pictures from Teams.
 func TestChangesFromTeams(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	o.run()
 	ben := o.as(stack.Localpart(o.ben))
@@ -178,6 +179,7 @@ func TestChangesFromTeams(t *testing.T) {
 // Threads, edits, deletes, reactions and pictures from Matrix, as own sign-in
 // and through the relay, and nobody touches what is another's.
 func TestChangesFromMatrix(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)

@@ -103,6 +103,7 @@ func (o *office) signInAt(bot *manage, u *teamstest.User, command string) {
 // Every kind of content of this side, sent by one person with a sign-in of her
 // own and by one through the relay.
 func TestContentFromMatrix(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)

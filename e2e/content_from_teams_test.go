@@ -102,6 +102,7 @@ func roomMention(_ *office, e stack.Entry) error {
 
 // Every kind of content of this side, all posted at once into one channel.
 func TestContentFromTeams(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	o.run()
 	ben := o.as(stack.Localpart(o.ben))

@@ -14,6 +14,7 @@ import (
 
 // What Teams has no kind of message for arrives as a text that says what it was.
 func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)

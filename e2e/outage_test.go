@@ -20,6 +20,7 @@ import (
 //
 // Proves S1.
 func TestGraphDownAtStart(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	o.Tenant.Down(teamstest.DownRefuse)
 	o.run()
@@ -37,6 +38,7 @@ func TestGraphDownAtStart(t *testing.T) {
 //
 // Proves S1 and T1.
 func TestHomeserverDownAtStart(t *testing.T) {
+	t.Parallel()
 	if stackIsSynapse() {
 		t.Skip("the program that starts Synapse makes a new, empty one each time; Dendrite shows this")
 	}
@@ -76,6 +78,7 @@ func TestHomeserverDownAtStart(t *testing.T) {
 //
 // Proves S1 and S4.
 func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)
@@ -128,6 +131,7 @@ func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 //
 // Proves M1, M4 and T3.
 func TestKillInTheMiddleOfABurst(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)

@@ -32,6 +32,7 @@ func (o *office) notIn(cli *mautrix.Client, ch *teamstest.Channel) {
 //
 // Proves S3.
 func TestPeople(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	guest := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Gil Guest", Guest: true})
 	o.team.AddMember(o.ada, guest)
@@ -137,6 +138,7 @@ func (o *office) spaceHolds(ctx context.Context, cli *mautrix.Client, team *team
 // A second start finds everything as it left it: no room is made, no state
 // written, and neither side is asked once per room.
 func TestSecondStartChangesNothing(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	for i := range 20 {
 		o.team.AddChannel(teamstest.ChannelSpec{DisplayName: fmt.Sprintf("Topic %d", i), By: o.ada})

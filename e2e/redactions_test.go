@@ -20,6 +20,7 @@ import (
 //
 // Proves M1.
 func TestRedactionsWhileTheBridgeIsAway(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)

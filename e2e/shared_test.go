@@ -11,6 +11,7 @@ import (
 // A tenant whose export and tenant-wide subscription leave shared channels out,
 // which Microsoft's documentation allows: nothing is lost, by either way.
 func TestSharedChannelsThatTheTenantLeavesOut(t *testing.T) {
+	t.Parallel()
 	for name, network := range map[string]map[string]any{
 		"export":  {"webhook": map[string]any{"enabled": false}, "poller": polling("export", "delta", "list")},
 		"webhook": {"webhook": map[string]any{"scope": "tenant", "resource_data": true}},

@@ -35,6 +35,7 @@ func newOffice(t *testing.T, opts stack.Options) *office {
 }
 
 func TestSmoke(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{})
 	root := o.general.Post(o.ada, teamstest.Msg{HTML: "<p>before the bridge</p>"})
 	root.Reply(o.ben, teamstest.Msg{HTML: "<p>a reply before the bridge</p>"})

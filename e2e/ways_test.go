@@ -38,6 +38,7 @@ var ways = []struct {
 //
 // Proves T2 and T3.
 func TestEveryWayFromTeams(t *testing.T) {
+	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			way.tenant.UnevenPages = true
@@ -92,6 +93,7 @@ func TestEveryWayFromTeams(t *testing.T) {
 
 // A tenant that refuses delta to applications is read by the next reader.
 func TestRefusedReaderFallsBack(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{Tenant: teamstest.Options{RefuseAppDelta: true},
 		Settings: map[string]any{"network": map[string]any{"webhook": map[string]any{"enabled": false}, "poller": polling("delta", "list")}}})
 	o.run()
@@ -104,6 +106,7 @@ func TestRefusedReaderFallsBack(t *testing.T) {
 
 // Without double puppeting ghosts speak, with their names; with it the people.
 func TestGhostsWithoutDoublePuppeting(t *testing.T) {
+	t.Parallel()
 	o := newOffice(t, stack.Options{NoDoublePuppet: true})
 	o.ada.SetPhoto(picture(90), "image/png")
 	o.run()
