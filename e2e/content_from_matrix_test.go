@@ -91,13 +91,13 @@ func (o *office) signIn(u *teamstest.User, command string) {
 func (o *office) signInAt(bot *manage, u *teamstest.User, command string) {
 	o.t.Helper()
 	bot.send(command)
-	o.within(2*time.Minute, "a device code", func(context.Context) error {
+	o.within(2*time.Minute, "a device code", func(ctx context.Context) error {
 		for _, p := range o.Tenant.PendingDevices() {
 			return o.Tenant.ApproveDevice(p.UserCode, u)
 		}
-		return errors.New("no device sign-in is pending; the bot said: " + bot.last(o.ctx))
+		return errors.New("no device sign-in is pending; the bot said: " + bot.last(ctx))
 	})
-	bot.waitFor("signed in", "logged in", "relay pool")
+	bot.waitFor("signed in", "logged in", u.UPN()+"** is now in the relay pool")
 }
 
 // Every kind of content of this side, sent by one person with a sign-in of her
@@ -191,13 +191,18 @@ type manage struct {
 	room id.RoomID
 }
 
-// bot opens a direct chat with the bot.
+// bot returns a person's direct chat with the bot. There is one for each,
+// because only the first is the management room, where no prefix is needed.
 func (e *env) bot(cli *mautrix.Client) *manage {
 	e.t.Helper()
+	if m := e.chats[cli.UserID]; m != nil {
+		return m
+	}
 	botID := e.UserID("teamsbot")
 	created, err := cli.CreateRoom(e.ctx, &mautrix.ReqCreateRoom{Preset: "trusted_private_chat", IsDirect: true, Invite: []id.UserID{botID}})
 	require.NoError(e.t, err)
 	m := &manage{e: e, cli: cli, room: created.RoomID}
+	e.chats[cli.UserID] = m
 	e.until("the bot in its room", func(ctx context.Context) error {
 		members, err := cli.JoinedMembers(ctx, m.room)
 		if err != nil {

@@ -57,8 +57,9 @@ const homeserverEnv = "TEAMSBRIDGE_E2E_HOMESERVER"
 // env is a running stack with the helpers that tests share.
 type env struct {
 	*stack.Stack
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	chats map[id.UserID]*manage
 }
 
 // start brings a stack up without the bridge; it ends with the test. When the
@@ -82,7 +83,7 @@ func start(t *testing.T, opts stack.Options) *env {
 			_ = os.RemoveAll(dir)
 		}
 	})
-	return &env{Stack: s, t: t, ctx: ctx}
+	return &env{Stack: s, t: t, ctx: ctx, chats: map[id.UserID]*manage{}}
 }
 
 // run starts the bridge and waits until it is ready.

@@ -29,7 +29,7 @@ func TestTwoHundredChannelsUnderLimits(t *testing.T) {
 	for i := range relays {
 		nobody[fmt.Sprintf("relay%d@contoso.example", i)] = ""
 	}
-	o := newOffice(t, stack.Options{Tenant: teamstest.Options{Limits: true}, Settings: map[string]any{
+	o := newOffice(t, stack.Options{Tenant: teamstest.Options{Limits: true, SignIn: teamstest.SignInOptions{DeviceInterval: time.Second}}, Settings: map[string]any{
 		"network": map[string]any{"teams": map[string]any{"exclude": []string{"Engineering"}}, "mapping": map[string]any{"overrides": nobody}},
 	}})
 	var channels []*teamstest.Channel
