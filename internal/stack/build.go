@@ -92,8 +92,8 @@ func BuildDendrite(ctx context.Context, progress Progress) (string, error) {
 	return out, nil
 }
 
-// goBuild runs go build with -v and reports how many packages are done, at
-// most twice a second; a first build takes minutes and must not look hung.
+// goBuild runs go build with -v and reports every second how long it has taken
+// and how many packages are done; a first build takes minutes and must not look hung.
 func goBuild(ctx context.Context, dir, what string, progress Progress, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-v"}, args...)...)
 	cmd.Dir = dir
@@ -105,21 +105,37 @@ func goBuild(ctx context.Context, dir, what string, progress Progress, args ...s
 	if err = cmd.Start(); err != nil {
 		return fmt.Errorf("build %s: %w (is Go installed?)", what, err)
 	}
-	var tail []string
-	count, shown := 0, time.Now()
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		line := lines.Text()
-		count++
-		if tail = append(tail, line); len(tail) > 30 {
-			tail = tail[1:]
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		scanner := bufio.NewScanner(stderr)
+		for scanner.Scan() {
+			lines <- scanner.Text()
 		}
-		if progress != nil && time.Since(shown) > 500*time.Millisecond {
-			shown = time.Now()
-			progress(fmt.Sprintf("building %s: %d packages, now %s", what, count, line))
+		_, _ = io.Copy(io.Discard, stderr)
+	}()
+	// One package of the Graph SDK alone compiles for more than a minute, so the
+	// time goes on being shown when no line comes.
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var tail []string
+	count, began := 0, time.Now()
+	for open := true; open; {
+		var line string
+		select {
+		case line, open = <-lines:
+			if open {
+				count++
+				if tail = append(tail, line); len(tail) > 30 {
+					tail = tail[1:]
+				}
+			}
+		case <-tick.C:
+			if progress != nil && count > 0 {
+				progress(fmt.Sprintf("building %s: %s, %d packages, after %s", what, time.Since(began).Round(time.Second), count, tail[len(tail)-1]))
+			}
 		}
 	}
-	_, _ = io.Copy(io.Discard, stderr)
 	if err = cmd.Wait(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", what, err, strings.Join(tail, "\n"))
 	}
