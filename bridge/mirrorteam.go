@@ -244,6 +244,14 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 	}
 	key := conversationKey(conv)
 	wasArchived, existed := isArchivedHash(conv.InfoHash), conv.InfoHash != ""
+	if conv.State != database.ConversationMirrored && conv.State != database.ConversationWanted {
+		// From now on its messages are to be kept: the ledger takes nothing,
+		// history included, of what the catalog does not say is wanted.
+		conv.State, conv.Reason = database.ConversationWanted, ""
+		if err := m.catalog.put(ctx, conv); err != nil {
+			return nil, err
+		}
+	}
 	if conv.HistoryAt.IsZero() {
 		if err := m.history(ctx, c.Ref()); err != nil {
 			if kind := teams.KindOf(err); kind == teams.KindPermission || kind == teams.KindPrecondition {

@@ -36,7 +36,15 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		}
 		quote = r.quote
 	}
-	drafts, err := s.drafts(ctx, row, s.wordingOf(t.out, t.parts, false, quote))
+	message := t.out
+	if message == nil && len(t.parts) > 0 {
+		// The message's own row is not kept for ever. The edit is its author's
+		// too, which is all that the wording needs.
+		own := *row
+		own.EventAt, own.RootEventID = t.parts[0].StartedAt, ""
+		message = &own
+	}
+	drafts, err := s.drafts(ctx, row, s.wordingOf(message, t.parts, false, quote))
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,13 @@ func (d *delivery) findRoot(ctx context.Context) error {
 			return err
 		}
 		if root.Deleted.IsZero() && root.Created.Before(d.m.Created) {
-			return errReread
+			// Not taken means that the conversation is not mirrored any more.
+			taken, err := d.in.o.DB.Inbox.Get(ctx, d.row.Portal, rootID)
+			if err != nil {
+				return err
+			} else if taken != nil {
+				return errReread
+			}
 		}
 		d.root = root
 	case ledger.State == database.StatePending && len(ledger.Payload) > 0:

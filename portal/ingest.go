@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -191,6 +192,9 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			}
 			return time.Time{}
 		}
+		if !reread {
+			return giveWay
+		}
 	}
 	return time.Time{}
 }
@@ -198,16 +202,27 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 // errReread says that the ledger has got a row that comes first.
 var errReread = errors.New("another message comes first")
 
+// attempt delivers one row. A panic on what it says is the row's own fault and
+// must not end the bridge, at every start anew.
+func (in *Ingest) attempt(ctx context.Context, row *database.InboxRow) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			zerolog.Ctx(ctx).Error().Any("panic", v).Bytes("stack", debug.Stack()).Msg("Delivery panicked")
+			err = &panicError{v}
+		}
+	}()
+	m, err := teams.DecodeStored(row.Payload)
+	if err != nil {
+		return &refusal{reason: "unreadable ledger row", err: err}
+	}
+	return in.deliver(ctx, row, m)
+}
+
 // step delivers one row and writes down what came of it.
 func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.Time, reread bool) {
 	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("message", row.MessageID).Int64("version", row.Version).Logger()
 	ctx = log.WithContext(ctx)
-	m, err := teams.DecodeStored(row.Payload)
-	if err != nil {
-		err = &refusal{reason: "unreadable ledger row", err: err}
-	} else {
-		err = in.deliver(ctx, row, m)
-	}
+	err := in.attempt(ctx, row)
 	key := refusalKey(row)
 	if err == nil {
 		in.forgetRefusals(key)

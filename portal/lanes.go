@@ -27,6 +27,11 @@ type lane struct {
 	timer   *time.Timer
 }
 
+// giveWay is returned by work that has more to do for its key: the lane goes to
+// the end of the queue for a slot, so that a few keys with a long backlog do
+// not keep all the others waiting until they are through.
+var giveWay = time.Unix(0, 1)
+
 func newLanes(limit int, now func() time.Time, work func(ctx context.Context, key string) time.Time) *lanes {
 	return &lanes{work: work, now: now, slot: make(chan struct{}, limit), keys: map[string]*lane{}}
 }
@@ -118,7 +123,7 @@ func (l *lanes) run(ctx context.Context, key string, ln *lane) {
 			delete(l.keys, key)
 			l.mu.Unlock()
 			return
-		case ln.again:
+		case ln.again, next.Equal(giveWay):
 			ln.again = false
 			l.mu.Unlock()
 			continue

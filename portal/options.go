@@ -156,7 +156,9 @@ type SenderOptions struct {
 	Writers Writers
 	// Echoed is told about a portal whose ledger may go on (Ingest.Wake).
 	Echoed func(portal string)
-	// Concurrency is how many conversations are sent at once. Default 64.
+	// Concurrency is how many conversations are sent at once. Default 256: most
+	// of them wait for a limit of Graph, and what waits for one account must
+	// not hold up what another could send.
 	Concurrency int
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 2 minutes.
 	RetryMin, RetryMax time.Duration
@@ -195,7 +197,7 @@ func (o *SenderOptions) setDefaults() {
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}
-	def(&o.Concurrency, 64)
+	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, 2*time.Minute)
 	def(&o.DoubtWindow, 20*time.Second)

@@ -86,9 +86,9 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// work sends a portal's rows in order.
+// work sends a portal's next row.
 func (s *Sender) work(ctx context.Context, portal string) time.Time {
-	for ctx.Err() == nil {
+	if ctx.Err() == nil {
 		row, err := s.o.DB.Outbox.Next(ctx, portal)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -105,6 +105,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 		if !next.IsZero() {
 			return s.indicate(ctx, portal, next)
 		}
+		return giveWay
 	}
 	return time.Time{}
 }
