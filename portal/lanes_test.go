@@ -15,10 +15,13 @@ import (
 func TestLanes(t *testing.T) {
 	t.Run("a long backlog does not keep the others waiting", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
 			var order []string
 			left := map[string]int{"long": 100, "short": 1}
 			l := newLanes(1, time.Now, func(_ context.Context, key string) time.Time {
 				time.Sleep(time.Second) // the slot is held; both lanes want it
+				mu.Lock()
+				defer mu.Unlock()
 				order = append(order, key)
 				if left[key]--; left[key] == 0 {
 					return time.Time{}
@@ -31,6 +34,8 @@ func TestLanes(t *testing.T) {
 			synctest.Wait()
 			l.wake("short")
 			time.Sleep(200 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
 			require.Contains(t, order[:3], "short", "it had to wait for one row and not for a hundred")
 			require.Len(t, order, 101)
 			cancel()
