@@ -51,6 +51,14 @@ func build(t *testing.T) {
 		}
 		if os.Getenv(homeserverEnv) != "synapse" {
 			binaries.dendrite, binaries.err = stack.BuildDendrite(ctx, progress)
+			return
+		}
+		// The first start on a machine installs Synapse, which two tests side by
+		// side must not do at the same time.
+		var hs stack.Homeserver
+		if hs, binaries.err = stack.NewSynapse(os.Getenv(stack.SynapseScriptEnv), nil); binaries.err == nil {
+			binaries.err = hs.Start(ctx)
+			hs.Stop()
 		}
 	})
 	require.NoError(t, binaries.err)
