@@ -135,8 +135,9 @@ func (s *statusReport) adminText() string {
 	line("Mirrored: %s, %s; not mirrored: %d; refused by Graph: %d",
 		count(s.teams, "team", "teams"), count(s.channels, "channel", "channels"), s.notMirrored, s.refused)
 	line("People: %d in the directory, %d with a Matrix account", s.people, s.mapped)
-	line("To Teams: %d queued, %d being sent, %d to be confirmed, %d failed%s", s.outbox.ByState[database.StateQueued],
-		s.outbox.ByState[database.StateSending], s.outbox.ByState[database.StateSent], s.outbox.ByState[database.StateFailed], s.age(s.outbox.Oldest))
+	line("To Teams: %d queued, %d being sent, %d to be confirmed, %d parked, %d failed%s", s.outbox.ByState[database.StateQueued],
+		s.outbox.ByState[database.StateSending], s.outbox.ByState[database.StateSent], s.outbox.ByState[database.StateParked],
+		s.outbox.ByState[database.StateFailed], s.age(s.outbox.Oldest))
 	line("To Matrix: %d waiting, %d parked%s", s.inbox.ByState[database.StatePending], s.inbox.ByState[database.StateParked], s.age(s.inbox.Oldest))
 	line("Events from the homeserver that nobody owns yet: %d", s.journal)
 	s.redactionLines(line)

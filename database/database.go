@@ -37,6 +37,8 @@ type Database struct {
 	Accounts      *Accounts
 	Keys          *Keys
 	Echoes        *Echoes
+	Holds         *Holds
+	Outages       *Outages
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
@@ -70,6 +72,8 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Accounts:      &Accounts{base: b, seal: seal},
 		Keys:          &Keys{base: b, seal: seal},
 		Echoes:        &Echoes{b},
+		Holds:         &Holds{b},
+		Outages:       &Outages{b},
 	}
 }
 

@@ -41,12 +41,23 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	ctx := context.Background()
 	raw := databasetest.SQLite(t)
 	databasetest.New(t, raw)
-	for _, query := range []string{"DROP TABLE teams_doubled", "UPDATE " + database.VersionTable + " SET version = 1, compat = 1"} {
+	for _, query := range []string{
+		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_room",
+		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx",
+		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at",
+		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
+	} {
 		_, err := raw.Exec(ctx, query)
 		require.NoError(t, err)
 	}
 	db := databasetest.New(t, raw)
 	require.NoError(t, db.Echoes.KeepDoubled(ctx, []database.Echo{{SourceKey: "k", EventID: "$1"}}))
+	_, err := db.Outbox.Untold(ctx, 1)
+	require.NoError(t, err)
+	_, err = db.Outages.Open(ctx)
+	require.NoError(t, err)
+	_, err = db.Holds.All(ctx)
+	require.NoError(t, err)
 }
 
 // TestFullSync guards the promise that accepted means on the disk.
@@ -68,6 +79,8 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		"SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' ORDER BY portal":                                          "teams_outbox_queue_idx",
 		"SELECT id FROM teams_outbox WHERE target_event_id = '$' AND done_at = 0 ORDER BY id":                                                     "teams_outbox_target_idx",
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state":                                                       "teams_outbox_failed_idx",
+		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'parked' GROUP BY state":                                                       "teams_outbox_parked_idx",
+		"SELECT id FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT 5":                                     "teams_outbox_untold_idx",
 		"SELECT payload FROM teams_inbox WHERE portal = 'p' AND state = 'pending' ORDER BY created_at, message_id LIMIT 50":                       "teams_inbox_due_idx",
 		"SELECT DISTINCT portal FROM teams_inbox WHERE state = 'pending'":                                                                         "teams_inbox_due_idx",
 		"SELECT part FROM teams_sent WHERE portal = 'p' AND remote_id = '1' AND remote_id <> ''":                                                  "teams_sent_remote_idx",

@@ -17,7 +17,9 @@ const (
 	KindDelete   = "delete"
 )
 
-// States of outbox rows. Queued, sending and sent rows are unfinished.
+// States of outbox rows. Queued, sending and sent rows are unfinished. A row
+// that Teams refuses for good is StateParked: it is kept, nothing waits for it,
+// and it is sent again only where somebody asks for that.
 const (
 	StateQueued    = "queued"    // nobody is working on it
 	StateSending   = "sending"   // a request may be on its way, or was when we crashed
@@ -38,16 +40,19 @@ type OutboxRow struct {
 	EventAt, CreatedAt, NextAt, DoneAt time.Time
 	State                              string
 	Attempts                           int
-	Reason                             string
+	// Reason is short and from a fixed set; Detail is what the author of a
+	// parked or failed row is told, and ToldAt when that was done.
+	Reason, Detail string
+	ToldAt         time.Time
 }
 
 // Outbox is what Teams does not have yet, in the order in which it was said.
-// Rows leave the queue only through Finish or Cancel.
+// Rows leave the queue only through Finish, Cancel, Park or Fail.
 type Outbox struct{ base }
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason`
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at`
 	// untouched holds for rows of which Teams cannot have seen anything: a
 	// message in several parts goes back to queued when a later part fails.
 	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)`
@@ -155,14 +160,61 @@ func (s *Outbox) MarkSent(ctx context.Context, id int64) error {
 	return err
 }
 
-// Finish ends a row as done, failed or cancelled and drops its payload. A row
-// that is finished already stays as it is.
+// Finish ends a row as done or cancelled and drops its payload. A row that is
+// finished already stays as it is.
 func (s *Outbox) Finish(ctx context.Context, id int64, state, reason string) error {
-	if !isFinished(state) {
+	if state != StateDone && state != StateCancelled {
 		return fmt.Errorf("finish: %q is not a final state", state)
 	}
 	_, err := s.exec(ctx, "finish", `UPDATE teams_outbox SET state = $2, reason = $3, done_at = $4, payload = $5
 		WHERE id = $1 AND done_at = 0`, id, state, reason, ms(s.now()), []byte{})
+	return err
+}
+
+// Park ends a row that Teams refuses for good. It keeps its payload, so that it
+// can be sent again when the cause is mended, and nothing waits for it. detail
+// is what its author is told: the row is Untold until that is done.
+func (s *Outbox) Park(ctx context.Context, id int64, reason, detail string) error {
+	_, err := s.exec(ctx, "park", `UPDATE teams_outbox SET state = 'parked', reason = $2, detail = $3, done_at = $4, told_at = 0
+		WHERE id = $1 AND done_at = 0`, id, reason, detail, ms(s.now()))
+	return err
+}
+
+// Fail ends an unfinished or parked row for good and drops its payload. Its
+// author is told detail; with an empty one nobody is.
+func (s *Outbox) Fail(ctx context.Context, id int64, reason, detail string) error {
+	now, told := ms(s.now()), int64(0)
+	if detail == "" {
+		told = now
+	}
+	_, err := s.exec(ctx, "fail", `UPDATE teams_outbox SET state = 'failed', reason = $2, detail = $3, done_at = $4, told_at = $5, payload = $6
+		WHERE id = $1 AND (done_at = 0 OR state = 'parked')`, id, reason, detail, now, told, []byte{})
+	return err
+}
+
+// Requeue puts a parked row back into the queue, at its place; ok is false
+// where it is not parked.
+func (s *Outbox) Requeue(ctx context.Context, id int64) (ok bool, err error) {
+	n, err := s.exec(ctx, "requeue", `UPDATE teams_outbox SET state = 'queued', reason = '', detail = '', done_at = 0, told_at = 0,
+		next_at = 0, attempts = 0 WHERE id = $1 AND state = 'parked'`, id)
+	return n > 0, err
+}
+
+// Parked returns the parked rows of a portal (of all with ""), oldest first.
+func (s *Outbox) Parked(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list parked", scanOutboxPtr,
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE state = 'parked' AND ($1 = '' OR portal = $1) ORDER BY id LIMIT $2`, portal, limit)
+}
+
+// Untold returns parked and failed rows whose authors were not told yet.
+func (s *Outbox) Untold(ctx context.Context, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list untold", scanOutboxPtr,
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT $1`, limit)
+}
+
+// Told notes that a row's author was told.
+func (s *Outbox) Told(ctx context.Context, id int64) error {
+	_, err := s.exec(ctx, "note told", `UPDATE teams_outbox SET told_at = $2 WHERE id = $1 AND told_at = 0`, id, ms(s.now()))
 	return err
 }
 
@@ -187,7 +239,7 @@ func (s *Outbox) Purge(ctx context.Context, before time.Time) (int64, error) {
 }
 
 func isFinished(state string) bool {
-	return state == StateDone || state == StateFailed || state == StateCancelled
+	return state == StateDone || state == StateParked || state == StateFailed || state == StateCancelled
 }
 
 func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
@@ -196,9 +248,9 @@ func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
 }
 
 func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
-	var eventAt, createdAt, nextAt, doneAt int64
+	var eventAt, createdAt, nextAt, doneAt, toldAt int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
-		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason)
-	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt)
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt)
+	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
 	return r, err
 }

@@ -37,12 +37,38 @@ func (b base) stats(ctx context.Context, op, query string, args ...any) (Stats, 
 	return st, err
 }
 
-// Stats counts the unfinished rows by state, and those that failed.
+// Stats counts the unfinished rows by state, and those that are parked or failed.
 func (s *Outbox) Stats(ctx context.Context) (Stats, error) {
 	return s.stats(ctx, "outbox stats", `
 		SELECT state, COUNT(*), MIN(created_at) FROM teams_outbox WHERE done_at = 0 GROUP BY state
 		UNION ALL
-		SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state`)
+		SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state
+		UNION ALL
+		SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'parked' GROUP BY state`)
+}
+
+// RangeStats counts a portal's rows (of all with "") by state, whatever became
+// of them, from one id on and up to another; 0 is no upper end.
+func (s *Outbox) RangeStats(ctx context.Context, portal string, from, to int64) (Stats, error) {
+	return s.stats(ctx, "outbox range stats", `
+		SELECT state, COUNT(*), MIN(created_at) FROM teams_outbox
+		WHERE id >= $2 AND ($3 = 0 OR id <= $3) AND ($1 = '' OR portal = $1) GROUP BY state`, portal, from, to)
+}
+
+// RangePortals returns the portals that have rows from one id on and up to
+// another; 0 is no upper end.
+func (s *Outbox) RangePortals(ctx context.Context, from, to int64) ([]string, error) {
+	return list(ctx, s.base, "portals of range", dbutil.ScanSingleColumn[string],
+		`SELECT DISTINCT portal FROM teams_outbox WHERE id >= $1 AND ($2 = 0 OR id <= $2) ORDER BY portal`, from, to)
+}
+
+// LastID returns the id of the newest row, 0 where there is none.
+func (s *Outbox) LastID(ctx context.Context) (int64, error) {
+	last, err := one(ctx, s.base, "last outbox row", dbutil.ScanSingleColumn[int64], `SELECT COALESCE(MAX(id), 0) FROM teams_outbox`)
+	if err != nil || last == nil {
+		return 0, err
+	}
+	return *last, nil
 }
 
 // PortalStats counts a portal's unfinished rows by state.

@@ -156,6 +156,10 @@ type SenderOptions struct {
 	Writers Writers
 	// Echoed is told about a portal whose ledger may go on (Ingest.Wake).
 	Echoed func(portal string)
+	// Held reports whether a portal's rows are to wait: its queue is paused, or an
+	// outage was declared or is rehearsed. Whoever ends that calls Wake or Kick.
+	// nil means never.
+	Held func(portal string) bool
 	// Concurrency is how many conversations are sent at once. Default 256: most
 	// of them wait for a limit of Graph, and what waits for one account must
 	// not hold up what another could send.
@@ -188,6 +192,9 @@ func (o *SenderOptions) setDefaults() {
 	o.Common.setDefaults()
 	if o.Echoed == nil {
 		o.Echoed = func(string) {}
+	}
+	if o.Held == nil {
+		o.Held = func(string) bool { return false }
 	}
 	if o.Link == nil {
 		o.Link = func(roomID id.RoomID, eventID id.EventID) string {

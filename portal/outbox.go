@@ -403,9 +403,9 @@ func (b *Outbox) checkMirrored(ctx context.Context, p *bridgev2.Portal, eventID 
 	return b.refused(ctx, why)
 }
 
-// isLost reports whether a row never got to Teams and never will.
+// isLost reports whether a row never got to Teams and, as things stand, never will.
 func isLost(row *database.OutboxRow) bool {
-	return row.State == database.StateFailed || row.State == database.StateCancelled
+	return row.State == database.StateParked || row.State == database.StateFailed || row.State == database.StateCancelled
 }
 
 // refused counts a refusal and returns it as a status.

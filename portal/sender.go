@@ -99,7 +99,10 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 			return time.Time{}
 		}
 		next := row.NextAt
-		if !next.After(s.o.Now()) {
+		switch {
+		case s.o.Held(portal):
+			next = s.o.Now().Add(s.o.RetryMax)
+		case !next.After(s.o.Now()):
 			next = s.step(ctx, row)
 		}
 		if !next.IsZero() {
@@ -170,7 +173,7 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 
 // fail ends a row that never will be in Teams and tells its author.
 func (s *Sender) fail(ctx context.Context, row *database.OutboxRow, err error, v verdict) {
-	if dbErr := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateFailed, v.reason); dbErr != nil {
+	if dbErr := s.o.DB.Outbox.Park(ctx, row.ID, v.reason, v.message); dbErr != nil {
 		zerolog.Ctx(ctx).Err(dbErr).Msg("Could not write to the outbox")
 		return
 	}

@@ -148,7 +148,7 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 		return root{id: first}, err
 	}
 	r := root{}
-	if out != nil && out.State == database.StateFailed {
+	if out != nil && (out.State == database.StateFailed || out.State == database.StateParked) {
 		// What was deleted is not quoted.
 		r.quote = &msgconv.Quote{Name: out.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(row.RootEventID))}
 	}

@@ -226,7 +226,7 @@ func testOutboxOrder(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, "$a", unacked[0].EventID)
 	require.NotEmpty(t, unacked[0].Payload)
 
-	require.NoError(t, e.db.Outbox.Finish(ctx, c.ID, database.StateFailed, "too large"))
+	require.NoError(t, e.db.Outbox.Fail(ctx, c.ID, "too large", ""))
 	active, err = e.db.Outbox.ActivePortals(ctx)
 	require.NoError(t, err)
 	require.Equal(t, []string{"c:2"}, active)
@@ -328,7 +328,7 @@ func testOutboxStates(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, database.StateSent, got.State, "what was sent is never queued again")
 	require.NoError(t, e.db.Outbox.Finish(ctx, r.ID, database.StateDone, ""))
-	require.NoError(t, e.db.Outbox.Finish(ctx, r.ID, database.StateFailed, "late"))
+	require.NoError(t, e.db.Outbox.Fail(ctx, r.ID, "late", ""))
 	require.NoError(t, e.db.Outbox.MarkSent(ctx, r.ID))
 	got, err = e.db.Outbox.ByID(ctx, r.ID)
 	require.NoError(t, err)

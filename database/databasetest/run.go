@@ -95,6 +95,9 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Accounts", testAccounts},
 		{"Keys", testKeys},
 		{"Echoes", testEchoes},
+		{"OutboxParking", testOutboxParking},
+		{"Holds", testHolds},
+		{"Outages", testOutages},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,0 +1,129 @@
+package databasetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/database"
+)
+
+func testOutboxParking(t *testing.T, ctx context.Context, e *env) {
+	a, b := row("$a", "c:1/x"), row("$b", "c:1/x")
+	for _, r := range []*database.OutboxRow{a, b} {
+		_, err := e.db.Outbox.Enqueue(ctx, r)
+		require.NoError(t, err)
+	}
+	require.NoError(t, e.db.Outbox.Park(ctx, a.ID, "too large", "it is too large for Teams"))
+	next, err := e.other.Outbox.Next(ctx, "c:1/x")
+	require.NoError(t, err)
+	require.Equal(t, "$b", next.EventID, "nothing waits for a parked row")
+	parked, err := e.other.Outbox.Parked(ctx, "", 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 1)
+	require.Equal(t, a.Payload, parked[0].Payload, "it can be sent again")
+	require.Equal(t, "it is too large for Teams", parked[0].Detail)
+	untold, err := e.other.Outbox.Untold(ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, untold, 1)
+	require.NoError(t, e.db.Outbox.Told(ctx, a.ID))
+	untold, err = e.db.Outbox.Untold(ctx, 10)
+	require.NoError(t, err)
+	require.Empty(t, untold)
+	stats, err := e.db.Outbox.Stats(ctx)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{database.StateParked: 1, database.StateQueued: 1}, stats.ByState)
+
+	ok, err := e.db.Outbox.Requeue(ctx, a.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	next, err = e.other.Outbox.Next(ctx, "c:1/x")
+	require.NoError(t, err)
+	require.Equal(t, "$a", next.EventID, "at its old place")
+	ok, err = e.db.Outbox.Requeue(ctx, a.ID)
+	require.NoError(t, err)
+	require.False(t, ok)
+
+	require.NoError(t, e.db.Outbox.Fail(ctx, a.ID, "dropped", "an administrator dropped it"))
+	require.NoError(t, e.db.Outbox.Fail(ctx, b.ID, "policy", ""))
+	untold, err = e.db.Outbox.Untold(ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, untold, 1, "without a detail nobody is told")
+	require.Equal(t, "$a", untold[0].EventID)
+	require.Empty(t, untold[0].Payload)
+	last, err := e.db.Outbox.LastID(ctx)
+	require.NoError(t, err)
+	require.Equal(t, b.ID, last)
+	stats, err = e.db.Outbox.RangeStats(ctx, "", a.ID, 0)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{database.StateFailed: 2}, stats.ByState)
+	stats, err = e.db.Outbox.RangeStats(ctx, "c:1/x", b.ID, b.ID)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{database.StateFailed: 1}, stats.ByState)
+	portals, err := e.db.Outbox.RangePortals(ctx, a.ID, 0)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c:1/x"}, portals)
+}
+
+func testHolds(t *testing.T, ctx context.Context, e *env) {
+	h := database.Hold{Scope: "t:team", Kind: database.HoldDrill, Reason: "rehearsal", By: "@op:x", Began: e.clock.Now(), Until: e.clock.Now().Add(time.Hour)}
+	require.NoError(t, e.db.Holds.Set(ctx, h))
+	require.NoError(t, e.db.Holds.Set(ctx, database.Hold{Kind: database.HoldPause, Began: e.clock.Now()}))
+	h.Reason = "longer rehearsal"
+	require.NoError(t, e.db.Holds.Set(ctx, h))
+	all, err := e.other.Holds.All(ctx)
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Contains(t, all, h)
+	ok, err := e.db.Holds.Clear(ctx, "t:team", database.HoldDrill)
+	require.NoError(t, err)
+	require.True(t, ok)
+	ok, err = e.db.Holds.Clear(ctx, "t:team", database.HoldDrill)
+	require.NoError(t, err)
+	require.False(t, ok)
+
+	require.True(t, h.Covers("c:team/19:x"))
+	require.False(t, h.Covers("c:team2/19:x"))
+	require.True(t, database.Hold{}.Covers("c:any/19:x"))
+	require.True(t, database.Hold{Scope: "c:team/19:x"}.Covers("c:team/19:x"))
+	require.False(t, database.Hold{Scope: "c:team/19:x"}.Covers("c:team/19:xy"))
+}
+
+func testOutages(t *testing.T, ctx context.Context, e *env) {
+	o := &database.Outage{Kind: database.OutageDetected, Cause: "teams-down", Detail: "Teams does not answer", Began: e.clock.Now(), FirstRow: 7}
+	require.NoError(t, e.db.Outages.Begin(ctx, o))
+	require.NotZero(t, o.ID)
+	open, err := e.other.Outages.Open(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []*database.Outage{o}, open)
+	room := database.OutageRoom{OutageID: o.ID, Portal: "c:1/x", BeganTold: e.clock.Now()}
+	require.NoError(t, e.db.Outages.TellRoom(ctx, room))
+	room.EndedTold = e.clock.Now().Add(time.Minute)
+	require.NoError(t, e.db.Outages.TellRoom(ctx, room))
+	rooms, err := e.other.Outages.Rooms(ctx, o.ID)
+	require.NoError(t, err)
+	require.Equal(t, []database.OutageRoom{room}, rooms)
+	e.clock.Advance(time.Hour)
+	o.Ended, o.LastRow, o.Cause = e.clock.Now(), 12, "sign-in-down"
+	require.NoError(t, e.db.Outages.Update(ctx, o))
+	open, err = e.other.Outages.Open(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []*database.Outage{o}, open, "open until its queue is empty")
+	o.Drained, o.Report = e.clock.Now(), "5 messages"
+	require.NoError(t, e.db.Outages.Update(ctx, o))
+	open, err = e.other.Outages.Open(ctx)
+	require.NoError(t, err)
+	require.Empty(t, open)
+	recent, err := e.other.Outages.Recent(ctx, 5)
+	require.NoError(t, err)
+	require.Equal(t, []*database.Outage{o}, recent)
+	require.NoError(t, e.db.Outages.Purge(ctx, e.clock.Now().Add(time.Second)))
+	recent, err = e.db.Outages.Recent(ctx, 5)
+	require.NoError(t, err)
+	require.Empty(t, recent)
+	rooms, err = e.db.Outages.Rooms(ctx, o.ID)
+	require.NoError(t, err)
+	require.Empty(t, rooms)
+}

@@ -1,0 +1,120 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// Kinds of outages.
+const (
+	OutageDetected = "detected" // Teams can't be used
+	OutageDeclared = "declared" // an administrator says so
+	OutageDrill    = "drill"    // it is rehearsed
+)
+
+// Outage is a time in which what people wrote in Matrix was kept from Teams.
+type Outage struct {
+	ID    int64
+	Kind  string
+	Scope string // as of a Hold
+	// Cause is one of a fixed set, Detail is for people.
+	Cause, Detail, By string
+	// Began and Ended bound it; Drained is when everything that was queued in it
+	// had come to an end. Zero is not yet.
+	Began, Ended, Drained time.Time
+	// FirstRow and LastRow bound the outbox rows that were queued in it; LastRow
+	// is 0 while it goes on.
+	FirstRow, LastRow int64
+	// Report is what was told at its end.
+	Report string
+}
+
+// OutageRoom is a room that was told of an outage.
+type OutageRoom struct {
+	OutageID int64
+	Portal   string
+	// BeganTold and EndedTold are when the room was told; zero is not yet.
+	BeganTold, EndedTold time.Time
+}
+
+// Outages keeps outages and which rooms were told of them, so that nobody is
+// told twice, whatever restarts in between.
+type Outages struct{ base }
+
+const outageColumns = `id, kind, scope, cause, detail, set_by, began_at, ended_at, drained_at, first_row, last_row, report`
+
+// Begin stores a new outage and sets its ID.
+func (s *Outages) Begin(ctx context.Context, o *Outage) error {
+	id, err := one(ctx, s.base, "begin outage", dbutil.ScanSingleColumn[int64], `
+		INSERT INTO teams_outage (kind, scope, cause, detail, set_by, began_at, ended_at, drained_at, first_row, last_row, report)
+		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, 0, '') RETURNING id`,
+		o.Kind, o.Scope, o.Cause, o.Detail, o.By, ms(s.orNow(o.Began)), o.FirstRow)
+	if err != nil {
+		return err
+	} else if id == nil {
+		return fmt.Errorf("begin outage: no id was returned")
+	}
+	o.ID = *id
+	return nil
+}
+
+// Update stores everything of an outage that may change.
+func (s *Outages) Update(ctx context.Context, o *Outage) error {
+	_, err := s.exec(ctx, "update outage", `UPDATE teams_outage SET cause = $2, detail = $3, ended_at = $4, drained_at = $5, last_row = $6, report = $7
+		WHERE id = $1`, o.ID, o.Cause, o.Detail, ms(o.Ended), ms(o.Drained), o.LastRow, o.Report)
+	return err
+}
+
+// Open returns the outages that go on, or whose queue is not empty yet, oldest first.
+func (s *Outages) Open(ctx context.Context) ([]*Outage, error) {
+	return list(ctx, s.base, "list open outages", scanOutage, `SELECT `+outageColumns+` FROM teams_outage WHERE drained_at = 0 ORDER BY id`)
+}
+
+// Recent returns the newest outages, the newest first.
+func (s *Outages) Recent(ctx context.Context, limit int) ([]*Outage, error) {
+	return list(ctx, s.base, "list outages", scanOutage, `SELECT `+outageColumns+` FROM teams_outage ORDER BY id DESC LIMIT $1`, limit)
+}
+
+// Rooms returns the rooms that were told of an outage.
+func (s *Outages) Rooms(ctx context.Context, outageID int64) ([]OutageRoom, error) {
+	return list(ctx, s.base, "list rooms of outage", scanOutageRoom,
+		`SELECT outage_id, portal, began_told_at, ended_told_at FROM teams_outage_room WHERE outage_id = $1 ORDER BY portal`, outageID)
+}
+
+// TellRoom stores what a room was told.
+func (s *Outages) TellRoom(ctx context.Context, r OutageRoom) error {
+	_, err := s.exec(ctx, "store room of outage", `
+		INSERT INTO teams_outage_room (outage_id, portal, began_told_at, ended_told_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (outage_id, portal) DO UPDATE SET began_told_at = excluded.began_told_at, ended_told_at = excluded.ended_told_at`,
+		r.OutageID, r.Portal, ms(r.BeganTold), ms(r.EndedTold))
+	return err
+}
+
+// Purge forgets outages that were over before a time.
+func (s *Outages) Purge(ctx context.Context, before time.Time) error {
+	_, err := s.exec(ctx, "purge rooms of outages",
+		`DELETE FROM teams_outage_room WHERE outage_id IN (SELECT id FROM teams_outage WHERE drained_at <> 0 AND drained_at < $1)`, ms(before))
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, "purge outages", `DELETE FROM teams_outage WHERE drained_at <> 0 AND drained_at < $1`, ms(before))
+	return err
+}
+
+func scanOutage(row dbutil.Scannable) (*Outage, error) {
+	var o Outage
+	var began, ended, drained int64
+	err := row.Scan(&o.ID, &o.Kind, &o.Scope, &o.Cause, &o.Detail, &o.By, &began, &ended, &drained, &o.FirstRow, &o.LastRow, &o.Report)
+	o.Began, o.Ended, o.Drained = fromMS(began), fromMS(ended), fromMS(drained)
+	return &o, err
+}
+
+func scanOutageRoom(row dbutil.Scannable) (r OutageRoom, err error) {
+	var began, ended int64
+	err = row.Scan(&r.OutageID, &r.Portal, &began, &ended)
+	r.BeganTold, r.EndedTold = fromMS(began), fromMS(ended)
+	return r, err
+}
