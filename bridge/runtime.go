@@ -104,7 +104,7 @@ func (r *runtime) ghostMXID(userID string) id.UserID {
 
 func (r *runtime) wirePortal() {
 	counts := portalMetrics{r.metrics}
-	r.echo = portal.NewEcho(r.db, 0, counts, func(portalID string) { r.sender.Wake(portalID) })
+	r.echo = portal.NewEcho(r.db, 0, counts, func(ctx context.Context, portalID string) { r.sender.Decided(ctx, portalID) })
 	common := portal.Common{
 		Bridge: r.c.br, DB: r.db, Source: r.c.source, Directory: &lookup{r.dir, r.writers}, Echo: r.echo,
 		Metrics: counts, Logger: r.log, Now: r.now, WithKey: matrix.WithKey,

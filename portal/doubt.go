@@ -12,9 +12,6 @@ import (
 	"teamsbridge/teams"
 )
 
-// maxLookPages bounds how far back a post is looked for.
-const maxLookPages = 20
-
 // settleAll finds out about the parts in doubt and returns those that Teams has.
 func (s *Sender) settleAll(ctx context.Context, parts []database.SentPart) ([]database.SentPart, error) {
 	out := parts[:0]
@@ -46,12 +43,14 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		found, lookErr := s.look(ctx, part)
+		// A look proves that the post is not there only if Teams had its time
+		// before the look began: a long one takes longer than the window.
+		late := s.o.Now().Sub(since) >= s.o.DoubtWindow
+		found, lookErr := s.look(ctx, part, late)
 		if found != nil {
 			s.o.Metrics.Count(MetricDoubt, "found")
 			return found, nil
 		}
-		late := s.o.Now().Sub(since) >= s.o.DoubtWindow
 		switch {
 		case lookErr == nil && late:
 			return s.giveUp(ctx, part)
@@ -63,6 +62,15 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		}
 		timer.Reset(s.o.DoubtLook)
 	}
+}
+
+// Decided makes a portal's rows due and its lane look again, because an echo
+// told what became of a part in doubt.
+func (s *Sender) Decided(ctx context.Context, portal string) {
+	if _, err := s.o.DB.Outbox.RetryNow(ctx, portal); err != nil && ctx.Err() == nil {
+		zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not write to the outbox")
+	}
+	s.Wake(portal)
 }
 
 // current reads a part again: its echo may have told by now.
@@ -90,46 +98,6 @@ func (s *Sender) giveUp(ctx context.Context, part database.SentPart) (*database.
 	}
 	s.o.Metrics.Count(MetricDoubt, "absent")
 	return nil, s.o.DB.Sent.Abort(ctx, part.EventID, part.Part)
-}
-
-// look reads the conversation back once. nil without an error means that the
-// part was not seen.
-func (s *Sender) look(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
-	if now, err := s.current(ctx, part); err != nil {
-		return nil, err
-	} else if now.State != database.StateSending {
-		return now, nil
-	}
-	ch := teams.ChannelRef{TeamID: part.TeamID, ChannelID: part.ChannelID}
-	since := part.StartedAt.Add(-s.o.DoubtSkew)
-	link := ""
-	for range maxLookPages {
-		var page teams.Page
-		var err error
-		if part.RootID == "" {
-			page, err = s.o.Reader.List(ctx, ch, link)
-		} else {
-			page, err = s.o.Reader.Replies(ctx, teams.MessageRef{ChannelRef: ch, ID: part.RootID}, link)
-		}
-		if isMissing(err) && part.RootID != "" {
-			return nil, nil // the thread is gone, and with it what was posted there
-		} else if err != nil {
-			return nil, fmt.Errorf("read the conversation back: %w", err)
-		}
-		recent := false
-		for _, m := range page.Messages {
-			recent = recent || !m.Created.Before(since) || !m.Modified.Before(since)
-			if found, err := s.take(ctx, part, m); err != nil || found != nil {
-				return found, err
-			}
-		}
-		// Posts come with the newest first; of replies the order is not promised.
-		if page.NextLink == "" || !recent && part.RootID == "" {
-			return nil, nil
-		}
-		link = page.NextLink
-	}
-	return nil, nil
 }
 
 // take confirms a part as a message, if it can be that and is nobody else's.

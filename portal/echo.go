@@ -23,7 +23,7 @@ type Echo struct {
 	skew    time.Duration
 	metrics Metrics
 	// decided is called when an echo settled a part in doubt.
-	decided func(portal string)
+	decided func(ctx context.Context, portal string)
 
 	mu      sync.Mutex
 	portals map[string]*echoPortal
@@ -47,12 +47,12 @@ type flight struct {
 
 // NewEcho makes an Echo. decided, which may be nil, is called with the portal
 // when an echo tells what became of a part in doubt.
-func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided func(portal string)) *Echo {
+func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided func(ctx context.Context, portal string)) *Echo {
 	if metrics == nil {
 		metrics = NoMetrics{}
 	}
 	if decided == nil {
-		decided = func(string) {}
+		decided = func(context.Context, string) {}
 	}
 	if skew == 0 {
 		skew = 90 * time.Second
@@ -62,7 +62,7 @@ func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided
 
 // OnDecided sets the function that NewEcho takes, where its receiver is made
 // later. It must be called before anything runs.
-func (e *Echo) OnDecided(decided func(portal string)) { e.decided = decided }
+func (e *Echo) OnDecided(decided func(ctx context.Context, portal string)) { e.decided = decided }
 
 // use returns a portal's entry; release must be called after.
 func (e *Echo) use(portal string) (p *echoPortal, release func()) {
@@ -198,7 +198,7 @@ func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit ti
 	}
 	e.metrics.Count(MetricEcho, how)
 	if how == "doubt" {
-		e.decided(portal)
+		e.decided(ctx, portal)
 	}
 	return part, nil
 }

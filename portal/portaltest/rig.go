@@ -151,7 +151,7 @@ func (r *Rig) Start() {
 	}
 	r.Ingest = portal.NewIngest(in)
 	r.Sender = portal.NewSender(out)
-	common.Echo.OnDecided(r.Sender.Wake)
+	common.Echo.OnDecided(r.Sender.Decided)
 	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
 	net.outbox = r.Outbox
 	ingest := r.Ingest

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,8 +34,10 @@ type Tenant struct {
 
 	// Fault decides about a write; op is post, edit, delete, react, unreact.
 	fault func(op, account string) Fault
-	// read decides about a read; op is message, list, replies, image.
+	// read decides about a read; op is message, list, replies, export, image.
 	read func(op string) error
+	// pageSize is how many messages a page has; 0 means all.
+	pageSize int
 	// changed is told about every change, as a notification would.
 	changed func(m teams.Message)
 	images  map[string][]byte
@@ -68,6 +71,13 @@ func (t *Tenant) SetRead(f func(op string) error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.read = f
+}
+
+// SetPageSize sets how many messages a page of a list has; 0 means all.
+func (t *Tenant) SetPageSize(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pageSize = n
 }
 
 // SetChanged sets who is told about changes.
@@ -229,14 +239,15 @@ type reader struct {
 }
 
 func (r *reader) begin(op string) error {
-	r.t.mu.Lock()
-	defer r.t.mu.Unlock()
 	if r.dead != nil && r.dead.Load() {
 		return ErrUnavailable
 	}
+	r.t.mu.Lock()
 	r.t.requests++
-	if r.t.read != nil {
-		return r.t.read(op)
+	read := r.t.read
+	r.t.mu.Unlock()
+	if read != nil {
+		return read(op)
 	}
 	return nil
 }
@@ -253,31 +264,76 @@ func (r *reader) Message(_ context.Context, ref teams.MessageRef) (teams.Message
 	return teams.Message{}, ErrNotFound
 }
 
-func (r *reader) List(_ context.Context, ch teams.ChannelRef, _ string) (teams.Page, error) {
+// List lists posts, the newest first.
+func (r *reader) List(_ context.Context, ch teams.ChannelRef, link string) (teams.Page, error) {
 	if err := r.begin("list"); err != nil {
 		return teams.Page{}, err
 	}
-	var page teams.Page
-	all := r.t.Messages(ch)
-	for _, m := range slices.Backward(all) {
+	var posts []teams.Message
+	for _, m := range slices.Backward(r.t.Messages(ch)) {
 		if m.ReplyToID == "" {
-			page.Messages = append(page.Messages, m)
+			posts = append(posts, m)
 		}
 	}
-	return page, nil
+	return r.page(posts, link), nil
 }
 
-func (r *reader) Replies(_ context.Context, root teams.MessageRef, _ string) (teams.Page, error) {
+// Replies lists replies. Graph does not promise their order; here the oldest
+// come first, which is the harder one.
+func (r *reader) Replies(_ context.Context, root teams.MessageRef, link string) (teams.Page, error) {
 	if err := r.begin("replies"); err != nil {
 		return teams.Page{}, err
 	}
-	var page teams.Page
+	var replies []teams.Message
 	for _, m := range r.t.Messages(root.ChannelRef) {
 		if m.ReplyToID == root.ID {
-			page.Messages = append(page.Messages, m)
+			replies = append(replies, m)
 		}
 	}
-	return page, nil
+	return r.page(replies, link), nil
+}
+
+// ExportTeam lists what changed in all channels of a team after a time.
+func (r *reader) ExportTeam(_ context.Context, teamID string, since time.Time, link string) (teams.Page, error) {
+	if err := r.begin("export"); err != nil {
+		return teams.Page{}, err
+	}
+	var changed []teams.Message
+	for _, ch := range r.t.channels(teamID) {
+		for _, m := range r.t.Messages(ch) {
+			if m.Modified.After(since) {
+				changed = append(changed, m)
+			}
+		}
+	}
+	return r.page(changed, link), nil
+}
+
+// page cuts a list; a link names the last message of the page before.
+func (r *reader) page(all []teams.Message, link string) teams.Page {
+	r.t.mu.Lock()
+	size := r.t.pageSize
+	r.t.mu.Unlock()
+	if link != "" {
+		all = all[1+slices.IndexFunc(all, func(m teams.Message) bool { return m.ID == link }):]
+	}
+	if size == 0 || len(all) <= size {
+		return teams.Page{Messages: all}
+	}
+	return teams.Page{Messages: all[:size], NextLink: all[size-1].ID}
+}
+
+// channels returns the channels of a team in which there are messages.
+func (t *Tenant) channels(teamID string) []teams.ChannelRef {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []teams.ChannelRef
+	for _, id := range slices.Sorted(maps.Keys(t.messages)) {
+		if msgs := t.messages[id]; len(msgs) > 0 && msgs[0].Channel.TeamID == teamID {
+			out = append(out, msgs[0].Channel)
+		}
+	}
+	return out
 }
 
 func (r *reader) HostedContent(_ context.Context, url string) (io.ReadCloser, string, error) {
