@@ -18,7 +18,7 @@ const (
 )
 
 // Account is a delegated sign-in. The refresh token is not part of it: it goes
-// through LoadToken and SaveToken and is sealed at rest.
+// through LoadToken, SaveToken and RotateToken and is sealed at rest.
 type Account struct {
 	Key, Kind, UserID, UPN, DisplayName, MXID, State, Reason string
 	UpdatedAt                                                time.Time
@@ -73,19 +73,25 @@ func (s *Accounts) Delete(ctx context.Context, key string) error {
 
 // LoadToken returns the account's refresh token, "" where there is none.
 func (s *Accounts) LoadToken(ctx context.Context, key string) (string, error) {
-	sealed, err := one(ctx, s.base, "load token", dbutil.ScanSingleColumn[[]byte], `SELECT refresh_token FROM teams_account WHERE key = $1`, key)
-	if err != nil || sealed == nil || len(*sealed) == 0 {
-		return "", err
-	}
-	plain, err := s.seal.Open(*sealed, "account:"+key)
-	if err != nil {
-		return "", fmt.Errorf("load token: %w", err)
-	}
-	return string(plain), nil
+	_, token, err := s.token(ctx, key)
+	return token, err
 }
 
-// SaveToken stores the account's refresh token; nil means that it is durable.
-// An account that is not known yet gets a row that Upsert completes.
+// token returns a refresh token as it is stored and in the clear.
+func (s *Accounts) token(ctx context.Context, key string) (sealed []byte, plain string, err error) {
+	stored, err := one(ctx, s.base, "load token", dbutil.ScanSingleColumn[[]byte], `SELECT refresh_token FROM teams_account WHERE key = $1`, key)
+	if err != nil || stored == nil || len(*stored) == 0 {
+		return nil, "", err
+	}
+	opened, err := s.seal.Open(*stored, "account:"+key)
+	if err != nil {
+		return nil, "", fmt.Errorf("load token: %w", err)
+	}
+	return *stored, string(opened), nil
+}
+
+// SaveToken stores the refresh token of a fresh sign-in; nil means that it is
+// durable. An account that is not known yet gets a row that Upsert completes.
 func (s *Accounts) SaveToken(ctx context.Context, key, refreshToken string) error {
 	sealed, err := s.seal.Seal([]byte(refreshToken), "account:"+key)
 	if err != nil {
@@ -97,6 +103,24 @@ func (s *Accounts) SaveToken(ctx context.Context, key, refreshToken string) erro
 		ON CONFLICT (key) DO UPDATE SET refresh_token = excluded.refresh_token, updated_at = excluded.updated_at`,
 		key, sealed, ms(s.now()))
 	return err
+}
+
+// RotateToken stores the refresh token that came in exchange for an older one.
+// ok is false where the older one is not the account's any more, because
+// somebody signed out or anew meanwhile: nothing is changed then.
+func (s *Accounts) RotateToken(ctx context.Context, key, older, refreshToken string) (ok bool, err error) {
+	stored, plain, err := s.token(ctx, key)
+	if err != nil || stored == nil || plain != older {
+		return false, err
+	}
+	sealed, err := s.seal.Seal([]byte(refreshToken), "account:"+key)
+	if err != nil {
+		return false, fmt.Errorf("rotate token: %w", err)
+	}
+	// No two seals are alike, so that this names the token that was read.
+	n, err := s.exec(ctx, "rotate token", `UPDATE teams_account SET refresh_token = $3, updated_at = $4 WHERE key = $1 AND refresh_token = $2`,
+		key, stored, sealed, ms(s.now()))
+	return n > 0, err
 }
 
 func scanAccount(row dbutil.Scannable) (a Account, err error) {

@@ -100,8 +100,10 @@ type ChangeSink interface {
 // TokenStore keeps the refresh tokens of delegated sign-ins.
 type TokenStore interface {
 	LoadToken(ctx context.Context, key string) (string, error)
-	// SaveToken returns only when the token is durable.
-	SaveToken(ctx context.Context, key, refreshToken string) error
+	// RotateToken replaces older by the token that came in exchange for it, and
+	// returns only when that is durable. ok is false, and nothing changed, where
+	// older is not what is stored any more: somebody signed out or anew.
+	RotateToken(ctx context.Context, key, older, refreshToken string) (ok bool, err error)
 }
 
 // RawNotification is a received notification body that was not processed yet.

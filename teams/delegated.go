@@ -117,8 +117,13 @@ func (c *DelegatedCredential) refresh(ctx context.Context, _ string) (azcore.Acc
 		return azcore.AccessToken{}, e
 	}
 	if token.RefreshToken != "" && token.RefreshToken != refresh {
-		if err := c.cfg.Store.SaveToken(ctx, c.key, token.RefreshToken); err != nil {
+		switch ok, err := c.cfg.Store.RotateToken(ctx, c.key, refresh, token.RefreshToken); {
+		case err != nil:
 			return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindUnavailable, Hint: "the new refresh token can't be stored", Err: err}
+		case !ok:
+			// What came is of a sign-in that has ended; the next try meets the
+			// new one, or none.
+			return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindUnavailable, Hint: "the sign-in has changed while it was renewed"}
 		}
 	}
 	return azcore.AccessToken{Token: token.AccessToken, ExpiresOn: token.Expiry.UTC()}, nil

@@ -29,17 +29,27 @@ func (s *memoryStore) LoadToken(_ context.Context, key string) (string, error) {
 	return s.tokens[key], nil
 }
 
-func (s *memoryStore) SaveToken(_ context.Context, key, token string) error {
+func (s *memoryStore) RotateToken(_ context.Context, key, older, token string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
-		return s.fail
+		return false, s.fail
+	}
+	if s.tokens[key] != older {
+		return false, nil
 	}
 	s.tokens[key] = token
 	if s.log != nil {
 		*s.log = append(*s.log, "saved "+token)
 	}
-	return nil
+	return true, nil
+}
+
+// set is a sign-in, or a sign-out with an empty token.
+func (s *memoryStore) set(key, token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[key] = token
 }
 
 func newDelegated(t *testing.T, g *graphServer, store TokenStore, secret string) *DelegatedCredential {
@@ -101,6 +111,39 @@ func TestRefreshThatCannotBeSavedIsNotUsed(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Proves S5.
+func TestSignedOutOrAnewWhileRenewing(t *testing.T) {
+	for _, now := range []string{"", "refresh-new"} {
+		t.Run("now "+now, func(t *testing.T) {
+			store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}}
+			var log []string
+			store.log = &log
+			g := newGraphServer(t, func(w http.ResponseWriter, r *http.Request) {
+				_ = r.ParseForm()
+				if r.PostFormValue("refresh_token") == "refresh-new" {
+					tokenAnswer(w, r, "access-new", 3600, "")
+					return
+				}
+				store.set("key-1", now)
+				tokenAnswer(w, r, "access-1", 3600, "refresh-1")
+			})
+			c := newDelegated(t, g, store, "")
+			_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
+			require.Equal(t, KindUnavailable, KindOf(err), "nothing is done with what came for the old sign-in")
+			require.False(t, IsAmbiguous(err))
+			require.Empty(t, log)
+			require.Equal(t, now, store.tokens["key-1"])
+			token, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
+			if now == "" {
+				require.Equal(t, KindSignInExpired, KindOf(err))
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "access-new", token.Token)
+		})
+	}
+}
+
 func TestExpiredSignInStaysExpired(t *testing.T) {
 	for _, code := range []string{"invalid_grant", "interaction_required"} {
 		t.Run(code, func(t *testing.T) {
@@ -123,7 +166,7 @@ func TestExpiredSignInStaysExpired(t *testing.T) {
 			}
 			require.EqualValues(t, 1, g.hits.Load(), "asked once, then known")
 			good.Store(true)
-			require.NoError(t, store.SaveToken(t.Context(), "key-1", "refresh-new"))
+			store.set("key-1", "refresh-new")
 			_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 			require.NoError(t, err, "a new sign-in starts afresh")
 		})

@@ -190,6 +190,15 @@ func testAccounts(t *testing.T, ctx context.Context, e *env) {
 	token, err = e.other.Accounts.LoadToken(ctx, a.Key)
 	require.NoError(t, err)
 	require.Equal(t, "refresh-2", token, "storing an account keeps its token")
+	ok, err := e.db.Accounts.RotateToken(ctx, a.Key, "refresh-1", "refresh-3")
+	require.NoError(t, err)
+	require.False(t, ok, "somebody signed in anew meanwhile")
+	ok, err = e.db.Accounts.RotateToken(ctx, a.Key, "refresh-2", "refresh-3")
+	require.NoError(t, err)
+	require.True(t, ok)
+	token, err = e.other.Accounts.LoadToken(ctx, a.Key)
+	require.NoError(t, err)
+	require.Equal(t, "refresh-3", token)
 	require.NotContains(t, rawBytes(t, ctx, e, "SELECT refresh_token FROM teams_account"), "refresh")
 
 	got, err := e.db.Accounts.Get(ctx, a.Key)
@@ -217,6 +226,14 @@ func testAccounts(t *testing.T, ctx context.Context, e *env) {
 	token, err = e.db.Accounts.LoadToken(ctx, a.Key)
 	require.NoError(t, err)
 	require.Empty(t, token)
+	for _, older := range []string{"refresh-3", ""} {
+		ok, err = e.db.Accounts.RotateToken(ctx, a.Key, older, "refresh-4")
+		require.NoError(t, err)
+		require.False(t, ok, "somebody signed out meanwhile")
+	}
+	got, err = e.db.Accounts.Get(ctx, a.Key)
+	require.NoError(t, err)
+	require.Nil(t, got)
 
 	unsealed := database.New(e.db.Database, zerolog.Nop(), nil)
 	require.ErrorIs(t, unsealed.Accounts.SaveToken(ctx, "x", "secret"), database.ErrNoSealer)

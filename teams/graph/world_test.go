@@ -41,11 +41,20 @@ func (s *memoryStore) LoadToken(_ context.Context, key string) (string, error) {
 	return s.tokens[key], nil
 }
 
-func (s *memoryStore) SaveToken(_ context.Context, key, token string) error {
+func (s *memoryStore) RotateToken(_ context.Context, key, older, token string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tokens[key] != older {
+		return false, nil
+	}
+	s.tokens[key] = token
+	return true, nil
+}
+
+func (s *memoryStore) set(key, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens[key] = token
-	return nil
 }
 
 func newWorld(t *testing.T, opts teamstest.Options, limits teams.LimiterOptions) *world {
@@ -99,7 +108,7 @@ func (w *world) writer(t *testing.T, u *teamstest.User) *Writer {
 	got, err := login.Wait(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, teams.Account{UserID: u.ID, UPN: u.UPN(), DisplayName: u.DisplayName()}, got.Account)
-	require.NoError(t, w.store.SaveToken(t.Context(), u.ID, got.RefreshToken))
+	w.store.set(u.ID, got.RefreshToken)
 	cred, err := teams.NewDelegatedCredential(w.delegated(), u.ID)
 	require.NoError(t, err)
 	writer, err := NewWriter(WriterOptions{Endpoints: w.endpoints, Credential: cred, HTTP: w.http, Account: got.Account, Messages: w.client})
