@@ -15,6 +15,9 @@ type fetcher struct {
 	calls map[MessageRef]*fetchCall
 }
 
+// errFetchBroken is the outcome of a call that did not return.
+var errFetchBroken = &Error{Op: "GET channel messages", Kind: KindUnavailable, Hint: "the request was broken off"}
+
 type fetchCall struct {
 	done chan struct{}
 	msg  Message
@@ -42,6 +45,8 @@ func (f *fetcher) get(ctx context.Context, ref MessageRef) (Message, error) {
 	defer func() { <-f.sem }()
 	ctx, cancel := context.WithTimeout(ctx, processorFetchTime)
 	defer cancel()
+	// Whoever waits for a call that panics must not take nothing for a message.
+	call.err = errFetchBroken
 	call.msg, call.err = f.from.Message(ctx, ref)
 	return call.msg, call.err
 }

@@ -244,15 +244,23 @@ func (p *Processor) process(ctx context.Context, batch []RawNotification) {
 // prepare remembers a body and takes a place in its lane if it needs one.
 func (p *Processor) prepare(raw RawNotification) (w *rowWork, slow bool) {
 	w = &rowWork{raw: raw}
-	w.body, w.malformed = decodeBody(raw.Body)
+	lane := ""
+	ok := p.safely(raw.Seq, func() {
+		w.body, w.malformed = decodeBody(raw.Body)
+		lane = w.body.lane()
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.state = p.rows[raw.Seq]
 	if w.state == nil {
-		w.state = &rowState{received: raw.ReceivedAt, done: map[int]bool{}, missing: map[int]int{}, lane: w.body.lane()}
+		w.state = &rowState{received: raw.ReceivedAt, done: map[int]bool{}, missing: map[int]int{}, lane: lane}
 		p.rows[raw.Seq] = w.state
 	}
-	lane := w.state.lane
+	if !ok {
+		w.spoil(reasonPanic)
+		w.body = notificationBody{}
+	}
+	lane = w.state.lane
 	if lane == "" {
 		return w, false
 	}
@@ -283,7 +291,9 @@ func (p *Processor) complete(ctx context.Context, work []*rowWork, fetch *fetche
 		sem <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-sem }()
-			p.open(ctx, w, fetch)
+			if !p.safely(w.raw.Seq, func() { p.open(ctx, w, fetch) }) {
+				w.spoil(reasonPanic)
+			}
 		})
 	}
 	wg.Wait()

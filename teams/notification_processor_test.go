@@ -1,6 +1,7 @@
 package teams
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 )
 
@@ -353,6 +355,64 @@ func TestProcessorSinkTrouble(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 3, b.sink.count())
 		require.Zero(t, b.log.pending())
+	})
+}
+
+// brokenMessages panics on one message, when whoever else asks for it waits.
+type brokenMessages struct {
+	*fakeMessages
+	broken MessageRef
+}
+
+func (s brokenMessages) Message(ctx context.Context, ref MessageRef) (Message, error) {
+	if ref == s.broken {
+		<-time.After(time.Second)
+		panic("a secret text")
+	}
+	return s.fakeMessages.Message(ctx, ref)
+}
+
+// Proves T1.
+func TestProcessorSurvivesAPanic(t *testing.T) {
+	t.Parallel()
+	t.Run("asking Graph", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			b := newProcessorBundle(nil)
+			var out bytes.Buffer
+			b.opts.Logger = zerolog.New(&out)
+			b.opts.Messages = brokenMessages{b.messages, root("2")}
+			for _, id := range []string{"1", "3", "4"} {
+				b.messages.set(Message{ID: id, Channel: testChannel})
+			}
+			b.append(t, notificationBody{Value: []notificationItem{testItem("created", "1"), testItem("created", "2"), testItem("created", "3")}})
+			b.append(t, notificationBody{Value: []notificationItem{testItem("created", "2")}})
+			b.append(t, notificationBody{Value: []notificationItem{testItem("created", "4")}})
+			start(t, b.Run)
+			elapse(time.Hour)
+			synctest.Wait()
+			require.Equal(t, 3, b.sink.count(), "the others go on, those of the same body too")
+			require.Zero(t, b.log.pending())
+			require.Equal(t, []string{"panic", "panic"}, b.log.reasons())
+			require.Equal(t, 2, b.counters.get(CountQuarantined, "panic"))
+			require.Equal(t, []string{"2 panic", "2 panic"}, b.leftToPoller())
+			require.Contains(t, out.String(), "notification_processor_test.go")
+			require.NotContains(t, out.String(), "secret")
+		})
+	})
+	t.Run("opening resource data", func(t *testing.T) {
+		t.Parallel()
+		service := newSignInService(t)
+		b := newProcessorBundle(service.verifier(time.Now))
+		b.opts.Certificates = func() CertSet { panic("a certificate") }
+		b.messages.set(Message{ID: "2", Channel: testChannel})
+		b.append(t, notificationBody{ValidationTokens: goodToken(t), Value: []notificationItem{richItem(t, "created", "1", "")}})
+		b.append(t, notificationBody{Value: []notificationItem{testItem("created", "2")}})
+		start(t, b.Run)
+		eventually(t, "both are through", func() bool { return b.log.pending() == 0 })
+		require.Equal(t, 1, b.sink.count())
+		require.Equal(t, []string{"panic"}, b.log.reasons())
+		require.Equal(t, []string{"1 panic"}, b.leftToPoller())
 	})
 }
 

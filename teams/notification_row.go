@@ -3,6 +3,7 @@ package teams
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,8 @@ const (
 	reasonTenant   = "foreign_tenant"
 	// reasonUnexpected is resource data where none was subscribed to.
 	reasonUnexpected = "unexpected_content"
+	// reasonPanic is a mistake of the bridge that the body brought out.
+	reasonPanic = "panic"
 )
 
 // The changes that a notification reports.
@@ -88,10 +91,34 @@ func (p *Processor) open(ctx context.Context, w *rowWork, fetch *fetcher) {
 		}
 	}
 	for i := range body.Value {
-		if !w.state.done[i] {
-			p.item(ctx, w, i, &body.Value[i], fetch)
+		if w.state.done[i] {
+			continue
 		}
+		item := &body.Value[i]
+		if p.safely(w.raw.Seq, func() { p.item(ctx, w, i, item, fetch) }) {
+			continue
+		}
+		w.spoil(reasonPanic)
+		w.state.done[i] = true
+		p.safely(w.raw.Seq, func() {
+			if r, ok := ParseResource(item.Resource); ok && r.Kind == ResourceMessage {
+				p.leave(r.Message(), reasonPanic)
+			}
+		})
 	}
+}
+
+// safely runs f and reports whether it came to its end. A panic is the fault of
+// what is being opened, and must not end the bridge, at every start anew. What
+// was panicked with may quote a message and is not logged.
+func (p *Processor) safely(seq int64, f func()) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.opts.Logger.Error().Int64("seq", seq).Type("panic", v).Bytes("stack", debug.Stack()).Msg("Opening a notification panicked")
+		}
+	}()
+	f()
+	return true
 }
 
 func (p *Processor) verify(ctx context.Context, tokens []string, at time.Time) error {
