@@ -3,6 +3,7 @@ package portal_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +125,31 @@ func TestReplyWhoseRootIsMissingFetchesIt(t *testing.T) {
 	r.Quiet()
 	require.Equal(t, []string{"old root", "reply"}, r.Texts())
 	require.Equal(t, "m.thread", last(t, r).Relation("rel_type"))
+}
+
+// The conversation stops being mirrored between a reply and its root, which the
+// ledger then does not take.
+func TestReplyWhoseRootIsNotTaken(t *testing.T) {
+	var detached atomic.Bool
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) {
+			in.Wanted = func(teams.ChannelRef) bool { return !detached.Load() }
+		}
+	})
+	r.Tenant.SetChanged(nil)
+	root := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "root")
+	reply := r.Tenant.Post(portaltest.Channel, root.ID, portaltest.Dave, "reply")
+	var fetched atomic.Int32
+	r.Tenant.SetRead(func(op string) error {
+		detached.Store(true)
+		fetched.Add(1)
+		return nil
+	})
+	require.NoError(t, r.Ingest.Accept(context.Background(), "webhook", []teams.Message{reply}))
+	r.Quiet()
+	require.Equal(t, []string{"root", "reply"}, r.Texts())
+	require.Equal(t, "m.thread", last(t, r).Relation("rel_type"))
+	require.EqualValues(t, 1, fetched.Load())
 }
 
 func TestReplyWhoseRootIsGoneStandsAlone(t *testing.T) {
@@ -286,6 +312,28 @@ func TestRefusedMessageIsParkedAndOthersGoOn(t *testing.T) {
 	r.Tenant.Change(portaltest.Channel, poison.ID, portaltest.SetText("healed"))
 	r.Quiet()
 	require.Equal(t, []string{"cure", "healed"}, r.Texts())
+}
+
+func TestPanicBeforeTheLoopIsParkedAndOthersGoOn(t *testing.T) {
+	r := started(t)
+	r.Tenant.SetChanged(nil)
+	root := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "root")
+	poison := r.Tenant.Post(portaltest.Channel, root.ID, portaltest.Dave, "poison")
+	cure := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "cure")
+	r.Tenant.SetRead(func(op string) error {
+		if op == "message" {
+			panic("while the root is fetched")
+		}
+		return nil
+	})
+	require.NoError(t, r.Ingest.Accept(context.Background(), "webhook", []teams.Message{poison, cure}))
+	r.Quiet()
+	require.Equal(t, []string{"cure"}, r.Texts())
+	require.Equal(t, 1, r.Counts.Get(portal.MetricParked, "panic"))
+	row, err := r.DB.Inbox.Get(context.Background(), r.Portal(), poison.ID)
+	require.NoError(t, err)
+	require.Equal(t, database.StateParked, row.State)
+	require.Equal(t, "panic", row.Reason)
 }
 
 // Proves T4.

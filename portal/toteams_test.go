@@ -217,6 +217,23 @@ func TestEditDeleteToTeams(t *testing.T) {
 	require.Len(t, r.HS.Events(r.Room), 3)
 }
 
+func TestEditNamesTheAuthorAfterTheRowIsPurged(t *testing.T) {
+	r := started(t)
+	e := r.Say(portaltest.CarolMXID, "first")
+	r.Quiet()
+	n, err := r.DB.Outbox.Purge(context.Background(), time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	edit := r.Edit(portaltest.CarolMXID, e, "second")
+	r.Quiet()
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, edit))
+	texts := r.TeamsTexts()
+	require.Len(t, texts, 1)
+	require.Contains(t, texts[0], "carol")
+	require.Contains(t, texts[0], "second")
+	require.NotContains(t, texts[0], "UTC", "it was not late")
+}
+
 // Proves M6.
 func TestOnlyTheAuthorMayChange(t *testing.T) {
 	r := started(t)
