@@ -181,12 +181,7 @@ func TestChangesFromTeams(t *testing.T) {
 func TestChangesFromMatrix(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, stack.Options{})
-	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
-	o.team.AddMember(o.ada, relay)
-	require.NoError(t, o.RegisterStaff(o.ctx))
-	o.run()
-	o.signIn(relay, "relay login")
-	o.signIn(o.ada, "login")
+	relay := o.runRelayed(o.ada)
 	teamsRoot := o.general.Post(o.cleo, teamstest.Msg{HTML: "<p>asked in Teams</p>"})
 
 	for _, who := range []*teamstest.User{o.ada, o.ben} {

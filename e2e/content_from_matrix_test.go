@@ -100,17 +100,27 @@ func (o *office) signInAt(bot *manage, u *teamstest.User, command string) {
 	bot.waitFor("signed in", "logged in", u.UPN()+"** is now in the relay pool")
 }
 
+// runRelayed starts the bridge with the staff registered, an account in the
+// relay pool, and some people signed in as themselves.
+func (o *office) runRelayed(own ...*teamstest.User) (relay *teamstest.User) {
+	o.t.Helper()
+	relay = o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
+	o.team.AddMember(o.ada, relay)
+	require.NoError(o.t, o.RegisterStaff(o.ctx))
+	o.run()
+	o.signIn(relay, "relay login")
+	for _, u := range own {
+		o.signIn(u, "login")
+	}
+	return relay
+}
+
 // Every kind of content of this side, sent by one person with a sign-in of her
 // own and by one through the relay.
 func TestContentFromMatrix(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, stack.Options{})
-	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
-	o.team.AddMember(o.ada, relay)
-	require.NoError(t, o.RegisterStaff(o.ctx))
-	o.run()
-	o.signIn(relay, "relay login")
-	o.signIn(o.ada, "login")
+	relay := o.runRelayed(o.ada)
 
 	for _, sender := range []*teamstest.User{o.ada, o.ben} {
 		own := sender == o.ada

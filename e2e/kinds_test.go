@@ -9,18 +9,13 @@ import (
 	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/internal/stack"
-	"teamsbridge/teams/teamstest"
 )
 
 // What Teams has no kind of message for arrives as a text that says what it was.
 func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, stack.Options{})
-	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
-	o.team.AddMember(o.ada, relay)
-	require.NoError(t, o.RegisterStaff(o.ctx))
-	o.run()
-	o.signIn(relay, "relay login")
+	o.runRelayed()
 	ben := o.as(stack.Localpart(o.ben))
 	room := o.room(ben, o.general)
 	before := len(o.general.Messages())

@@ -22,11 +22,7 @@ import (
 func TestRedactionsWhileTheBridgeIsAway(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, stack.Options{})
-	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
-	o.team.AddMember(o.ada, relay)
-	require.NoError(t, o.RegisterStaff(o.ctx))
-	o.run()
-	o.signIn(relay, "relay login")
+	o.runRelayed()
 	ben := o.as(stack.Localpart(o.ben))
 	room := o.room(ben, o.general)
 	kept, err := ben.SendText(o.ctx, room, "kept, with a reaction")
