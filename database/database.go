@@ -39,6 +39,7 @@ type Database struct {
 	Echoes        *Echoes
 	Holds         *Holds
 	Outages       *Outages
+	Digests       *Digests
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
@@ -74,6 +75,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Echoes:        &Echoes{b},
 		Holds:         &Holds{b},
 		Outages:       &Outages{b},
+		Digests:       &Digests{b},
 	}
 }
 

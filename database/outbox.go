@@ -44,6 +44,8 @@ type OutboxRow struct {
 	// parked or failed row is told, and ToldAt when that was done.
 	Reason, Detail string
 	ToldAt         time.Time
+	// Digest is the digest that the row goes to Teams in, empty for none.
+	Digest string
 }
 
 // Outbox is what Teams does not have yet, in the order in which it was said.
@@ -52,10 +54,12 @@ type Outbox struct{ base }
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at`
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest`
 	// untouched holds for rows of which Teams cannot have seen anything: a
-	// message in several parts goes back to queued when a later part fails.
-	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)`
+	// message in several parts goes back to queued when a later part fails, and
+	// what a digest says stays as it was when that was put together.
+	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)
+		AND digest = ''`
 )
 
 // Enqueue adds a row, queued unless State says otherwise, and sets its ID. It
@@ -107,6 +111,16 @@ func (s *Outbox) ActivePortals(ctx context.Context) ([]string, error) {
 func (s *Outbox) Queue(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
 	return list(ctx, s.base, "list outbox", scanOutboxPtr,
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE portal = $1 AND done_at = 0 ORDER BY id LIMIT $2`, portal, limit)
+}
+
+// CountQueued counts the portal's queued messages.
+func (s *Outbox) CountQueued(ctx context.Context, portal string) (int, error) {
+	n, err := one(ctx, s.base, "count queued", dbutil.ScanSingleColumn[int],
+		`SELECT COUNT(*) FROM teams_outbox WHERE portal = $1 AND done_at = 0 AND kind = 'message' AND state = 'queued'`, portal)
+	if err != nil || n == nil {
+		return 0, err
+	}
+	return *n, nil
 }
 
 // Unacked returns the rows that Teams has and the room does not show yet.
@@ -250,7 +264,7 @@ func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
 func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
 	var eventAt, createdAt, nextAt, doneAt, toldAt int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
-		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt)
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest)
 	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
 	return r, err
 }

@@ -25,6 +25,9 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	if t.stored != nil && (metaOf(t.stored).Deleted || metaOf(t.stored).Deleting) {
 		return s.drop(ctx, row, "message was deleted")
 	}
+	if t.digest != nil {
+		return s.changeDigest(ctx, row, t)
+	}
 	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
 		return err
 	}
@@ -149,6 +152,9 @@ func (s *Sender) remove(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)
 	}
+	if t.digest != nil {
+		return s.changeDigest(ctx, row, t)
+	}
 	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
 		return err
 	}
@@ -188,6 +194,9 @@ func (s *Sender) react(ctx context.Context, row *database.OutboxRow) error {
 	t, err := s.target(ctx, row, row.TargetEventID)
 	if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	if t.digest != nil {
+		return s.changeDigest(ctx, row, t)
 	}
 	emoji, err := msgconv.EmojiToTeams(string(row.Payload))
 	if err != nil {
@@ -239,6 +248,9 @@ func (s *Sender) unreact(ctx context.Context, row *database.OutboxRow) error {
 	t, err := s.target(ctx, row, row.RootEventID)
 	if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)
+	}
+	if t.digest != nil {
+		return s.changeDigest(ctx, row, t)
 	}
 	r, err := s.o.DB.SentReactions.ByEvent(ctx, row.TargetEventID)
 	if err != nil {

@@ -59,6 +59,9 @@ const (
 	MetricDoubt = "outbox_doubt"
 	// MetricRelayed counts rows that went through a relay account, by kind.
 	MetricRelayed = "outbox_relayed"
+	// MetricDigested counts messages that went in a digest, and posts of digests
+	// that were dissolved (message, dissolved).
+	MetricDigested = "outbox_digest"
 	// DurationIngest is the time from acceptance to delivery.
 	DurationIngest = "ingest_delay"
 	// DurationSend is the time from the Matrix event to Teams' answer.

@@ -160,6 +160,9 @@ type SenderOptions struct {
 	// outage was declared or is rehearsed. Whoever ends that calls Wake or Kick.
 	// nil means never.
 	Held func(portal string) bool
+	// DigestAbove returns above how many waiting messages the late ones of a
+	// portal go as a digest, 0 for never. nil means never.
+	DigestAbove func(portal string) int
 	// Concurrency is how many conversations are sent at once. Default 256: most
 	// of them wait for a limit of Graph, and what waits for one account must
 	// not hold up what another could send.
@@ -195,6 +198,9 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Held == nil {
 		o.Held = func(string) bool { return false }
+	}
+	if o.DigestAbove == nil {
+		o.DigestAbove = func(string) int { return 0 }
 	}
 	if o.Link == nil {
 		o.Link = func(roomID id.RoomID, eventID id.EventID) string {

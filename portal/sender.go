@@ -78,6 +78,7 @@ func (s *Sender) Run(ctx context.Context) {
 			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the outbox")
 		}
 		s.ackLeft(ctx)
+		s.sweepDigests(ctx)
 		select {
 		case <-sweep.C:
 		case <-ctx.Done():
@@ -152,12 +153,18 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 		}
 	}()
 	if row.State == database.StateQueued {
+		if err = s.plan(ctx, row); err != nil {
+			return err
+		}
 		if ok, err := s.o.DB.Outbox.MarkSending(ctx, row.ID); err != nil || !ok {
 			return err // taken back meanwhile: the lane looks again
 		}
 	}
 	switch row.Kind {
 	case database.KindMessage:
+		if row.Digest != "" {
+			return s.digest(ctx, row)
+		}
 		return s.message(ctx, row)
 	case database.KindEdit:
 		return s.edit(ctx, row)

@@ -25,6 +25,9 @@ type target struct {
 	// out is its outbox row, and stored its message row, where there are any.
 	out    *database.OutboxRow
 	stored *brdb.Message
+	// digest is the message's entry where it is in Teams in a digest; the rest
+	// says nothing then.
+	digest *database.DigestEntry
 }
 
 // target finds what a row acts on, at the time it is sent: what was queued when
@@ -50,6 +53,11 @@ func (s *Sender) target(ctx context.Context, row *database.OutboxRow, eventID st
 		t.account = first.AccountID
 		return t, nil
 	case t.out != nil && isLost(t.out):
+		return t, &failure{reason: "target not in Teams", message: errNeverSent.Error()}
+	case t.out != nil && t.out.Digest != "" && t.out.State != database.StateQueued && t.out.State != database.StateSending:
+		if t.digest, err = s.o.DB.Digests.ByEvent(ctx, eventID); err != nil || t.digest != nil {
+			return t, err
+		}
 		return t, &failure{reason: "target not in Teams", message: errNeverSent.Error()}
 	case t.out != nil && t.out.DoneAt.IsZero():
 		return t, errBehind
@@ -140,6 +148,8 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 	out, err := s.o.DB.Outbox.ByEvent(ctx, row.RootEventID)
 	if err != nil {
 		return root{}, err
+	} else if out != nil && !isLost(out) && out.Digest != "" && out.State != database.StateQueued && out.State != database.StateSending {
+		return s.digestRoot(ctx, row, out)
 	} else if out != nil && !isLost(out) && out.DoneAt.IsZero() && out.ID < row.ID {
 		return root{}, errBehind
 	}
@@ -153,6 +163,17 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 		r.quote = &msgconv.Quote{Name: out.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(row.RootEventID))}
 	}
 	return r, nil
+}
+
+// digestRoot is the thread of a reply to a message that is in Teams in a digest:
+// the digest's, where the reply says what it answers.
+func (s *Sender) digestRoot(ctx context.Context, row, answered *database.OutboxRow) (root, error) {
+	r := root{quote: &msgconv.Quote{Name: answered.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(answered.EventID))}}
+	parts, err := s.o.DB.Sent.ByEvent(ctx, answered.Digest)
+	if err == nil && len(parts) > 0 && parts[0].Part == 0 {
+		r.id = parts[0].RemoteID
+	}
+	return r, err
 }
 
 // firstDelivered returns the oldest message of a thread that Teams has, empty

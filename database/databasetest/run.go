@@ -98,6 +98,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxParking", testOutboxParking},
 		{"Holds", testHolds},
 		{"Outages", testOutages},
+		{"Digests", testDigests},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,4 +1,4 @@
--- v0 -> v3: Latest schema
+-- v0 -> v4: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -36,7 +36,8 @@ CREATE TABLE teams_outbox (
 	attempts        BIGINT NOT NULL,
 	reason          TEXT   NOT NULL,
 	detail          TEXT   NOT NULL DEFAULT '',
-	told_at         BIGINT NOT NULL DEFAULT 0
+	told_at         BIGINT NOT NULL DEFAULT 0,
+	digest          TEXT   NOT NULL DEFAULT ''
 );
 -- A row is unfinished exactly while done_at is 0: the indexes hold the queue, not the history.
 CREATE INDEX teams_outbox_queue_idx ON teams_outbox (portal, id) WHERE done_at = 0;
@@ -246,3 +247,25 @@ CREATE TABLE teams_outage_room (
 
 	PRIMARY KEY (outage_id, portal)
 );
+
+CREATE TABLE teams_digest (
+	id           TEXT   NOT NULL PRIMARY KEY,
+	portal       TEXT   NOT NULL,
+	head         TEXT   NOT NULL,
+	notice       TEXT   NOT NULL,
+	notice_event TEXT   NOT NULL,
+	created_at   BIGINT NOT NULL,
+	done_at      BIGINT NOT NULL
+);
+CREATE INDEX teams_digest_open_idx ON teams_digest (id) WHERE done_at = 0;
+
+CREATE TABLE teams_digest_entry (
+	event_id  TEXT    NOT NULL PRIMARY KEY,
+	digest_id TEXT    NOT NULL,
+	position  BIGINT  NOT NULL,
+	part      BIGINT  NOT NULL,
+	html      TEXT    NOT NULL,
+	deleted   BOOLEAN NOT NULL,
+	reactions TEXT    NOT NULL
+);
+CREATE UNIQUE INDEX teams_digest_entry_idx ON teams_digest_entry (digest_id, position);

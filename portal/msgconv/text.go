@@ -32,6 +32,43 @@ const (
 	textQuoted      = "Quoted message"
 )
 
+// Digests of long backlogs.
+const (
+	textDigestDeleted = "(deleted)"
+	textDigestTooLong = "(This message was changed, and is too long to stand here now.)"
+)
+
+func textDigestHead(from, to time.Time) string {
+	return "In Matrix while Teams was unavailable, " + textSpan(from, to)
+}
+
+func textDigestCount(messages int) string {
+	if messages == 1 {
+		return "1 message stands in the replies to this post."
+	}
+	return fmt.Sprintf("%d messages stand in the replies to this post.", messages)
+}
+
+func textDigestNotice(from, to time.Time, messages int) string {
+	what := fmt.Sprintf("%d messages", messages)
+	if messages == 1 {
+		what = "1 message"
+	}
+	return "What was written here while Teams was unavailable (" + textSpan(from, to) + ", " + what + ") is in Teams as one post. Replies to that post come into this thread."
+}
+
+// textSpan names a span of time, in the zone of its times.
+func textSpan(from, to time.Time) string {
+	zone := from.Format("-07:00")
+	if zone == "+00:00" {
+		zone = "UTC"
+	}
+	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
+		return from.Format("2006-01-02 15:04") + "–" + to.Format("15:04 ") + zone
+	}
+	return from.Format("2006-01-02 15:04") + " – " + to.Format("2006-01-02 15:04 ") + zone
+}
+
 // Attachments of Teams messages that Matrix has nothing for.
 const (
 	textCard         = "Card"

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type Tenant struct {
 	// changed is told about every change, as a notification would.
 	changed func(m teams.Message)
 	images  map[string][]byte
+	// refused is a text that no post may have.
+	refused string
 }
 
 // NewTenant makes a tenant.
@@ -64,6 +67,13 @@ func (t *Tenant) SetFault(f func(op, account string) Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.fault = f
+}
+
+// SetRefuseText makes posts that say something be refused for good.
+func (t *Tenant) SetRefuseText(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refused = text
 }
 
 // SetRead sets what happens to reads; nil means that all goes well.
@@ -401,6 +411,9 @@ func (w *writer) do(ctx context.Context, op string, f func() (teams.Message, err
 
 func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d teams.Draft) (teams.Message, error) {
 	return w.do(ctx, "post", func() (teams.Message, error) {
+		if w.t.refused != "" && strings.Contains(d.HTML, w.t.refused) {
+			return teams.Message{}, ErrBadRequest
+		}
 		if rootID != "" {
 			root := w.t.find(ch, rootID)
 			if root == nil || !root.Deleted.IsZero() {

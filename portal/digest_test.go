@@ -1,0 +1,356 @@
+package portal_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/portal"
+	"teamsbridge/portal/portaltest"
+	"teamsbridge/teams"
+)
+
+// digesting starts a rig in which late backlogs of more than above messages go as
+// a digest. What is said waits until the returned function is called.
+func digesting(t *testing.T, above int) (r *portaltest.Rig, release func()) {
+	t.Helper()
+	var free atomic.Bool
+	r = started(t, func(r *portaltest.Rig) {
+		r.Tune = digestTune(above, free.Load)
+	})
+	return r, func() {
+		t.Helper()
+		r.Eventually(func() bool {
+			n, err := r.DB.Journal.Count(context.Background())
+			return err == nil && n == 0
+		}, "the outbox has everything")
+		free.Store(true)
+		require.NoError(t, r.Sender.Kick(context.Background()))
+	}
+}
+
+func digestTune(above int, free func() bool) func(*portal.IngestOptions, *portal.SenderOptions) {
+	return func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+		out.LateAfter = time.Millisecond
+		out.DigestAbove = func(string) int { return above }
+		out.Held = func(string) bool { return !free() }
+	}
+}
+
+// split returns the posts and the replies of the channel that are not deleted.
+func split(r *portaltest.Rig) (posts, replies []teams.Message) {
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		switch {
+		case !m.Deleted.IsZero():
+		case m.ReplyToID == "":
+			posts = append(posts, m)
+		default:
+			replies = append(replies, m)
+		}
+	}
+	return posts, replies
+}
+
+// said returns how often each text is in Teams, in the order of first sight.
+func said(r *portaltest.Rig, texts []string) (order []string, times map[string]int) {
+	times = map[string]int{}
+	all := ""
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		if m.Deleted.IsZero() {
+			all += m.Body + "\n"
+		}
+	}
+	type at struct {
+		text string
+		pos  int
+	}
+	var places []at
+	for _, text := range texts {
+		times[text] = strings.Count(all, text)
+		if i := strings.Index(all, text); i >= 0 {
+			places = append(places, at{text, i})
+		}
+	}
+	slices.SortFunc(places, func(a, b at) int { return a.pos - b.pos })
+	for _, p := range places {
+		order = append(order, p.text)
+	}
+	return order, times
+}
+
+func requireOnceInOrder(t *testing.T, r *portaltest.Rig, texts []string) {
+	t.Helper()
+	order, times := said(r, texts)
+	for _, text := range texts {
+		require.Equal(t, 1, times[text], text)
+	}
+	require.Equal(t, texts, order)
+}
+
+func TestLongBacklogGoesAsDigest(t *testing.T) {
+	r, release := digesting(t, 5)
+	var texts []string
+	var events []id.EventID
+	people := []id.UserID{portaltest.AliceMXID, portaltest.BobMXID, portaltest.CarolMXID}
+	for i := range 30 {
+		text := fmt.Sprintf("offline-%03d.", i)
+		texts = append(texts, text)
+		events = append(events, r.Say(people[i%3], text))
+	}
+	_, before := r.Tenant.Requests()
+	release()
+	r.Quiet()
+	_, after := r.Tenant.Requests()
+	posts, replies := split(r)
+	require.Len(t, posts, 1)
+	require.Contains(t, posts[0].Body, "In Matrix while Teams was unavailable")
+	require.Contains(t, posts[0].Body, "30 messages")
+	require.Len(t, replies, 1, "short messages share a post")
+	require.Equal(t, 2, after-before)
+	for _, name := range []string{"<b>alice</b>", "<b>bob</b>", "carol"} {
+		require.Contains(t, replies[0].Body, name)
+	}
+	requireOnceInOrder(t, r, texts)
+	for _, e := range events {
+		require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e))
+	}
+	stats, err := r.DB.Outbox.Stats(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, stats.ByState)
+
+	notices := 0
+	for _, e := range r.HS.Messages(r.Room) {
+		if strings.Contains(e.Text(), "is in Teams as one post") {
+			notices++
+			require.Equal(t, portaltest.BotID, e.Sender)
+		}
+	}
+	require.Equal(t, 1, notices)
+	require.Len(t, r.HS.Messages(r.Room), 31, "nothing of it comes back")
+}
+
+func TestShortBacklogGoesOneByOne(t *testing.T) {
+	r, release := digesting(t, 5)
+	for i := range 5 {
+		r.Say(portaltest.AliceMXID, fmt.Sprint("offline ", i))
+	}
+	release()
+	r.Quiet()
+	posts, replies := split(r)
+	require.Len(t, posts, 5)
+	require.Empty(t, replies)
+}
+
+// A day's outage is in Teams within minutes: as many messages to a post as fit.
+func TestDigestOfADay(t *testing.T) {
+	r, release := digesting(t, 50)
+	var texts []string
+	for i := range 600 {
+		text := fmt.Sprintf("message-%04d %s", i, strings.Repeat("lorem ipsum ", 20))
+		texts = append(texts, fmt.Sprintf("message-%04d ", i))
+		r.Say(portaltest.BobMXID, text)
+	}
+	_, before := r.Tenant.Requests()
+	release()
+	r.Quiet()
+	_, after := r.Tenant.Requests()
+	require.Less(t, after-before, 20, "600 messages of 300 bytes")
+	requireOnceInOrder(t, r, texts)
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		require.Less(t, len(m.Body), 28_000)
+	}
+}
+
+// What is done to a message before and after it went in a digest.
+func TestChangesOfDigestedMessages(t *testing.T) {
+	r, release := digesting(t, 2)
+	typo := r.Say(portaltest.AliceMXID, "queued-typo.")
+	gone := r.Say(portaltest.BobMXID, "queued-gone.")
+	liked := r.Say(portaltest.BobMXID, "liked-one.")
+	later := r.Say(portaltest.AliceMXID, "later-typo.")
+	doomed := r.Say(portaltest.AliceMXID, "doomed-one.")
+	r.Edit(portaltest.AliceMXID, typo, "queued-right.")
+	r.Redact(portaltest.BobMXID, gone)
+	r.React(portaltest.AliceMXID, liked, "👍")
+	unliked := r.React(portaltest.BobMXID, liked, "🎉")
+	release()
+	r.Quiet()
+	_, replies := split(r)
+	require.Len(t, replies, 1)
+	body := func() string {
+		_, replies := split(r)
+		return replies[0].Body
+	}
+	require.Contains(t, body(), "queued-right.")
+	require.NotContains(t, body(), "queued-typo.")
+	require.NotContains(t, body(), "queued-gone.")
+	require.Contains(t, body(), "👍 alice")
+	require.Contains(t, body(), "🎉 bob")
+
+	r.Edit(portaltest.AliceMXID, later, "later-right.")
+	r.Redact(portaltest.AliceMXID, doomed)
+	r.Redact(portaltest.BobMXID, unliked)
+	r.React(portaltest.BobMXID, later, "👀")
+	r.Quiet()
+	require.Contains(t, body(), "later-right.")
+	require.NotContains(t, body(), "later-typo.")
+	require.NotContains(t, body(), "doomed-one.")
+	require.Contains(t, body(), "(deleted)")
+	require.NotContains(t, body(), "🎉")
+	require.Contains(t, body(), "👀 bob")
+	_, replies = split(r)
+	require.Len(t, replies, 1, "nothing was posted a second time")
+}
+
+// Threads go on: a reply in Matrix to a digested message, and a reply in Teams
+// to the digest.
+func TestThreadsOfDigests(t *testing.T) {
+	r, release := digesting(t, 2)
+	root := r.Say(portaltest.AliceMXID, "root-one.")
+	r.Reply(portaltest.BobMXID, root, "reply-one.")
+	r.Say(portaltest.BobMXID, "other-one.")
+	release()
+	r.Quiet()
+	posts, replies := split(r)
+	require.Len(t, posts, 1)
+	require.Len(t, replies, 1)
+
+	r.Reply(portaltest.BobMXID, root, "late-reply.")
+	r.Quiet()
+	posts, replies = split(r)
+	require.Len(t, posts, 1)
+	require.Len(t, replies, 2)
+	require.Contains(t, replies[1].Body, "late-reply.")
+
+	r.Tenant.Post(portaltest.Channel, posts[0].ID, portaltest.Dave, "<p>from-teams.</p>")
+	r.Quiet()
+	var notice, reply portaltest.Event
+	for _, e := range r.HS.Messages(r.Room) {
+		switch {
+		case strings.Contains(e.Text(), "is in Teams as one post"):
+			notice = e
+		case strings.Contains(e.Text(), "from-teams."):
+			reply = e
+		}
+	}
+	require.NotEmpty(t, notice.ID)
+	require.Equal(t, notice.ID.String(), reply.Relation("event_id"))
+}
+
+// A post of a digest that Teams refuses for good is taken apart: one message is
+// parked, the others arrive.
+func TestRefusedDigestParksOneMessage(t *testing.T) {
+	r, release := digesting(t, 2)
+	var texts []string
+	var bad id.EventID
+	for i := range 6 {
+		text := fmt.Sprintf("offline-%d.", i)
+		if i == 3 {
+			bad = r.Say(portaltest.BobMXID, "poison")
+			continue
+		}
+		texts = append(texts, text)
+		r.Say(portaltest.BobMXID, text)
+	}
+	r.Tenant.SetRefuseText("poison")
+	release()
+	r.Quiet()
+	requireOnceInOrder(t, r, texts)
+	parked, err := r.DB.Outbox.Parked(context.Background(), "", 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 1)
+	require.Equal(t, bad.String(), parked[0].EventID)
+}
+
+// With a third of the answers lost, everything is there once.
+func TestDigestWithLostAnswers(t *testing.T) {
+	r, release := digesting(t, 2)
+	var texts []string
+	for i := range 40 {
+		texts = append(texts, fmt.Sprintf("offline-%02d.", i))
+		r.Say(portaltest.BobMXID, texts[i]+strings.Repeat(" filler", 400))
+	}
+	n := 0
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if n++; op == "post" && n%3 == 0 {
+			return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+		}
+		return portaltest.Fault{}
+	})
+	release()
+	r.Quiet()
+	requireOnceInOrder(t, r, texts)
+}
+
+// TestCrashInADigest cuts the bridge off after each SQL statement while a
+// digest is planned, posted and acknowledged.
+//
+// Proves M2 and M4 for digests.
+func TestCrashInADigest(t *testing.T) {
+	var texts []string
+	for i := range 8 {
+		texts = append(texts, fmt.Sprintf("offline-%d.", i))
+	}
+	backlog := func() *portaltest.Rig {
+		r, _ := digesting(t, 2)
+		for _, text := range texts {
+			r.Say(portaltest.BobMXID, text+strings.Repeat(" filler", 900))
+		}
+		r.Eventually(func() bool {
+			n, err := r.DB.Outbox.CountQueued(context.Background(), r.Portal())
+			return err == nil && n == len(texts)
+		})
+		r.Stop()
+		r.Tune = digestTune(2, func() bool { return true })
+		return r
+	}
+	total := 0
+	{
+		r := backlog()
+		r.Start()
+		r.CountFromHere()
+		r.Quiet()
+		total = r.Statements()
+		posts, replies := split(r)
+		require.Len(t, posts, 1)
+		require.GreaterOrEqual(t, len(replies), 2)
+	}
+	stride := 6
+	if testing.Short() {
+		stride = 23
+	}
+	t.Logf("the digest takes about %d statements", total)
+	for at := 1; at < total; at += stride {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			r := backlog()
+			r.CrashAfter(at)
+			r.Start()
+			r.Eventually(func() bool { return r.Crashed() || !r.Crashing() && r.Ingest.Busy()+r.Sender.Busy() == 0 })
+			r.Recover()
+			r.Quiet()
+			require.NoError(t, r.Ingest.Accept(context.Background(), "list", r.Tenant.Messages(portaltest.Channel)))
+			r.Quiet()
+			requireOnceInOrder(t, r, texts)
+			heads := 0
+			posts, _ := split(r)
+			for _, p := range posts {
+				heads += strings.Count(p.Body, "In Matrix while Teams was unavailable")
+			}
+			require.LessOrEqual(t, heads, 1)
+			for _, e := range r.HS.Messages(r.Room) {
+				require.False(t, strings.Contains(e.Text(), "offline-") && e.Sender != portaltest.BobMXID, "nothing of it comes back: %s", e.Sender)
+			}
+			open, err := r.DB.Outbox.Stats(context.Background())
+			require.NoError(t, err)
+			require.Empty(t, open.ByState)
+		})
+	}
+}
