@@ -70,6 +70,9 @@ func testSecondInstance(t *testing.T, database map[string]any) {
 		o.agree(o.general)
 	}
 
+	say("first", 0, 2)
+	all("first", 2) // and with it every token that the first instance needs
+
 	tokens := func() int {
 		return o.Tenant.CountRequests(func(r teamstest.Request) bool { return r.Op == teamstest.OpToken })
 	}
@@ -100,7 +103,7 @@ func testSecondInstance(t *testing.T, database map[string]any) {
 	for from, to := range map[int]int{o.Bridge.Port: second.Port, o.Bridge.WebhookPort: second.WebhookPort} {
 		o.forward(from, fmt.Sprintf("127.0.0.1:%d", to))
 	}
-	require.NoError(t, second.WaitLog(o.ctx, 15*time.Second, logTakes))
+	require.NoError(t, second.WaitLog(o.ctx, testLimit, logTakes))
 	say("burst", 10, 15)
 	require.NoError(t, second.WaitReady(o.ctx))
 	all("burst", 15)
