@@ -213,7 +213,7 @@ type testRun struct {
 }
 
 func goTest(pkg, pattern, overlay string) testRun {
-	args := []string{"test", "-tags=goolm", "-json", "-count=1", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
+	args := []string{"test", "-tags=goolm", "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
 	if overlay != "" {
 		args = append(args, "-overlay="+overlay)
 	}
