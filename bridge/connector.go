@@ -110,7 +110,8 @@ func forceFramework(br *bridgev2.Bridge) {
 }
 
 // postInit wires the parts when the framework has been set up and nothing has
-// been started. A mistake in the configuration ends the program here.
+// been started. A mistake in the configuration ends the program here, and a
+// second instance waits here.
 func (c *Connector) postInit() {
 	c.main.Config.Matrix.MessageStatusEvents = true
 	c.main.Config.Matrix.DeliveryReceipts = true
@@ -124,6 +125,7 @@ func (c *Connector) postInit() {
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
 	c.main.Matrix.EventProcessor.On(event.EventUnstablePollEnd, c.pollEnd)
+	c.alone()
 }
 
 // pollEnd counts the end of a poll, which the framework does not know of.

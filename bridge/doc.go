@@ -67,7 +67,9 @@
 //
 // # Start and stop
 //
-// newRuntime wires the parts and sends nothing. intake runs right after the
+// newRuntime wires the parts and sends nothing. Then the database's lock is
+// taken, so that one process at a time does what follows; a second one waits
+// there, and whoever loses the lock ends at once. intake runs right after the
 // tables were upgraded: webhook listener, notification processor, metrics. The
 // framework then waits for the homeserver. run starts everything else: lanes,
 // readers, subscriptions, mirror. Graph may be down all the while. All loops are

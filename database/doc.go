@@ -1,10 +1,11 @@
 // Package database keeps what must survive a crash: child tables of
 // bridgev2's own database, with one typed store per table.
 //
-// What lives here: the schema (upgrades/*.sql), the stores, and the sealing of
-// secrets at rest. What must not: anything of Matrix, Graph or bridgev2 beyond
-// plain strings, and any decision about retrying, ordering or wording. The
-// stores say what was, the packages above decide what comes next.
+// What lives here: the schema (upgrades/*.sql), the stores, the sealing of
+// secrets at rest, and the lock that lets one process at a time work on them.
+// What must not: anything of Matrix, Graph or bridgev2 beyond plain strings, and
+// any decision about retrying, ordering or wording. The stores say what was, the
+// packages above decide what comes next.
 //
 // Who is authoritative for what:
 //

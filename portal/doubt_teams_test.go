@@ -1,0 +1,50 @@
+package portal_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/portal"
+	"teamsbridge/portal/portaltest"
+	"teamsbridge/teams"
+)
+
+// lateReader does not list what was posted until it was asked some times, as
+// Graph's eventual consistency may have it.
+type lateReader struct {
+	teams.Reader
+	hides atomic.Int32
+}
+
+func (r *lateReader) List(ctx context.Context, ch teams.ChannelRef, link string) (teams.Page, error) {
+	page, err := r.Reader.List(ctx, ch, link)
+	if r.hides.Add(-1) >= 0 {
+		page.Messages = nil
+	}
+	return page, err
+}
+
+// A post whose answer was lost, which no notification tells of and which is
+// listed only a while later, is not sent again.
+//
+// Proves M4.
+func TestDoubtOutlastsALateListing(t *testing.T) {
+	late := &lateReader{}
+	late.hides.Store(4)
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			late.Reader, out.Reader, out.DoubtWindow = out.Reader, late, 20*time.Second
+		}
+	})
+	r.Tenant.SetChanged(nil)
+	r.Tenant.SetFault(onPosts(func(int) portaltest.Fault { return portaltest.Fault{Lose: portaltest.ErrAmbiguous} }))
+	r.Say(portaltest.AliceMXID, "once")
+	r.Quiet()
+	require.Equal(t, []string{"once"}, r.TeamsTexts())
+	require.Negative(t, late.hides.Load(), "it was looked for until it was there")
+	require.Equal(t, 1, r.Counts.Get(portal.MetricDoubt, "found"))
+}
