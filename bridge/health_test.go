@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	vitals "teamsbridge/bridge/health"
+	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
@@ -218,16 +219,86 @@ func TestSignInDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startHealth(t)
 		defer r.stop()
-		r.pokeGraph = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: opPoke, Status: 401}) }
+		var poked atomic.Int32
+		poked.Store(401)
+		r.pokeGraph = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: opPoke, Status: int(poked.Load())}) }
+		r.pokeSignIn = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true, Status: 200}) }
 		r.broken.Store(&teams.Error{Op: teams.OpAppSignIn, Kind: teams.KindUnavailable})
 		r.appSignInFailed(r.broken.Load())
 		time.Sleep(time.Minute)
 		require.Equal(t, vitals.SignInDown, r.lastBegan.Load().Kind)
-		r.pokeGraph = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: opPoke}) }
+		// Our own way out fails as well.
+		poked.Store(0)
+		r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true})
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.EgressDown, r.lastChanged.Load().Kind)
 		r.broken.Store(nil)
 		time.Sleep(time.Minute)
 		require.EqualValues(t, 1, r.ended.Load())
 	})
+}
+
+// While the last tokens are good, a sign-in service that is down stops nothing.
+func TestSignInDownWithTokensLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		var status atomic.Int32
+		status.Store(503)
+		attempt := func() {
+			r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true, Status: int(status.Load())})
+		}
+		r.pokeSignIn = func(context.Context) { attempt() }
+		attempt()
+		time.Sleep(time.Minute)
+		signIn := func() vitals.Status { return r.monitor.Status()[2] }
+		require.Equal(t, vitals.Down, signIn().State)
+		require.Equal(t, vitals.SignInDown, signIn().Cause)
+		probes := r.probes.Load()
+		time.Sleep(time.Hour)
+		require.Less(t, r.probes.Load()-probes, int32(250), "asked at leisure")
+		require.Zero(t, r.began.Load())
+		status.Store(200)
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.Up, signIn().State)
+	})
+}
+
+// The organisation is answered by others than Teams: once the tenant is known,
+// the probe asks for teams, in turn, so that one that is gone says nothing.
+func TestTheProbeAsksTeams(t *testing.T) {
+	tenant := &fakeTenant{}
+	r := &runtime{c: &Connector{}, catalog: catalogOf(), graph: &graphAccess{reader: tenant}}
+	for _, id := range []string{"team", "gone"} {
+		r.catalog.byID[id] = database.Conversation{Portal: id, TeamID: id, Kind: database.ConversationTeam, State: database.ConversationMirrored}
+	}
+	name := "Contoso"
+	r.c.tenantName.Store(&name)
+	seen := map[string]bool{}
+	for range 4 {
+		require.Equal(t, vitals.OK, probeOutcome(r.probe(t.Context())), "a team that is gone shows that Teams is there")
+		for _, call := range tenant.taken() {
+			seen[call] = true
+		}
+	}
+	require.Equal(t, map[string]bool{"team team": true, "team gone": true}, seen)
+	tenant.err = unavailable(503)
+	require.Equal(t, vitals.ServerError, probeOutcome(r.probe(t.Context())))
+}
+
+func TestStatusShowsEachDependency(t *testing.T) {
+	r := &statusReport{dependencies: []vitals.Status{
+		{Dependency: vitals.GraphRead, State: vitals.Up, Since: time.Unix(0, 0)},
+		{Dependency: vitals.GraphWrite, State: vitals.Degraded, Since: time.Unix(0, 0), Cause: vitals.CauseThrottled},
+		{Dependency: vitals.SignIn},
+		{Dependency: vitals.Webhook, State: vitals.Down, Since: time.Unix(0, 0), Cause: vitals.WebhookSilent, Detail: "none of 2 subscriptions is active: quota"},
+	}}
+	text := r.adminText()
+	require.Contains(t, text, "* Reading Teams: up since 1970-01-01 00:00 UTC\n")
+	require.Contains(t, text, "* Writing to Teams: **degraded** since 1970-01-01 00:00 UTC: "+esc(vitals.CauseThrottled.Sentence()))
+	require.NotContains(t, text, "Sign-in service", "nothing is known of it")
+	require.Contains(t, text, "* Notifications: **down** since 1970-01-01 00:00 UTC: "+esc(vitals.WebhookSilent.Sentence()))
+	require.Contains(t, text, "none of 2 subscriptions is active: quota")
 }
 
 type failingCredential struct{ err error }

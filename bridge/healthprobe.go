@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	vitals "teamsbridge/bridge/health"
@@ -73,7 +74,7 @@ func sleepFor(ctx context.Context, d time.Duration) error {
 // graphInquiry asks Graph and the sign-in service.
 func (h *health) graphInquiry() *inquiry {
 	return &inquiry{suspect: h.suspect, atStart: true, ask: h.askGraph, more: func(asked int) (time.Duration, bool) {
-		return h.pause(asked, vitals.GraphRead), h.monitor.Doubtful(vitals.GraphRead) || h.monitor.Doubtful(vitals.SignIn)
+		return h.pause(asked, vitals.GraphRead, vitals.SignIn), h.monitor.Doubtful(vitals.GraphRead) || h.monitor.Doubtful(vitals.SignIn)
 	}}
 }
 
@@ -94,21 +95,20 @@ func (h *health) homeserverInquiry() *inquiry {
 
 // pause is how long to wait before asking again: quickly until it is certain,
 // more and more rarely while it is down, quickly when it is coming back.
-func (h *health) pause(asked int, d vitals.Dependency) time.Duration {
+func (h *health) pause(asked int, of ...vitals.Dependency) time.Duration {
+	pause := probeMin
 	for _, s := range h.monitor.Status() {
-		if s.Dependency != d {
-			continue
-		}
 		switch {
+		case !slices.Contains(of, s.Dependency):
 		case s.State == vitals.Recovering:
 			return probeBack
 		case s.State == vitals.Down && s.Cause == vitals.CredentialExpired:
-			return probeRefused
+			pause = probeRefused
 		case s.State == vitals.Down:
-			return min(probeMin<<min(max(asked-2, 0), 4), probeMax)
+			pause = max(pause, min(probeMin<<min(max(asked-2, 0), 4), probeMax))
 		}
 	}
-	return probeMin
+	return pause
 }
 
 // askGraph is one probe. Where it meets silence, the other service is poked, to
