@@ -11,6 +11,7 @@ import (
 
 	"maunium.net/go/mautrix/bridgev2/commands"
 
+	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
@@ -36,6 +37,7 @@ type statusReport struct {
 	version                string
 	up                     time.Duration
 	down, known            bool
+	dependencies           []vitals.Status
 	outages                []outage
 	teams, channels        int
 	notMirrored, refused   int
@@ -64,6 +66,7 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 		s.redactions = r.c.homeserver.Redactions()
 	}
 	s.down, s.known, s.outages = r.health.state()
+	s.dependencies = r.health.monitor.Status()
 	for _, conv := range r.catalog.all(nil) {
 		switch {
 		case conv.State == database.ConversationRefused:
@@ -132,6 +135,7 @@ func (s *statusReport) adminText() string {
 	line("Bridge %s, running for %s", esc(s.version), duration(s.up))
 	line("Tenant: %s", esc(s.tenant))
 	line("Microsoft Graph: %s", s.graphText())
+	s.dependencyLines(line)
 	line("Mirrored: %s, %s; not mirrored: %d; refused by Graph: %d",
 		count(s.teams, "team", "teams"), count(s.channels, "channel", "channels"), s.notMirrored, s.refused)
 	line("People: %d in the directory, %d with a Matrix account", s.people, s.mapped)
@@ -156,6 +160,20 @@ func (s *statusReport) adminText() string {
 		line("Outage %s, %s: %s", clock(o.Began), end, esc(o.Cause))
 	}
 	return b.String()
+}
+
+// dependencyLines are a line for each dependency of which something is known.
+func (s *statusReport) dependencyLines(line func(string, ...any)) {
+	for _, d := range s.dependencies {
+		if d.State == vitals.Unknown {
+			continue
+		}
+		state, why := d.State.String(), ""
+		if d.Cause != vitals.NoCause {
+			state, why = "**"+state+"**", ": "+esc(causeSentence(d.Cause, d.Detail))
+		}
+		line("%s: %s since %s%s", d.Dependency.Name(), state, clock(d.Since), why)
+	}
 }
 
 func (s *statusReport) age(oldest time.Time) string {

@@ -75,6 +75,15 @@
 // readers, subscriptions, mirror. Graph may be down all the while. All loops are
 // services: they stop with their context, and one that fails is started again.
 //
+// # Outages
+//
+// Package bridge/health judges what the bridge depends on from what its requests
+// meet: the HTTP stack's attempts (GraphAttempt), tokens that were not to be had
+// (watchedCredential), notifications that came or ought to have come (intakeWatch,
+// watchedSink), the homeserver's answers and transactions. Type health runs the
+// probes where there is doubt, and calls down, changed and up, in order and one
+// at a time. An outage is that messages can't be read from Teams or written to it.
+//
 // # Who is authoritative
 //
 // Graph for which teams, channels and members there are; the selections' table,

@@ -53,7 +53,7 @@ type graphAccess struct {
 
 // openGraph makes the application's access to Graph. Nothing is sent yet, so
 // it fails for wrong configuration only.
-func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics teams.HTTPMetrics) (*graphAccess, error) {
+func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics teams.HTTPMetrics, health *health) (*graphAccess, error) {
 	cfg := &c.Config
 	log := zerolog.Ctx(ctx).With().Str("component", "graph").Logger()
 	endpoints, err := teams.ResolveEndpoints(cfg.Cloud, cfg.Endpoints.Login, cfg.Endpoints.Graph, cfg.Endpoints.Hosts)
@@ -65,7 +65,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	}
 	a := &graphAccess{endpoints: endpoints}
 	a.http, err = teams.NewHTTPClient(teams.HTTPOptions{
-		Endpoints: endpoints, Proxy: cfg.Proxy, CAFile: cfg.CAFile, UserAgent: c.userAgent(), Metrics: metrics, Logger: log,
+		Endpoints: endpoints, Proxy: cfg.Proxy, CAFile: cfg.CAFile, UserAgent: c.userAgent(), Metrics: metrics, Observer: health, Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
@@ -79,7 +79,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 		return nil, fmt.Errorf("application sign-in: %w", err)
 	}
 	a.reader, a.subs, err = c.graph.NewReader(GraphOptions{
-		Endpoints: endpoints, Credential: credential, HTTP: a.http, TenantID: cfg.TenantID, Logger: log,
+		Endpoints: endpoints, Credential: &watchedCredential{credential, health.appSignInFailed}, HTTP: a.http, TenantID: cfg.TenantID, Logger: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the Graph reader: %w", err)

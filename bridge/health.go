@@ -2,181 +2,248 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
-	"teamsbridge/teams"
+	vitals "teamsbridge/bridge/health"
 )
 
-// How health asks whether Graph is there.
 const (
-	probeTimeout   = 20 * time.Second
-	probeMin       = 2 * time.Second
-	probeMax       = 15 * time.Second
-	outagesKept    = 20
-	downAfterFails = 2
+	outagesKept = 20
+	// healthTick is how often time is let pass, where nothing happens.
+	healthTick = 5 * time.Second
+	// changeAfter is how long another cause of a running outage must hold before
+	// it is told: in its first seconds an outage shows from several sides.
+	changeAfter = 15 * time.Second
 )
 
-// outage is a time in which Graph could not be used.
+// outage is a time in which messages could not be read from Teams or written
+// to it.
 type outage struct {
 	Began, Ended time.Time
-	Cause        string
+	// Cause is a sentence for people, Kind what it says.
+	Cause string
+	Kind  vitals.Cause
+	// NoReading and NoWriting say what can't be done.
+	NoReading, NoWriting bool
 }
 
-// health knows whether Graph can be used. It learns from what the others'
-// requests meet, and asks itself only where they met trouble.
+// health knows what can be used of what the bridge depends on. It learns that
+// from what the others' requests meet, and asks itself only where they met
+// trouble. The judgement is package bridge/health's; here are the clock, the
+// probes, and the word to the others.
 type health struct {
-	probe func(ctx context.Context) error
-	// down and up are told of an outage's beginning and end, in order.
-	down func(ctx context.Context, o outage)
-	up   func(ctx context.Context, o outage)
-	now  func() time.Time
+	monitor *vitals.Monitor
+	// probe asks Graph; pokeGraph and pokeSignIn only see if something answers.
+	probe                 func(ctx context.Context) error
+	pokeGraph, pokeSignIn func(ctx context.Context)
+	// askHomeserver may be nil.
+	askHomeserver func(ctx context.Context) error
+	// subscriptions says how the subscriptions are, Unknown where there are none.
+	subscriptions func() (vitals.State, string)
+	// down, changed and up are told of an outage's beginning, of another cause
+	// while it goes on, and of its end, in order and one at a time.
+	down    func(ctx context.Context, o outage)
+	changed func(ctx context.Context, o outage)
+	up      func(ctx context.Context, o outage)
+	// stepped sees each change of a dependency's state. It must not block.
+	stepped func(vitals.Change)
+	now     func() time.Time
 
-	suspect chan struct{}
+	suspect, suspectHome, moved chan struct{}
 
 	mu      sync.Mutex
 	outages []outage
 	isDown  bool
 	known   bool
+	steps   []vitals.Change // to be logged
+	// other is what the running outage has become, since when.
+	other      outage
+	otherSince time.Time
+	// subscribedAt is since when every subscription is there, zero while not.
+	subscribedAt time.Time
 }
 
 func newHealth(probe func(ctx context.Context) error, now func() time.Time) *health {
 	nothing := func(context.Context, outage) {}
-	return &health{probe: probe, now: now, down: nothing, up: nothing, suspect: make(chan struct{}, 1)}
-}
-
-// isOutage reports whether an error says that Graph as a whole can't be used
-// with our credential, rather than that one request was wrong.
-func isOutage(err error) bool {
-	switch teams.KindOf(err) {
-	case teams.KindUnavailable, teams.KindSignInExpired:
-		return true
-	default:
-		return false
+	quiet := func(context.Context) {}
+	return &health{
+		monitor: vitals.NewMonitor(now), probe: probe, now: now, down: nothing, changed: nothing, up: nothing,
+		pokeGraph: quiet, pokeSignIn: quiet, stepped: func(vitals.Change) {},
+		subscriptions: func() (vitals.State, string) { return vitals.Unknown, "" },
+		suspect:       make(chan struct{}, 1), suspectHome: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 	}
 }
 
-// report takes the outcome of work with Graph into account.
-func (h *health) report(err error) {
-	if err != nil && isOutage(err) {
-		h.doubt()
-	}
-}
+// observe takes the outcome of a use of a dependency into account.
+func (h *health) observe(o vitals.Observation) { h.note(h.monitor.Observe(o)) }
 
-// GraphRequest implements a part of teams.HTTPMetrics: trouble is looked into.
-func (h *health) GraphRequest(_ string, status int, _ time.Duration) {
-	if status == 0 || status >= 500 {
-		h.doubt()
-	}
-}
-
-func (h *health) doubt() {
-	select {
-	case h.suspect <- struct{}{}:
-	default:
-	}
-}
-
-// run asks once at start, and then whenever somebody met trouble, until Graph
-// answers.
-func (h *health) run(ctx context.Context) error {
-	for {
-		if err := h.settle(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.suspect:
-		}
-	}
-}
-
-// settle asks until Graph answers.
-func (h *health) settle(ctx context.Context) error {
-	wait := probeMin
-	for fails := 1; ; fails++ {
-		probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
-		err := h.probe(probeCtx)
-		cancel()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err == nil || !isOutage(err) {
-			h.recovered(ctx)
-			return nil
-		}
-		if fails >= downAfterFails {
-			h.failed(ctx, err)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-		wait = min(2*wait, probeMax)
-	}
-}
-
-func (h *health) failed(ctx context.Context, err error) {
-	h.mu.Lock()
-	h.known = true
-	if h.isDown {
-		h.outages[len(h.outages)-1].Cause = causeText(err)
-		h.mu.Unlock()
+// note passes on what the monitor's machines did.
+func (h *health) note(changes []vitals.Change) {
+	if len(changes) == 0 {
 		return
 	}
-	h.isDown = true
-	o := outage{Began: h.now(), Cause: causeText(err)}
-	h.outages = append(h.outages, o)
-	if len(h.outages) > outagesKept {
-		h.outages = h.outages[1:]
+	for _, c := range changes {
+		h.stepped(c)
 	}
-	h.mu.Unlock()
-	zerolog.Ctx(ctx).Error().Err(err).Msg("Microsoft Graph can't be used")
-	h.down(ctx, o)
-}
-
-// causeText is an error in a sentence for people; the log has all of it.
-func causeText(err error) string {
-	var e *teams.Error
-	if !errors.As(err, &e) {
-		return err.Error()
-	}
-	brief := &teams.Error{Op: e.Op, Kind: e.Kind, Status: e.Status, Code: e.Code}
-	if e.Hint == "" {
-		return brief.Error()
-	}
-	return brief.Error() + ": " + e.Hint
-}
-
-func (h *health) recovered(ctx context.Context) {
 	h.mu.Lock()
-	first := !h.known
-	h.known = true
-	if !h.isDown {
+	h.steps = append(h.steps, changes...)
+	h.mu.Unlock()
+	wake(h.moved)
+}
+
+// wake signals without waiting.
+func wake(signal chan struct{}) {
+	select {
+	case signal <- struct{}{}:
+	default:
+	}
+}
+
+// run asks and tells until ctx ends.
+func (h *health) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	loops := []func(context.Context) error{h.watch, h.graphInquiry().run, h.homeserverInquiry().run}
+	errs := make(chan error, len(loops))
+	for _, loop := range loops {
+		go func() { errs <- guarded(ctx, loop) }()
+	}
+	first := <-errs
+	cancel()
+	for range len(loops) - 1 {
+		<-errs
+	}
+	return first
+}
+
+// watch tells the others what has become of it all.
+func (h *health) watch(ctx context.Context) error {
+	ticker := time.NewTicker(healthTick)
+	defer ticker.Stop()
+	for {
+		h.note(h.monitor.Tick())
+		h.lookAtSubscriptions()
+		h.logSteps(ctx)
+		h.announce(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		case <-h.moved:
+		}
+	}
+}
+
+func (h *health) logSteps(ctx context.Context) {
+	h.mu.Lock()
+	steps := h.steps
+	h.steps = nil
+	h.mu.Unlock()
+	for _, c := range steps {
+		level := zerolog.InfoLevel
+		if c.To >= vitals.Degraded {
+			level = zerolog.WarnLevel
+		}
+		zerolog.Ctx(ctx).WithLevel(level).Str("dependency", string(c.Dependency)).Stringer("from", c.From).Stringer("state", c.To).
+			Str("cause", string(c.Cause)).Msg("What the bridge depends on has changed")
+	}
+}
+
+// verdict is the outage that there is, as far as it can be told now.
+func (h *health) verdict() (o outage, broken, known bool) {
+	reading, writing := h.monitor.Reading(), h.monitor.Writing()
+	o.NoReading, o.NoWriting = !reading.OK, !writing.OK
+	why := writing
+	if writing.OK {
+		why = reading
+	}
+	o.Began, o.Kind, o.Cause = why.Since, why.Cause, causeSentence(why.Cause, why.Detail)
+	if o.NoReading && o.NoWriting && reading.Since.Before(o.Began) {
+		o.Began = reading.Since
+	}
+	return o, o.NoReading || o.NoWriting, reading.Known || writing.Known
+}
+
+// causeSentence is a cause with what was met and what can be done, for people.
+func causeSentence(c vitals.Cause, detail string) string {
+	text := c.Sentence()
+	if detail != "" {
+		text += " (" + detail + ")"
+	}
+	if advice := c.Advice(); advice != "" {
+		text += ". " + advice
+	}
+	return text
+}
+
+// announce tells of an outage that has begun, changed or ended. It runs in one
+// goroutine.
+func (h *health) announce(ctx context.Context) {
+	seen, broken, known := h.verdict()
+	h.mu.Lock()
+	first := known && !h.known
+	h.known = h.known || known
+	switch {
+	case broken && !h.isDown:
+		h.isDown, h.otherSince = true, time.Time{}
+		if h.outages = append(h.outages, seen); len(h.outages) > outagesKept {
+			h.outages = h.outages[1:]
+		}
+		h.mu.Unlock()
+		zerolog.Ctx(ctx).Error().Str("kind", string(seen.Kind)).Str("cause", seen.Cause).Bool("reading", !seen.NoReading).Bool("writing", !seen.NoWriting).
+			Msg("Microsoft Teams can't be used")
+		h.down(ctx, seen)
+	case broken:
+		o, changed := h.change(seen)
+		h.mu.Unlock()
+		if changed {
+			zerolog.Ctx(ctx).Warn().Str("kind", string(o.Kind)).Str("cause", o.Cause).Bool("reading", !o.NoReading).Bool("writing", !o.NoWriting).
+				Msg("Microsoft Teams still can't be used, for another reason")
+			h.changed(ctx, o)
+		}
+	case h.isDown:
+		h.isDown = false
+		last := &h.outages[len(h.outages)-1]
+		last.Ended = h.now()
+		o := *last
+		h.mu.Unlock()
+		zerolog.Ctx(ctx).Info().Stringer("lasted", o.Ended.Sub(o.Began).Round(time.Second)).Msg("Microsoft Teams can be used again")
+		h.up(ctx, o)
+	default:
 		h.mu.Unlock()
 		if first {
 			zerolog.Ctx(ctx).Info().Msg("Microsoft Graph answers")
 		}
-		return
 	}
-	h.isDown = false
-	last := &h.outages[len(h.outages)-1]
-	last.Ended = h.now()
-	o := *last
-	h.mu.Unlock()
-	zerolog.Ctx(ctx).Info().Stringer("lasted", o.Ended.Sub(o.Began).Round(time.Second)).Msg("Microsoft Graph answers again")
-	h.up(ctx, o)
 }
 
-// state returns whether Graph is known to be down, whether anything is known
-// yet, and the outages of this run, the newest last.
+// change notes what the running outage has become, once that has held for a
+// while. mu is held.
+func (h *health) change(seen outage) (outage, bool) {
+	last := &h.outages[len(h.outages)-1]
+	same := func(a, b outage) bool {
+		return a.Kind == b.Kind && a.NoReading == b.NoReading && a.NoWriting == b.NoWriting
+	}
+	if same(seen, *last) {
+		h.otherSince = time.Time{}
+		return outage{}, false
+	}
+	if h.otherSince.IsZero() || !same(seen, h.other) {
+		h.other, h.otherSince = seen, h.now()
+	}
+	if h.now().Sub(h.otherSince) < changeAfter {
+		return outage{}, false
+	}
+	h.otherSince = time.Time{}
+	last.Cause, last.Kind, last.NoReading, last.NoWriting = seen.Cause, seen.Kind, seen.NoReading, seen.NoWriting
+	return *last, true
+}
+
+// state returns whether there is an outage, whether anything is known yet, and
+// the outages of this run, the newest last.
 func (h *health) state() (down, known bool, outages []outage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,78 +3,344 @@ package bridge
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 
+	vitals "teamsbridge/bridge/health"
+	"teamsbridge/database"
+	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
+
+// trial is a health that runs in virtual time against a Graph that can be
+// broken.
+type trial struct {
+	*health
+	t *testing.T
+
+	broken                 atomic.Pointer[teams.Error]
+	probes, pokes          atomic.Int32
+	began, changes, ended  atomic.Int32
+	lastBegan, lastChanged atomic.Pointer[outage]
+	cancel                 context.CancelFunc
+	done                   chan struct{}
+}
+
+func startHealth(t *testing.T) *trial {
+	r := &trial{t: t, done: make(chan struct{})}
+	r.health = newHealth(func(context.Context) error {
+		r.probes.Add(1)
+		if err := r.broken.Load(); err != nil {
+			return err
+		}
+		return nil
+	}, time.Now)
+	r.down = func(_ context.Context, o outage) { r.began.Add(1); r.lastBegan.Store(&o) }
+	r.changed = func(_ context.Context, o outage) { r.changes.Add(1); r.lastChanged.Store(&o) }
+	r.up = func(_ context.Context, o outage) { r.ended.Add(1); require.False(t, o.Ended.Before(o.Began)) }
+	ctx, cancel := context.WithCancel(t.Context())
+	r.cancel = cancel
+	go func() {
+		defer close(r.done)
+		require.ErrorIs(t, r.run(ctx), context.Canceled)
+	}()
+	synctest.Wait()
+	return r
+}
+
+func (r *trial) stop() {
+	r.cancel()
+	<-r.done
+}
+
+// meets is a request that meets what Graph is like.
+func (r *trial) meets(scope string) {
+	a := teams.Attempt{Op: "GET channel messages", Scope: scope, Status: http.StatusOK}
+	if err := r.broken.Load(); err != nil {
+		a.Status, a.Err = err.Status, err
+	}
+	r.GraphAttempt(a)
+}
+
+func unavailable(status int) *teams.Error {
+	return &teams.Error{Op: "GET team", Kind: teams.KindUnavailable, Status: status}
+}
 
 // Proves S4.
 func TestHealthAnnouncesAnOutageOnceAndItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var broken atomic.Bool
-		var began, ended, probes atomic.Int32
-		h := newHealth(func(context.Context) error {
-			probes.Add(1)
-			if broken.Load() {
-				return &teams.Error{Op: "GET organization", Kind: teams.KindUnavailable}
-			}
-			return nil
-		}, time.Now)
-		h.down = func(context.Context, outage) { began.Add(1) }
-		h.up = func(_ context.Context, o outage) {
-			ended.Add(1)
-			require.GreaterOrEqual(t, o.Ended.Sub(o.Began), 12*time.Hour)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			require.ErrorIs(t, h.run(ctx), context.Canceled)
-		}()
-		synctest.Wait()
-		require.EqualValues(t, 1, probes.Load(), "asked once at start")
+		r := startHealth(t)
+		defer r.stop()
+		require.EqualValues(t, 1, r.probes.Load(), "asked once at start")
 		time.Sleep(time.Hour)
-		require.EqualValues(t, 1, probes.Load(), "and never again without a reason")
-		down, known, _ := h.state()
+		require.EqualValues(t, 1, r.probes.Load(), "and never again without a reason")
+		down, known, _ := r.state()
 		require.False(t, down)
 		require.True(t, known)
 
-		broken.Store(true)
-		h.GraphRequest("GET messages", 503, time.Second)
-		time.Sleep(12*time.Hour + time.Minute)
-		down, _, outages := h.state()
-		require.True(t, down)
-		require.Len(t, outages, 1)
-		require.EqualValues(t, 1, began.Load())
+		// One request meets the outage, and nobody asks for anything after that.
+		r.broken.Store(unavailable(503))
+		fell := time.Now()
+		r.meets("one")
+		time.Sleep(20 * time.Second)
+		down, _, outages := r.state()
+		require.True(t, down, "in seconds")
+		require.Equal(t, vitals.TeamsDown, outages[0].Kind)
+		require.Equal(t, fell, outages[0].Began, "since the first failure")
+		require.True(t, outages[0].NoReading && outages[0].NoWriting)
+		require.Contains(t, outages[0].Cause, "does not answer")
+		time.Sleep(12 * time.Hour)
+		require.EqualValues(t, 1, r.began.Load())
+		require.Zero(t, r.changes.Load())
 
-		broken.Store(false)
-		time.Sleep(probeMax + time.Second)
-		down, _, outages = h.state()
+		r.broken.Store(nil)
+		time.Sleep(probeMax + 5*time.Second)
+		down, _, outages = r.state()
 		require.False(t, down)
 		require.False(t, outages[0].Ended.IsZero())
-		require.EqualValues(t, 1, ended.Load())
-		cancel()
-		<-done
+		require.EqualValues(t, 1, r.ended.Load())
+		probes := r.probes.Load()
+		time.Sleep(time.Hour)
+		require.Equal(t, probes, r.probes.Load(), "asking has ended with the outage")
+	})
+}
+
+// A Graph that takes requests and never answers is known after less than 90 s.
+func TestSilenceIsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		r.probe = func(ctx context.Context) error {
+			<-ctx.Done()
+			return &teams.Error{Op: "GET team", Kind: teams.KindUnavailable, Err: ctx.Err()}
+		}
+		time.Sleep(10 * time.Second) // the stack's patience
+		r.GraphSlow("GET channel messages")
+		time.Sleep(45 * time.Second)
+		down, _, _ := r.state()
+		require.True(t, down)
 	})
 }
 
 func TestOneFailedRequestIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHealth(func(context.Context) error { return nil }, time.Now)
-		h.down = func(context.Context, outage) { t.Error("announced an outage that was none") }
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _ = h.run(ctx) }()
-		synctest.Wait()
-		h.GraphRequest("GET messages", 0, time.Second)
-		h.report(&teams.Error{Kind: teams.KindPermission})
+		r := startHealth(t)
+		defer r.stop()
+		r.GraphAttempt(teams.Attempt{Op: "GET channel messages", Scope: "one", Err: unavailable(0)})
+		r.report(&teams.Error{Kind: teams.KindPermission})
 		time.Sleep(time.Hour)
-		cancel()
-		synctest.Wait()
+		require.Zero(t, r.began.Load())
+	})
+}
+
+// A conversation that Graph refuses or fails for ever is its own problem.
+func TestOneConversationIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		for range 500 {
+			for _, kind := range []teams.Kind{teams.KindPermission, teams.KindBadRequest, teams.KindNotFound, teams.KindUnavailable} {
+				for _, write := range []bool{false, true} {
+					r.GraphAttempt(teams.Attempt{Op: "channel message", Scope: "one", Write: write, Account: "relay", Status: 500, Err: &teams.Error{Kind: kind, Status: 500}})
+				}
+			}
+			time.Sleep(5 * time.Second)
+		}
+		require.Zero(t, r.began.Load())
+	})
+}
+
+func TestSilenceOfBothServicesIsOurOwnWayOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		var signIn atomic.Int32
+		r.pokeSignIn = func(context.Context) {
+			r.pokes.Add(1)
+			r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true, Status: int(signIn.Load())})
+		}
+		r.broken.Store(unavailable(0))
+		r.meets("one")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, vitals.EgressDown, r.lastBegan.Load().Kind)
+		require.NotZero(t, r.pokes.Load())
+		// The sign-in service answers again, Graph does not.
+		signIn.Store(200)
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, r.changes.Load())
+		require.Equal(t, vitals.TeamsDown, r.lastChanged.Load().Kind)
+		_, _, outages := r.state()
+		require.Len(t, outages, 1)
+		require.Equal(t, vitals.TeamsDown, outages[0].Kind)
+		r.broken.Store(nil)
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, r.ended.Load())
+	})
+}
+
+// An expired secret stops reading. A relay account's own sign-in does not
+// depend on it, and one that is refused is that account's problem.
+func TestRefusedCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		for range 50 {
+			r.accountSignInFailed(&teams.Error{Op: "renew sign-in", Kind: teams.KindSignInExpired, Status: 400})
+			r.GraphAttempt(teams.Attempt{Op: "POST channel message", Scope: "a", Write: true, Account: "relay", Status: 401, Err: &teams.Error{Kind: teams.KindSignInExpired, Status: 401}})
+			time.Sleep(time.Second)
+		}
+		require.Zero(t, r.began.Load())
+
+		expired := &teams.Error{Op: teams.OpAppSignIn, Kind: teams.KindSignInExpired, Status: 401, Hint: "the client secret has expired"}
+		app := &watchedCredential{failingCredential{expired}, r.appSignInFailed}
+		r.broken.Store(expired)
+		_, err := app.GetToken(t.Context(), policy.TokenRequestOptions{})
+		require.ErrorIs(t, err, error(expired))
+		time.Sleep(5 * time.Minute)
+		require.EqualValues(t, 1, r.began.Load())
+		o := r.lastBegan.Load()
+		require.Equal(t, vitals.CredentialExpired, o.Kind)
+		require.Contains(t, o.Cause, "the client secret has expired")
+		require.True(t, o.NoReading)
+		require.False(t, o.NoWriting)
+		require.Less(t, r.probes.Load(), int32(12), "a refused credential is not tried all the time")
+	})
+}
+
+// No token and no answer, with the sign-in service down.
+func TestSignInDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		var poked atomic.Int32
+		poked.Store(401)
+		r.pokeGraph = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: opPoke, Status: int(poked.Load())}) }
+		r.pokeSignIn = func(context.Context) { r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true, Status: 200}) }
+		r.broken.Store(&teams.Error{Op: teams.OpAppSignIn, Kind: teams.KindUnavailable})
+		r.appSignInFailed(r.broken.Load())
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.SignInDown, r.lastBegan.Load().Kind)
+		// Our own way out fails as well.
+		poked.Store(0)
+		r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true})
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.EgressDown, r.lastChanged.Load().Kind)
+		r.broken.Store(nil)
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, r.ended.Load())
+	})
+}
+
+// While the last tokens are good, a sign-in service that is down stops nothing.
+func TestSignInDownWithTokensLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		var status atomic.Int32
+		status.Store(503)
+		attempt := func() {
+			r.GraphAttempt(teams.Attempt{Op: "sign-in", SignIn: true, Status: int(status.Load())})
+		}
+		r.pokeSignIn = func(context.Context) { attempt() }
+		attempt()
+		time.Sleep(time.Minute)
+		signIn := func() vitals.Status { return r.monitor.Status()[2] }
+		require.Equal(t, vitals.Down, signIn().State)
+		require.Equal(t, vitals.SignInDown, signIn().Cause)
+		probes := r.probes.Load()
+		time.Sleep(time.Hour)
+		require.Less(t, r.probes.Load()-probes, int32(250), "asked at leisure")
+		require.Zero(t, r.began.Load())
+		status.Store(200)
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.Up, signIn().State)
+	})
+}
+
+// The organisation is answered by others than Teams: once the tenant is known,
+// the probe asks for teams, in turn, so that one that is gone says nothing.
+func TestTheProbeAsksTeams(t *testing.T) {
+	tenant := &fakeTenant{}
+	r := &runtime{c: &Connector{}, catalog: catalogOf(), graph: &graphAccess{reader: tenant}}
+	for _, id := range []string{"team", "gone"} {
+		r.catalog.byID[id] = database.Conversation{Portal: id, TeamID: id, Kind: database.ConversationTeam, State: database.ConversationMirrored}
+	}
+	name := "Contoso"
+	r.c.tenantName.Store(&name)
+	seen := map[string]bool{}
+	for range 4 {
+		require.Equal(t, vitals.OK, probeOutcome(r.probe(t.Context())), "a team that is gone shows that Teams is there")
+		for _, call := range tenant.taken() {
+			seen[call] = true
+		}
+	}
+	require.Equal(t, map[string]bool{"team team": true, "team gone": true}, seen)
+	tenant.err = unavailable(503)
+	require.Equal(t, vitals.ServerError, probeOutcome(r.probe(t.Context())))
+}
+
+func TestStatusShowsEachDependency(t *testing.T) {
+	r := &statusReport{dependencies: []vitals.Status{
+		{Dependency: vitals.GraphRead, State: vitals.Up, Since: time.Unix(0, 0)},
+		{Dependency: vitals.GraphWrite, State: vitals.Degraded, Since: time.Unix(0, 0), Cause: vitals.CauseThrottled},
+		{Dependency: vitals.SignIn},
+		{Dependency: vitals.Webhook, State: vitals.Down, Since: time.Unix(0, 0), Cause: vitals.WebhookSilent, Detail: "none of 2 subscriptions is active: quota"},
+	}}
+	text := r.adminText()
+	require.Contains(t, text, "* Reading Teams: up since 1970-01-01 00:00 UTC\n")
+	require.Contains(t, text, "* Writing to Teams: **degraded** since 1970-01-01 00:00 UTC: "+esc(vitals.CauseThrottled.Sentence()))
+	require.NotContains(t, text, "Sign-in service", "nothing is known of it")
+	require.Contains(t, text, "* Notifications: **down** since 1970-01-01 00:00 UTC: "+esc(vitals.WebhookSilent.Sentence()))
+	require.Contains(t, text, "none of 2 subscriptions is active: quota")
+}
+
+type failingCredential struct{ err error }
+
+func (f failingCredential) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, f.err
+}
+func (failingCredential) Invalidate(string) bool { return false }
+
+// A callback that panics ends the service, which is started again; the others
+// of its loops end with it.
+func TestHealthEndsAsAWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHealth(func(context.Context) error { return unavailable(503) }, time.Now)
+		h.down = func(context.Context, outage) { panic("ouch") }
+		require.ErrorContains(t, h.run(t.Context()), "ouch")
+	})
+}
+
+func TestHomeserverIsAskedWhileInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		var status, asked atomic.Int32
+		r.askHomeserver = func(context.Context) error {
+			asked.Add(1)
+			r.homeserverAnswer(matrix.Answer{Status: int(status.Load())})
+			return nil
+		}
+		state := func() vitals.State { return r.monitor.Status()[4].State }
+		r.homeserverSpoke()
+		require.Equal(t, vitals.Up, state())
+		r.homeserverAnswer(matrix.Answer{RoomID: "!room"})
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.Down, state(), "nobody else asked")
+		status.Store(200)
+		time.Sleep(time.Minute)
+		require.Equal(t, vitals.Up, state())
+		n := asked.Load()
+		time.Sleep(time.Hour)
+		require.Equal(t, n, asked.Load())
+		require.Zero(t, r.began.Load(), "it is no outage of Teams")
 	})
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	vitals "teamsbridge/bridge/health"
 )
 
 // metrics counts for Prometheus. Labels come from small fixed sets, never from
@@ -25,6 +27,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	waited   *prometheus.HistogramVec
 	paused   *prometheus.CounterVec
+	steps    *prometheus.CounterVec
 }
 
 func newMetrics(r *runtime) *metrics {
@@ -45,8 +48,10 @@ func newMetrics(r *runtime) *metrics {
 			Help: "How long requests were held back by the limiter.", Buckets: buckets}, []string{"operation"}),
 		paused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_pauses_total",
 			Help: "How often an answer made the limiter pause."}, []string{"operation", "announced"}),
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_dependency_changes_total",
+			Help: "How often a dependency's state became another, by the new state."}, []string{"dependency", "state"}),
 	}
-	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused,
+	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.steps,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{r})
 	return m
 }
@@ -65,6 +70,7 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"journal":       prometheus.NewDesc("teamsbridge_journal_rows", "Events that the homeserver has handed over and nobody owns yet.", nil, nil),
 		"notifications": prometheus.NewDesc("teamsbridge_notifications", "Notifications that were kept, by state.", []string{"state"}, nil),
 		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used; absent until it was first asked.", nil, nil),
+		"dependency":    prometheus.NewDesc("teamsbridge_dependency_state", "1 for the state that a dependency is in; absent until something is known of it.", []string{"dependency", "state"}, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -118,6 +124,18 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge("up", up)
 	}
+	for _, d := range s.r.health.monitor.Status() {
+		for _, state := range vitals.States() {
+			if d.State == vitals.Unknown {
+				continue
+			}
+			is := 0.0
+			if d.State == state {
+				is = 1
+			}
+			gauge("dependency", is, string(d.Dependency), state.String())
+		}
+	}
 	gauge("lag", s.r.poller.Lag().Seconds())
 }
 
@@ -163,6 +181,11 @@ func (m *metrics) duplicated() {
 	m.messages.WithLabelValues("ingest_duplicated", "two events for one change").Inc()
 }
 
+// dependencyStep counts a change of a dependency's state.
+func (m *metrics) dependencyStep(c vitals.Change) {
+	m.steps.WithLabelValues(string(c.Dependency), c.To.String()).Inc()
+}
+
 // teamsCounters counts for package teams.
 type teamsCounters struct{ m *metrics }
 
@@ -171,17 +194,13 @@ func (t teamsCounters) Count(event, reason string, n int) {
 	t.m.events.WithLabelValues(event, reason).Add(float64(n))
 }
 
-// httpMetrics counts requests to Graph and lets health see how they went.
-type httpMetrics struct {
-	metrics *metrics
-	health  *health
-}
+// httpMetrics counts requests to Graph.
+type httpMetrics struct{ metrics *metrics }
 
 // GraphRequest implements teams.HTTPMetrics.
 func (h *httpMetrics) GraphRequest(op string, status int, took time.Duration) {
 	h.metrics.requests.WithLabelValues(op, strconv.Itoa(status)).Inc()
 	h.metrics.took.WithLabelValues(op).Observe(took.Seconds())
-	h.health.GraphRequest(op, status, took)
 }
 
 // GraphWaited implements teams.HTTPMetrics.

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
 
+	vitals "teamsbridge/bridge/health"
 	"teamsbridge/teams"
 )
 
@@ -35,18 +36,54 @@ func TestGraphUpIsAbsentUntilGraphWasAsked(t *testing.T) {
 	m := newMetrics(r)
 	_, there := gauge(t, m, "teamsbridge_graph_up")
 	require.False(t, there)
-	r.health.failed(t.Context(), &teams.Error{Kind: teams.KindUnavailable})
+	require.False(t, func() bool { _, there := gauge(t, m, "teamsbridge_dependency_state"); return there }())
+	r.health.stepped = m.dependencyStep
+	now := time.Now()
+	probed := func(outcome vitals.Outcome) {
+		for range 3 {
+			now = now.Add(5 * time.Second)
+			r.health.observe(vitals.Observation{Dependency: vitals.GraphRead, Probe: true, Outcome: outcome, At: now})
+		}
+		r.health.announce(t.Context())
+	}
+	probed(vitals.ServerError)
 	up, there := gauge(t, m, "teamsbridge_graph_up")
 	require.True(t, there)
 	require.Zero(t, up)
-	r.health.recovered(t.Context())
+	require.Equal(t, map[string]float64{"up": 0, "degraded": 0, "down": 1, "recovering": 0}, states(t, m, vitals.GraphRead))
+	probed(vitals.OK)
 	up, _ = gauge(t, m, "teamsbridge_graph_up")
 	require.EqualValues(t, 1, up)
+
+	require.Equal(t, map[string]float64{"up": 1, "degraded": 0, "down": 0, "recovering": 0}, states(t, m, vitals.GraphRead))
+	steps, there := gauge(t, m, "teamsbridge_dependency_changes_total")
+	require.True(t, there)
+	require.EqualValues(t, 1, steps)
 
 	m.duplicated()
 	n, there := gauge(t, m, "teamsbridge_messages_total")
 	require.True(t, there)
 	require.EqualValues(t, 1, n)
+}
+
+// states returns the states of a dependency as they are measured.
+func states(t *testing.T, m *metrics, d vitals.Dependency) map[string]float64 {
+	t.Helper()
+	families, err := m.registry.Gather()
+	require.NoError(t, err)
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, metric := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range metric.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if f.GetName() == "teamsbridge_dependency_state" && labels["dependency"] == string(d) {
+				out[labels["state"]] = metric.GetGauge().GetValue()
+			}
+		}
+	}
+	return out
 }
 
 type noSink struct{}

@@ -45,6 +45,15 @@ func (n *notices) graphDown(ctx context.Context, o outage) {
 		clock(o.Began), o.Cause))
 }
 
+// graphChanged tells the administrators that the outage goes on for another
+// reason.
+func (n *notices) graphChanged(ctx context.Context, o outage) {
+	n.mu.Lock()
+	n.outage = o
+	n.mu.Unlock()
+	n.ops(ctx, fmt.Sprintf("**Microsoft Graph still can't be used**, now because %s", o.Cause))
+}
+
 // graphUp tells the administrators that Graph is back, and how much waits.
 func (n *notices) graphUp(ctx context.Context, o outage) {
 	waiting := ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -53,6 +54,9 @@ type runtime struct {
 	listener *teams.Listener
 	keys     *keyring
 
+	// probes counts the probes, which go through the teams in turn.
+	probes atomic.Int64
+
 	services *services
 	runOnce  sync.Once
 	stopOnce sync.Once
@@ -74,7 +78,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.db = database.New(c.br.DB.Database, c.br.Log.With().Str("db_section", "teams").Logger(), seal)
 	r.metrics = newMetrics(r)
 	r.health = newHealth(r.probe, r.now)
-	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{metrics: r.metrics, health: r.health}); err != nil {
+	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{r.metrics}, r.health); err != nil {
 		return nil, err
 	}
 	mapper, err := newMapper(c.Config.Mapping, c.br.Matrix.ServerName())
@@ -93,9 +97,21 @@ func newRuntime(c *Connector) (*runtime, error) {
 	if err := r.wireReading(); err != nil {
 		return nil, err
 	}
-	r.health.down, r.health.up = r.notices.graphDown, r.graphUp
+	r.wireHealth()
 	r.writers.expired, r.writers.lost = r.notices.accountExpired, r.keys.noteLoss
 	return r, nil
+}
+
+func (r *runtime) wireHealth() {
+	h := r.health
+	h.down, h.changed, h.up = r.notices.graphDown, r.notices.graphChanged, r.graphUp
+	h.stepped = r.metrics.dependencyStep
+	h.pokeGraph = r.poke(r.graph.endpoints.Root())
+	h.pokeSignIn = r.poke(r.graph.endpoints.ConfigurationURL(r.c.Config.TenantID))
+	h.subscriptions = r.subscriptionHealth
+	if r.c.main != nil {
+		h.askHomeserver = func(ctx context.Context) error { return r.c.homeserver.Ask(ctx) }
+	}
 }
 
 func (r *runtime) ghostMXID(userID string) id.UserID {
@@ -151,7 +167,7 @@ func (r *runtime) wireReading() error {
 	cfg := &r.c.Config
 	var err error
 	r.poller, err = teams.NewPoller(teams.PollerOptions{
-		Source: r.graph.reader, Sink: r.ingest, Cursors: cursorStore{r.db.Cursors}, Teams: r.catalog.polled,
+		Source: r.graph.reader, Sink: r.watchedSink(), Cursors: cursorStore{r.db.Cursors}, Teams: r.catalog.polled,
 		Readers: cfg.Poller.Readers, Continuous: cfg.Poller.Mode == ModeContinuous, Interval: cfg.Poller.Interval,
 		RequestsPerSecond: cfg.Poller.RequestsPerSecond, ReconcileEvery: cfg.Poller.ReconcileInterval, Start: r.readFrom,
 		Changes: r.mirror, Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
@@ -169,6 +185,11 @@ func (r *runtime) wireReading() error {
 		Counters:      teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
 	})
 	return nil
+}
+
+// watchedSink is where the readers put what they read.
+func (r *runtime) watchedSink() *watchedSink {
+	return &watchedSink{Sink: r.ingest, health: r.health, inbox: r.db.Inbox, wanted: r.catalog.wanted}
 }
 
 // lifecycle hands lifecycle notifications to the subscriptions, which exist
@@ -244,15 +265,6 @@ func (r *runtime) stop() {
 			r.log.Warn().Msg("Some services did not stop in time")
 		}
 	})
-}
-
-// probe asks Graph for next to nothing.
-func (r *runtime) probe(ctx context.Context) error {
-	name, err := r.graph.reader.Organization(ctx)
-	if err == nil {
-		r.c.tenantName.Store(&name)
-	}
-	return err
 }
 
 // graphUp makes everything go on at once that an outage has held up.
@@ -403,7 +415,7 @@ func (r *runtime) openWriter(a database.Account) (teams.Writer, error) {
 		return nil, err
 	}
 	return r.c.graph.NewWriter(WriterOptions{
-		Endpoints: r.graph.endpoints, Credential: credential, HTTP: r.graph.http, Messages: r.graph.reader,
+		Endpoints: r.graph.endpoints, Credential: &watchedCredential{credential, r.health.accountSignInFailed}, HTTP: r.graph.http, Messages: r.graph.reader,
 		Account: teams.Account{UserID: a.UserID, UPN: a.UPN, DisplayName: a.DisplayName},
 	})
 }

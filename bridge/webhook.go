@@ -46,7 +46,7 @@ func (r *runtime) listen(ctx context.Context) (*teams.Listener, error) {
 	cfg := r.c.Config.Webhook
 	receiver := teams.NewReceiver(teams.ReceiverOptions{
 		ClientState: r.keys.clientState, Log: notificationLog{r.db.Notifications}, Wake: r.process.Wake,
-		Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
+		Counters: intakeWatch{teamsCounters{r.metrics}, r.health}, Logger: r.log, Now: r.now,
 	})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })

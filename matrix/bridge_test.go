@@ -50,6 +50,9 @@ type bridge struct {
 	statuses []bridgev2.MessageStatus
 	doubled  []database.Echo
 	counted  map[string]int // redactions, by reason
+	answers  []Answer
+	// transactions counts what OnTransaction told.
+	transactions int
 }
 
 const configText = `
@@ -113,6 +116,16 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.doubled = append(b.doubled, e)
+		},
+		OnAnswer: func(a Answer) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.answers = append(b.answers, a)
+		},
+		OnTransaction: func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.transactions++
 		},
 		Redactions: o.redactions,
 		OnRedaction: func(reason string) {

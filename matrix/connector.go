@@ -80,6 +80,13 @@ func (c *Connector) Redactions() RedactionState {
 	return state
 }
 
+// Ask asks the homeserver for next to nothing. How that ended comes through
+// Options.OnAnswer, as with every request.
+func (c *Connector) Ask(ctx context.Context) error {
+	_, err := c.Bot.Client.Whoami(ctx)
+	return err
+}
+
 // PreStop lets transactions that wait for the replay go, then stops the listener.
 func (c *Connector) PreStop() {
 	c.journal.stop()

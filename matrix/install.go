@@ -33,6 +33,10 @@ type Options struct {
 	// OnDuplicate is told when one source change became two events in a room. By
 	// then they are kept (database.Echoes.Doubled). It must not block.
 	OnDuplicate func(database.Echo)
+	// OnAnswer is told how requests to the homeserver ended, OnTransaction that
+	// the homeserver has sent a transaction. They must not block.
+	OnAnswer      func(Answer)
+	OnTransaction func()
 	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
 	// the default. RedactionWait is how long a redaction waits for an event that
 	// did not come yet, 10 minutes where 0. OnRedaction counts, by reason.
@@ -72,6 +76,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		barrier:       portalBarrier(m.Bridge, opts.Source),
 		onDuplicate:   opts.OnDuplicate,
 		onRedaction:   opts.OnRedaction,
+		onTransaction: opts.OnTransaction,
 		isKnown:       isKnown(m.Bridge, opts.DB),
 		hold:          newHolding(opts.RedactionWait),
 		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{},
@@ -81,7 +86,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	outer.Handle("/", inner)
 	as.Router = outer
 
-	sends := &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover}
+	sends := &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover, answered: opts.OnAnswer}
 	as.HTTPClient.Transport = sends
 	if opts.Redactions != "" && opts.Redactions != RedactionsPush {
 		c.feed = newFeed(m, c.journal, opts)

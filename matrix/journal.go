@@ -48,6 +48,7 @@ type journal struct {
 	barrier       func(ctx context.Context, roomID id.RoomID, done func()) barrierResult
 	onDuplicate   func(database.Echo)
 	onRedaction   func(reason string)
+	onTransaction func()
 	// isKnown reports whether a redaction of the event finds something.
 	isKnown func(ctx context.Context, eventID string) (bool, error)
 	// catchUp waits, not for ever, until the redaction feed has caught up: what
@@ -75,6 +76,9 @@ type journal struct {
 func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !j.authorised(w, r) {
 		return
+	}
+	if j.onTransaction != nil {
+		j.onTransaction()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, j.maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

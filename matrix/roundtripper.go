@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"maunium.net/go/mautrix/id"
 )
 
 // maxEventBody is far above what a homeserver accepts for an event.
@@ -17,16 +19,47 @@ const maxEventBody = 1 << 20
 // sendPath matches PUT …/rooms/{room}/send/{type}/{txn} and …/redact/{event}/{txn}, escaped.
 var sendPath = regexp.MustCompile(`^(.*/_matrix/client/[^/]+/rooms/([^/]+)/(send|redact)/([^/]+)/)([^/]+)$`)
 
+// roomPath matches what is asked of one room, escaped.
+var roomPath = regexp.MustCompile(`/_matrix/client/[^/]+/rooms/([^/]+)/`)
+
 // roundTripper makes the sends under a WithKey context idempotent.
 type roundTripper struct {
 	next   http.RoundTripper
 	prover *prover
 	own    *ownRedactions // nil where redactions keep the double puppets' mark
+	// answered is told of every request that had an end of its own.
+	answered func(Answer)
 }
 
-// RoundTrip replaces the transaction id and adds the source fields; requests
-// without a key and all other requests pass unchanged.
+// Answer is what the homeserver did with a request.
+type Answer struct {
+	// RoomID is the room that it was about, if any.
+	RoomID id.RoomID
+	// Status is 0 without an answer.
+	Status int
+}
+
+// RoundTrip sends a request and tells what came of it.
 func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := rt.send(req)
+	if rt.answered == nil || err != nil && req.Context().Err() != nil {
+		return resp, err
+	}
+	a := Answer{}
+	if match := roomPath.FindStringSubmatch(req.URL.EscapedPath()); match != nil {
+		room, _ := url.PathUnescape(match[1])
+		a.RoomID = id.RoomID(room)
+	}
+	if err == nil {
+		a.Status = resp.StatusCode
+	}
+	rt.answered(a)
+	return resp, err
+}
+
+// send replaces the transaction id and adds the source fields; requests
+// without a key and all other requests pass unchanged.
+func (rt *roundTripper) send(req *http.Request) (*http.Response, error) {
 	key := keyFrom(req.Context())
 	if key == nil || req.Method != http.MethodPut {
 		return rt.next.RoundTrip(req)

@@ -93,11 +93,12 @@ func NewAppCredential(cfg AppConfig) (*AppCredential, error) {
 		return nil, fmt.Errorf("application sign-in (network.tenant_id, network.client_id): %w", err)
 	}
 	c.inner = inner
-	c.cache = tokenCache{op: opAppSignIn, fetch: c.fetch}
+	c.cache = tokenCache{op: OpAppSignIn, fetch: c.fetch}
 	return c, nil
 }
 
-const opAppSignIn = "application sign-in"
+// OpAppSignIn is the Op of errors of the application's own sign-in.
+const OpAppSignIn = "application sign-in"
 
 func readCertificate(certFile, keyFile string) ([]byte, error) {
 	data, err := os.ReadFile(certFile)
@@ -145,7 +146,7 @@ func (c *AppCredential) fetch(ctx context.Context, claims string) (azcore.Access
 		Scopes: []string{c.cfg.Endpoints.Scope}, Claims: claims, EnableCAE: true,
 	})
 	if err != nil {
-		return azcore.AccessToken{}, signInError(opAppSignIn, err)
+		return azcore.AccessToken{}, signInError(OpAppSignIn, err)
 	}
 	return token, nil
 }

@@ -149,6 +149,11 @@ func (e Endpoints) DeviceURL(tenantID string) string {
 	return e.Login + "/" + url.PathEscape(tenantID) + "/oauth2/v2.0/devicecode"
 }
 
+// ConfigurationURL is where the sign-in service describes itself to anybody.
+func (e Endpoints) ConfigurationURL(tenantID string) string {
+	return e.Login + "/" + url.PathEscape(tenantID) + "/v2.0/.well-known/openid-configuration"
+}
+
 // AllowsToken reports whether an access token may be sent to u.
 func (e Endpoints) AllowsToken(u *url.URL) bool {
 	if u == nil || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && e.plain() && isLoopback(u.Hostname())) {

@@ -50,7 +50,9 @@ type HTTPOptions struct {
 	// UserAgent names the bridge and its version.
 	UserAgent string
 	Metrics   HTTPMetrics
-	Logger    zerolog.Logger
+	// Observer may be nil.
+	Observer HTTPObserver
+	Logger   zerolog.Logger
 	// Transport replaces the network in tests; Proxy and CAFile are then unused.
 	Transport http.RoundTripper
 }
@@ -227,19 +229,23 @@ func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response,
 	})
 	out := s.prepare(req.Clone(ctx), body)
 	started := time.Now()
+	defer s.watchSlow(c)()
 	resp, err := s.next.RoundTrip(out)
 	if err != nil {
 		cancel()
 		s.observe(c, 0, "", time.Since(started))
+		failed := transportError(c, err, reached.Load())
 		if req.Context().Err() != nil {
-			return nil, canceled(c, req.Context().Err(), reached.Load())
+			failed = canceled(c, req.Context().Err(), reached.Load())
 		}
-		return nil, transportError(c, err, reached.Load())
+		s.judge(req.Context(), c, 0, failed, started)
+		return nil, failed
 	}
 	resp.Request = req
 	if resp.StatusCode < 300 && req.Context().Value(ctxStream) != nil {
 		s.observe(c, resp.StatusCode, requestID(resp.Header), time.Since(started))
 		s.report(c, started, resp, 0)
+		s.judge(req.Context(), c, resp.StatusCode, nil, started)
 		resp.Body = &streamBody{ReadCloser: resp.Body, call: c, cancel: cancel, left: bodyLimit(ctx)}
 		return resp, nil
 	}
@@ -251,6 +257,7 @@ func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response,
 		announced = failed.RetryAfter
 	}
 	s.report(c, started, resp, announced)
+	s.judge(req.Context(), c, resp.StatusCode, failed, started)
 	if failed != nil {
 		if req.Context().Err() != nil && failed.Status < 300 {
 			failed.Err = req.Context().Err()

@@ -51,6 +51,7 @@ type call struct {
 	op       string // for people: "GET channel messages"
 	row      string
 	resource string
+	scope    string // what it is about, where that is not the limits' resource
 	user     string
 	write    bool
 	login    bool
@@ -121,7 +122,7 @@ func (c *call) classifyChannel(method string, segs []string) {
 		c.op, c.row, c.hint = "channels", "channels", channelHint
 		return
 	case segs[3] == "getAllMessages":
-		c.op, c.row, c.hint, c.resource = "team messages export", "export", readHint, ""
+		c.op, c.row, c.hint, c.resource, c.scope = "team messages export", "export", readHint, "", segs[1]
 		return
 	}
 	c.resource = segs[3]

@@ -1,0 +1,160 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	vitals "teamsbridge/bridge/health"
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
+)
+
+const (
+	// notificationGrace is how late a notification may be before a message counts
+	// as one of which none told. Microsoft promises a minute at most.
+	notificationGrace = 5 * time.Minute
+	// missedChecks bounds the look-ups for one page of messages.
+	missedChecks = 20
+	// missedLife is how old a message may be: what is read again later than that
+	// tells nothing new.
+	missedLife = 48 * time.Hour
+)
+
+// lookAtSubscriptions notes whether notifications can come at all.
+func (h *health) lookAtSubscriptions() {
+	state, detail := h.subscriptions()
+	h.mu.Lock()
+	switch {
+	case state != vitals.Up:
+		h.subscribedAt = time.Time{}
+	case h.subscribedAt.IsZero():
+		h.subscribedAt = h.now()
+	}
+	h.mu.Unlock()
+	h.note(h.monitor.Hold(vitals.Webhook, state, detail))
+}
+
+// subscriptionHealth is how the subscriptions are.
+func (r *runtime) subscriptionHealth() (vitals.State, string) {
+	if r.subs == nil {
+		return vitals.Unknown, ""
+	}
+	return judgeSubscriptions(r.subs.State())
+}
+
+func judgeSubscriptions(states []teams.SubscriptionState) (vitals.State, string) {
+	active, failed := 0, 0
+	why := ""
+	for _, s := range states {
+		switch s.Status {
+		case teams.SubscriptionActive:
+			active++
+		case teams.SubscriptionPending:
+		default:
+			failed++
+			why = string(s.Status)
+		}
+	}
+	switch {
+	case failed > 0 && active == 0:
+		return vitals.Down, fmt.Sprintf("none of %d subscriptions is active: %s", len(states), why)
+	case failed > 0:
+		return vitals.Degraded, fmt.Sprintf("%d of %d subscriptions are not active: %s", failed, len(states), why)
+	case active > 0 && active == len(states):
+		return vitals.Up, ""
+	default:
+		return vitals.Unknown, ""
+	}
+}
+
+// intakeWatch lets health see what the webhook does.
+type intakeWatch struct {
+	teams.Counters
+	health *health
+}
+
+// Count implements teams.Counters.
+func (w intakeWatch) Count(event, reason string, n int) {
+	w.Counters.Count(event, reason, n)
+	o := vitals.Observation{Dependency: vitals.Webhook, Op: "notification"}
+	switch {
+	case event == teams.CountReceived:
+	case event == teams.CountRefused && (reason == teams.ReasonNotPersisted || reason == teams.ReasonOverloaded):
+		o.Outcome = vitals.ServerError
+	default:
+		return
+	}
+	w.health.observe(o)
+}
+
+// watchedSink lets health see which messages only a reader found although a
+// notification ought to have brought them.
+type watchedSink struct {
+	teams.Sink
+	health *health
+	inbox  *database.Inbox
+	wanted func(teams.ChannelRef) bool
+}
+
+// Accept implements teams.Sink.
+func (w *watchedSink) Accept(ctx context.Context, source string, msgs []teams.Message) error {
+	var missed []string
+	switch source {
+	case teams.SourceExport, teams.SourceDelta, teams.SourceList:
+		missed = w.missed(ctx, msgs)
+	}
+	if err := w.Sink.Accept(ctx, source, msgs); err != nil {
+		return err
+	}
+	for _, conversation := range missed {
+		w.health.observe(vitals.Observation{Dependency: vitals.Webhook, Op: "message", Scope: conversation, Outcome: vitals.Missed})
+	}
+	return nil
+}
+
+// missed returns the conversations of messages that are not in the ledger yet,
+// were written while there were subscriptions, and not just now.
+func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (conversations []string) {
+	from, until := w.health.notified()
+	if from.IsZero() {
+		return nil
+	}
+	checks := 0
+	for _, m := range msgs {
+		if m.Event != nil || !m.Deleted.IsZero() || m.Created.Before(from) || m.Created.After(until) || !w.wanted(m.Channel) {
+			continue
+		}
+		if checks++; checks > missedChecks {
+			return conversations
+		}
+		key := string(portal.ChannelPortal(m.Channel).ID)
+		row, err := w.inbox.Get(ctx, key, m.ID)
+		if err != nil {
+			zerolog.Ctx(ctx).Warn().Err(err).Str("portal", key).Msg("Could not see whether a notification has brought a message")
+			return conversations
+		}
+		if row == nil {
+			conversations = append(conversations, key)
+		}
+	}
+	return conversations
+}
+
+// notified returns between when a message must have been written for a
+// notification to have told of it; zero where there is no such time.
+func (h *health) notified() (from, until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.subscribedAt.IsZero() {
+		return time.Time{}, time.Time{}
+	}
+	from, until = h.subscribedAt.Add(time.Minute), h.now().Add(-notificationGrace)
+	if oldest := h.now().Add(-missedLife); from.Before(oldest) {
+		from = oldest
+	}
+	return from, until
+}
