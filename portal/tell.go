@@ -186,17 +186,23 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 
 // togetherText says what became of several messages.
 func togetherText(reason string, n int) string {
-	messages, stay := fmt.Sprintf("%d messages", n), "stay"
-	if n == 1 {
-		messages, stay = "1 message", "stays"
+	one := n == 1
+	say := func(singular, plural string) string {
+		if one {
+			return singular
+		}
+		return fmt.Sprintf(plural, n)
 	}
 	switch reason {
 	case ReasonKept:
-		return fmt.Sprintf("%s that was said here while Microsoft Teams was unavailable %s in Matrix and does not go to Teams.", messages, stay)
+		return say("1 message that was written here while Microsoft Teams was unavailable stays in Matrix and does not go to Teams.",
+			"%d messages that were written here while Microsoft Teams was unavailable stay in Matrix and do not go to Teams.")
 	case ReasonTooOld:
-		return fmt.Sprintf("%s waited too long for Microsoft Teams, %s in Matrix and does not go to Teams any more.", messages, stay)
+		return say("1 message waited too long for Microsoft Teams. It stays in Matrix and does not go to Teams any more.",
+			"%d messages waited too long for Microsoft Teams. They stay in Matrix and do not go to Teams any more.")
 	default:
-		return fmt.Sprintf("An administrator took %s out of the queue for Microsoft Teams: what was said %s in Matrix.", messages, stay)
+		return say("An administrator took 1 message out of the queue for Microsoft Teams. It stays in Matrix.",
+			"An administrator took %d messages out of the queue for Microsoft Teams. They stay in Matrix.")
 	}
 }
 
