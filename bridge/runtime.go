@@ -115,8 +115,10 @@ func (r *runtime) wirePortal() {
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
+	keep := &retention{cfg: r.c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
+		Policy: keep.policy, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 }

@@ -172,7 +172,7 @@ type SenderOptions struct {
 	Kept func(ctx context.Context, row *database.OutboxRow) (bool, error)
 	// Outage reports whether an outage is on for a portal: a room is told how
 	// many messages stay in Matrix when it is over. nil means never.
-	Outage func(portal string) bool
+	Outage func(ctx context.Context, portal string) bool
 	// Reaction is the emoji with which the bot marks messages that wait; empty
 	// means none. They have a status besides.
 	Reaction string
@@ -222,7 +222,7 @@ func (o *SenderOptions) setDefaults() {
 		o.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return false, nil }
 	}
 	if o.Outage == nil {
-		o.Outage = func(string) bool { return false }
+		o.Outage = func(context.Context, string) bool { return false }
 	}
 	if o.Link == nil {
 		o.Link = func(roomID id.RoomID, eventID id.EventID) string {

@@ -35,7 +35,7 @@ func TestPolicyNoneKeepsAnOutageInMatrix(t *testing.T) {
 	r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
 		out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
 		var first atomic.Int64
-		out.Outage = func(string) bool { return on.Load() }
+		out.Outage = func(context.Context, string) bool { return on.Load() }
 		out.Kept = func(_ context.Context, row *database.OutboxRow) (bool, error) {
 			if on.Load() {
 				first.CompareAndSwap(0, row.ID)

@@ -164,7 +164,7 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
 		}
 	}
-	if t.o.Outage(g.portal) || t.pending(ctx, g.portal) {
+	if t.o.Outage(ctx, g.portal) || t.pending(ctx, g.portal) {
 		return nil
 	}
 	content := &event.MessageEventContent{
