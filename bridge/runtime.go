@@ -41,6 +41,7 @@ type runtime struct {
 	photos   *photos
 	health   *health
 	holds    *holds
+	queues   *queues
 	notices  *notices
 	metrics  *metrics
 	writers  *writers
@@ -91,6 +92,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.notices = &notices{r: r, told: map[string]bool{}}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
 	r.wirePortal()
+	r.queues = r.newQueues()
 	r.wireMirror()
 	if err := r.wireReading(); err != nil {
 		return nil, err
