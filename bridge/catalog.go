@@ -73,6 +73,12 @@ func (c *catalog) all(which func(database.Conversation) bool) []database.Convers
 	return out
 }
 
+// teamName returns a team's name, empty where it is not known.
+func (c *catalog) teamName(teamID string) string {
+	conv, _ := c.get(string(portal.TeamPortal(teamID).ID))
+	return conv.Name
+}
+
 // ofTeam returns a team and its channels.
 func (c *catalog) ofTeam(teamID string) []database.Conversation {
 	return c.all(func(conv database.Conversation) bool { return conv.TeamID == teamID })

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"gopkg.in/yaml.v3"
 )
 
 //go:embed example-config.yaml
@@ -39,6 +41,7 @@ type Config struct {
 	Webhook           WebhookConfig   `yaml:"webhook"`
 	Poller            PollerConfig    `yaml:"poller"`
 	Limits            LimitsConfig    `yaml:"limits"`
+	Outage            OutageConfig    `yaml:"outage"`
 	Metrics           MetricsConfig   `yaml:"metrics"`
 	OpsRoom           string          `yaml:"ops_room"`
 }
@@ -94,6 +97,37 @@ type LimitsConfig struct {
 	// RedactionWait is how long a redaction waits for an event that the
 	// homeserver has not sent yet.
 	RedactionWait time.Duration `yaml:"redaction_wait"`
+}
+
+// OutageConfig says what becomes of what is written while Teams is unavailable.
+type OutageConfig struct {
+	// Policy is one of portal's policies; MaxAge is from when on a message does
+	// not go to Teams any more, 0 is never.
+	Policy string `yaml:"policy"`
+	MaxAge Age    `yaml:"max_age"`
+	// Teams are teams, by name or id, for which something else holds.
+	Teams map[string]TeamOutageConfig `yaml:"teams"`
+	// Reaction marks messages that wait.
+	Reaction string `yaml:"reaction"`
+}
+
+// TeamOutageConfig is what holds for one team; what it leaves out is as for all.
+type TeamOutageConfig struct {
+	Policy string `yaml:"policy"`
+	MaxAge *Age   `yaml:"max_age"`
+}
+
+// Age is a duration that can be written as 0.
+type Age time.Duration
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (a *Age) UnmarshalYAML(node *yaml.Node) error {
+	d, err := time.ParseDuration(node.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no duration such as 48h, nor 0", node.Line, node.Value)
+	}
+	*a = Age(d)
+	return nil
 }
 
 // MetricsConfig is about Prometheus metrics.

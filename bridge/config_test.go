@@ -119,6 +119,20 @@ func TestConfigMistakes(t *testing.T) {
 		{"no images", "limits.image_size", func(c *Config) { c.Limits.ImageSize = 0 }},
 		{"metrics without port", "metrics.listen", func(c *Config) { c.Metrics.Listen = "here" }},
 		{"metrics in public", "metrics.listen", func(c *Config) { c.Metrics.Listen = c.Webhook.Listen }},
+		{"unknown policy", "outage.policy", func(c *Config) { c.Outage.Policy = "some" }},
+		{"negative age", "outage.max_age", func(c *Config) { c.Outage.MaxAge = Age(-time.Hour) }},
+		{"age without a unit", "outage.max_age", func(c *Config) { c.Outage.MaxAge = 48 }},
+		{"unknown policy of a team", "outage.teams.Sales", func(c *Config) {
+			c.Outage.Teams = map[string]TeamOutageConfig{"Sales": {Policy: "some"}}
+		}},
+		{"short age of a team", "outage.teams.Sales", func(c *Config) {
+			age := Age(time.Second)
+			c.Outage.Teams = map[string]TeamOutageConfig{"Sales": {MaxAge: &age}}
+		}},
+		{"team without a name", "outage.teams", func(c *Config) {
+			c.Outage.Teams = map[string]TeamOutageConfig{" ": {Policy: "none"}}
+		}},
+		{"words as a reaction", "outage.reaction", func(c *Config) { c.Outage.Reaction = "waits for Teams" }},
 		{"room's alias", "ops_room", func(c *Config) { c.OpsRoom = "#ops:corp.example" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -89,6 +89,10 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Int|up.Float, "limits", "rooms_per_second")
 	helper.Copy(up.Int, "limits", "image_size")
 	helper.Copy(up.Str|up.Int, "limits", "redaction_wait")
+	helper.Copy(up.Str, "outage", "policy")
+	helper.Copy(up.Str|up.Int, "outage", "max_age")
+	helper.Copy(up.Map, "outage", "teams")
+	helper.Copy(up.Str|up.Null, "outage", "reaction")
 	helper.Copy(up.Str|up.Null, "metrics", "listen")
 }
 
@@ -113,7 +117,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"metrics"}, {"ops_room"},
+			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -30,7 +30,7 @@ var (
 func (c *Config) Validate() error {
 	return errors.Join(slices.Concat(
 		c.validateApplication(), c.validateNetwork(), c.validateSelection(),
-		c.validateMapping(), c.validateReading(), c.validateRest(),
+		c.validateMapping(), c.validateReading(), c.validateOutage(), c.validateRest(),
 	)...)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +29,7 @@ type writers struct {
 	// lost is told, before it is stored, that the encryption key does not open
 	// an account's token.
 	lost func(ctx context.Context) error
+	pool *pool
 
 	mu       sync.RWMutex
 	accounts map[string]database.Account
@@ -39,7 +39,7 @@ type writers struct {
 var _ portal.Writers = (*writers)(nil)
 
 func newWriters(db *database.Database, open func(database.Account) (teams.Writer, error)) *writers {
-	return &writers{db: db, open: open, accounts: map[string]database.Account{}, opened: map[string]teams.Writer{},
+	return &writers{db: db, open: open, pool: newPool(), accounts: map[string]database.Account{}, opened: map[string]teams.Writer{},
 		expired: func(context.Context, database.Account, string) {}, lost: func(context.Context) error { return nil }}
 }
 
@@ -192,8 +192,10 @@ func (w *writers) For(ctx context.Context, row *database.OutboxRow, preferred st
 	return writer, true, err
 }
 
-// Relay implements portal.Writers: one account of the pool per conversation,
-// the conversations spread over the pool.
+// Relay implements portal.Writers. A message goes through the account that can
+// post it first; which one that was is written down before it is posted. A
+// reaction leaves no trace before it is made, so when it is made again after a
+// crash it must be by the same account: that depends on the conversation only.
 func (w *writers) Relay(_ context.Context, row *database.OutboxRow, preferred string) (teams.Writer, error) {
 	var pool []database.Account
 	for _, a := range w.list(database.AccountRelay) {
@@ -208,30 +210,10 @@ func (w *writers) Relay(_ context.Context, row *database.OutboxRow, preferred st
 	if len(pool) == 0 {
 		return nil, portal.ErrNoAccount
 	}
-	return w.writer(pickFor(row.Portal, pool))
-}
-
-// pickFor spreads conversations over a pool so that an account that comes or
-// goes moves only its share of them (highest random weight).
-func pickFor(conversation string, pool []database.Account) database.Account {
-	best, bestWeight := pool[0], uint64(0)
-	for _, a := range pool {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(conversation + "\x00" + a.Key))
-		weight := mix(h.Sum64())
-		if weight >= bestWeight {
-			best, bestWeight = a, weight
-		}
+	if row.Kind == database.KindReaction {
+		return w.writer(pickFor(row.Portal, pool))
 	}
-	return best
-}
-
-// mix spreads FNV's output, whose high bits hardly depend on the last bytes.
-func mix(v uint64) uint64 {
-	v ^= v >> 33
-	v *= 0xff51afd7ed558ccd
-	v ^= v >> 33
-	return v
+	return w.writer(w.pool.choose(row.Portal, pool))
 }
 
 // Exactly implements portal.Writers.
@@ -290,8 +272,9 @@ func (w *writers) writer(a database.Account) (teams.Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening account: %w", err)
 	}
-	w.opened[a.Key] = writer
-	return writer, nil
+	pooled := &pooledWriter{Writer: writer, pool: w.pool, key: a.Key}
+	w.opened[a.Key] = pooled
+	return pooled, nil
 }
 
 // compareStrings compares pairs until one differs.

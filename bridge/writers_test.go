@@ -34,7 +34,9 @@ func signIn(t *testing.T, w *writers, kind, userID string) {
 
 func keyOf(t *testing.T, w teams.Writer) string {
 	t.Helper()
-	fw, ok := w.(*fakeWriter)
+	pooled, ok := w.(*pooledWriter)
+	require.True(t, ok)
+	fw, ok := pooled.Writer.(*fakeWriter)
 	require.True(t, ok)
 	return fw.account.Key
 }

@@ -44,8 +44,9 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	for _, query := range []string{
 		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_room",
 		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry",
-		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx",
+		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
+		"ALTER TABLE teams_outbox DROP COLUMN mark",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
 	} {
 		_, err := raw.Exec(ctx, query)
@@ -53,7 +54,9 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	}
 	db := databasetest.New(t, raw)
 	require.NoError(t, db.Echoes.KeepDoubled(ctx, []database.Echo{{SourceKey: "k", EventID: "$1"}}))
-	_, err := db.Outbox.Untold(ctx, 1)
+	_, err := db.Outbox.Untold(ctx, 0, 1)
+	require.NoError(t, err)
+	_, err = db.Outbox.Marked(ctx, "c:1")
 	require.NoError(t, err)
 	_, err = db.Outages.Open(ctx)
 	require.NoError(t, err)

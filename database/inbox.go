@@ -159,6 +159,21 @@ func (s *Inbox) Parked(ctx context.Context, limit int) ([]InboxRow, error) {
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE state = 'parked' ORDER BY created_at, portal, message_id LIMIT $1`, limit)
 }
 
+// UnparkOne makes one parked row pending again; ok is false where it is not parked.
+func (s *Inbox) UnparkOne(ctx context.Context, portal, messageID string) (ok bool, err error) {
+	n, err := s.exec(ctx, "unpark one", `UPDATE teams_inbox SET state = 'pending', attempts = 0, next_at = 0, reason = ''
+		WHERE portal = $1 AND message_id = $2 AND state = 'parked'`, portal, messageID)
+	return n > 0, err
+}
+
+// DropParked ends a parked row for good, unless a newer version of its message
+// comes; ok is false where it is not parked.
+func (s *Inbox) DropParked(ctx context.Context, portal, messageID, reason string) (ok bool, err error) {
+	n, err := s.exec(ctx, "drop parked", `UPDATE teams_inbox SET state = 'done', reason = $3, delivered_at = $4, payload = $5
+		WHERE portal = $1 AND message_id = $2 AND state = 'parked'`, portal, messageID, reason, ms(s.now()), []byte{})
+	return n > 0, err
+}
+
 // Get returns a row, nil where there is none.
 func (s *Inbox) Get(ctx context.Context, portal, messageID string) (*InboxRow, error) {
 	return one(ctx, s.base, "inbox row", scanInbox,

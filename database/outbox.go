@@ -46,15 +46,18 @@ type OutboxRow struct {
 	ToldAt         time.Time
 	// Digest is the digest that the row goes to Teams in, empty for none.
 	Digest string
+	// Mark leads to the reaction by which the room sees that the row is queued;
+	// empty where there is none.
+	Mark string
 }
 
 // Outbox is what Teams does not have yet, in the order in which it was said.
-// Rows leave the queue only through Finish, Cancel, Park or Fail.
+// Rows leave the queue only through Finish, Cancel, Park, Fail or Drop.
 type Outbox struct{ base }
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest`
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark`
 	// untouched holds for rows of which Teams cannot have seen anything: a
 	// message in several parts goes back to queued when a later part fails, and
 	// what a digest says stays as it was when that was put together.
@@ -220,10 +223,11 @@ func (s *Outbox) Parked(ctx context.Context, portal string, limit int) ([]*Outbo
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE state = 'parked' AND ($1 = '' OR portal = $1) ORDER BY id LIMIT $2`, portal, limit)
 }
 
-// Untold returns parked and failed rows whose authors were not told yet.
-func (s *Outbox) Untold(ctx context.Context, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list untold", scanOutboxPtr,
-		`SELECT `+outboxColumns+` FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT $1`, limit)
+// Untold returns parked and failed rows behind an id whose authors were not
+// told yet, in the order of their ids.
+func (s *Outbox) Untold(ctx context.Context, after int64, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list untold", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+		WHERE told_at = 0 AND state IN ('parked', 'failed') AND id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
 // Told notes that a row's author was told.
@@ -240,16 +244,19 @@ func (s *Outbox) Retry(ctx context.Context, id int64, next time.Time, reason str
 }
 
 // RetryNow makes the rows that wait for a retry due at once, of one portal or of
-// all with "", and returns how many it touched.
+// all with "", and returns how many it touched. Those that Teams has told to
+// wait go on waiting.
 func (s *Outbox) RetryNow(ctx context.Context, portal string) (int64, error) {
 	return s.exec(ctx, "retry now", `UPDATE teams_outbox SET next_at = 0
-		WHERE done_at = 0 AND state = 'queued' AND next_at <> 0 AND ($1 = '' OR portal = $1)`, portal)
+		WHERE done_at = 0 AND state = 'queued' AND next_at <> 0 AND reason <> 'throttled' AND ($1 = '' OR portal = $1)`, portal)
 }
 
 // Purge forgets rows that were finished before a time. Keep them longer than a
-// homeserver may redeliver: they are the deduplication.
+// homeserver may redeliver: they are the deduplication. Parked rows stay until
+// somebody decides about them, and so do those of which somebody is to be told.
 func (s *Outbox) Purge(ctx context.Context, before time.Time) (int64, error) {
-	return s.exec(ctx, "purge outbox", `DELETE FROM teams_outbox WHERE done_at <> 0 AND done_at < $1`, ms(before))
+	return s.exec(ctx, "purge outbox", `DELETE FROM teams_outbox
+		WHERE done_at <> 0 AND done_at < $1 AND state <> 'parked' AND (state <> 'failed' OR told_at <> 0) AND mark = ''`, ms(before))
 }
 
 func isFinished(state string) bool {
@@ -264,7 +271,7 @@ func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
 func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
 	var eventAt, createdAt, nextAt, doneAt, toldAt int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
-		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest)
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark)
 	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
 	return r, err
 }

@@ -71,7 +71,7 @@ func (s *Sender) acked(ctx context.Context, row *database.OutboxRow, ack func(ct
 	if err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
-	s.unshow(row)
+	s.ended(row)
 	s.o.Metrics.Count(MetricSent, row.Kind)
 	s.status.delivered(ctx, row)
 	return nil

@@ -283,10 +283,14 @@ func (s *Sender) unreact(ctx context.Context, row *database.OutboxRow) error {
 }
 
 // dropIfCancelled ends a row quietly whose message was taken back before Teams
-// saw it; any other error stays.
+// saw it, or stays in Matrix; any other error stays.
 func (s *Sender) dropIfCancelled(ctx context.Context, row *database.OutboxRow, t target, err error) error {
-	if t.out != nil && t.out.State == database.StateCancelled {
+	switch {
+	case t.out == nil:
+	case t.out.State == database.StateCancelled:
 		return s.drop(ctx, row, "message was taken back")
+	case staysQuietly(t.out):
+		return s.drop(ctx, row, "message stays in Matrix")
 	}
 	return err
 }
@@ -296,7 +300,7 @@ func (s *Sender) drop(ctx context.Context, row *database.OutboxRow, why string) 
 	if err := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateCancelled, why); err != nil {
 		return err
 	}
-	s.unshow(row)
+	s.ended(row)
 	s.o.Metrics.Count(MetricCoalesced, row.Kind)
 	s.status.delivered(ctx, row)
 	return nil

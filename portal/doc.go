@@ -36,8 +36,12 @@
 //	sending    a request may be on its way; after a crash it is read back first
 //	sent       Teams has it, the message row does not bear its id yet
 //	done       the room shows it as delivered
-//	failed     it never will be in Teams; the author was told why
+//	parked     Teams refused it for good; it can be sent again, nothing waits for it
+//	failed     it never will be in Teams
 //	cancelled  taken back before Teams saw it
+//
+// Parked and failed rows are untold until their author, or the room, was told:
+// the teller does that beside the lanes, and after a crash.
 //
 // Before each POST a sent part is begun, after it confirmed or aborted. A part
 // that is neither is in doubt, and is looked for in Teams before it is posted

@@ -53,6 +53,8 @@ const (
 	MetricSent = "outbox_sent"
 	// MetricFailed counts rows that Teams never will have, by reason.
 	MetricFailed = "outbox_failed"
+	// MetricUntold counts notices to authors that the homeserver refused, by reason.
+	MetricUntold = "outbox_untold"
 	// MetricSendRetry counts rows that are tried again, by reason.
 	MetricSendRetry = "outbox_retry"
 	// MetricDoubt counts posts of unknown outcome (found, absent, unknown).

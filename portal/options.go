@@ -163,6 +163,19 @@ type SenderOptions struct {
 	// DigestAbove returns above how many waiting messages the late ones of a
 	// portal go as a digest, 0 for never. nil means never.
 	DigestAbove func(portal string) int
+	// Policy returns how what waited in a portal goes to Teams (PolicyFull,
+	// PolicyDigest, PolicyNone), and from which age on a message does not go any
+	// more; 0 is never. nil means all of it always.
+	Policy func(portal string) (policy string, maxAge time.Duration)
+	// Kept reports whether a message was queued in an outage after which, with
+	// PolicyNone, it stays in Matrix. It is asked for such portals only.
+	Kept func(ctx context.Context, row *database.OutboxRow) (bool, error)
+	// Outage reports whether an outage is on for a portal: a room is told how
+	// many messages stay in Matrix when it is over. nil means never.
+	Outage func(ctx context.Context, portal string) bool
+	// Reaction is the emoji with which the bot marks messages that wait; empty
+	// means none. They have a status besides.
+	Reaction string
 	// Concurrency is how many conversations are sent at once. Default 256: most
 	// of them wait for a limit of Graph, and what waits for one account must
 	// not hold up what another could send.
@@ -201,6 +214,15 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.DigestAbove == nil {
 		o.DigestAbove = func(string) int { return 0 }
+	}
+	if o.Policy == nil {
+		o.Policy = func(string) (string, time.Duration) { return PolicyFull, 0 }
+	}
+	if o.Kept == nil {
+		o.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return false, nil }
+	}
+	if o.Outage == nil {
+		o.Outage = func(context.Context, string) bool { return false }
 	}
 	if o.Link == nil {
 		o.Link = func(roomID id.RoomID, eventID id.EventID) string {

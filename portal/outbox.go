@@ -130,7 +130,7 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		if err != nil {
 			return err
 		} else if message != nil && isLost(message) {
-			return b.refused(ctx, errNeverSent)
+			return b.lost(ctx, message)
 		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
 			return err
@@ -184,6 +184,8 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 	err := b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
 		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
 		if err != nil {
+			return err
+		} else if err = b.unpark(ctx, message); err != nil {
 			return err
 		}
 		switch {
@@ -294,7 +296,7 @@ func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReact
 		if err != nil {
 			return err
 		} else if message != nil && isLost(message) {
-			return b.refused(ctx, errNeverSent)
+			return b.lost(ctx, message)
 		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
 			return err
@@ -321,6 +323,8 @@ func (b *Outbox) HandleReactionRemove(ctx context.Context, remove *bridgev2.Matr
 	err := b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
 		reaction, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
 		if err != nil {
+			return err
+		} else if err = b.unpark(ctx, reaction); err != nil {
 			return err
 		}
 		switch {
@@ -406,6 +410,23 @@ func (b *Outbox) checkMirrored(ctx context.Context, p *bridgev2.Portal, eventID 
 // isLost reports whether a row never got to Teams and, as things stand, never will.
 func isLost(row *database.OutboxRow) bool {
 	return row.State == database.StateParked || row.State == database.StateFailed || row.State == database.StateCancelled
+}
+
+// unpark ends a parked row that its author takes back, so that nobody sends it again.
+func (b *Outbox) unpark(ctx context.Context, row *database.OutboxRow) error {
+	if row == nil || row.State != database.StateParked {
+		return nil
+	}
+	return b.o.DB.Outbox.Fail(ctx, row.ID, "taken back after it was parked", "")
+}
+
+// lost answers what acts on a message that never got to Teams.
+func (b *Outbox) lost(ctx context.Context, message *database.OutboxRow) error {
+	if staysQuietly(message) {
+		b.o.Metrics.Count(MetricIgnored, message.Reason)
+		return errNothingToDo()
+	}
+	return b.refused(ctx, errNeverSent)
 }
 
 // refused counts a refusal and returns it as a status.

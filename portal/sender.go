@@ -19,8 +19,12 @@ type Sender struct {
 	loop   loop
 	lanes  *lanes
 	status statusSender
+	teller *teller
+	marks  *marks
 
 	mu sync.Mutex
+	// indicated is when a portal that is behind was last looked over.
+	indicated map[string]time.Time
 	// shown holds the rows that are shown as queued.
 	shown map[int64]struct{}
 	// acking holds the rows that are being acknowledged.
@@ -35,14 +39,19 @@ func NewSender(o SenderOptions) *Sender {
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
 		status: statusSender{o.Bridge},
 		shown:  map[int64]struct{}{},
-		acking: map[int64]struct{}{},
+		acking: map[int64]struct{}{}, indicated: map[string]time.Time{},
 	}
+	s.teller = &teller{o: &s.o, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
+	s.marks = newMarks(&s.o)
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
 	return s
 }
 
 // Wake makes a portal's lane look again now.
-func (s *Sender) Wake(portal string) { s.lanes.wake(portal) }
+func (s *Sender) Wake(portal string) {
+	s.lanes.wake(portal)
+	s.marks.ended(portal)
+}
 
 // Busy returns how many portals have rows on their way to Teams.
 func (s *Sender) Busy() int { return s.lanes.busy() }
@@ -52,10 +61,12 @@ func (s *Sender) Kick(ctx context.Context) error {
 	if _, err := s.o.DB.Outbox.RetryNow(ctx, ""); err != nil {
 		return err
 	}
-	return s.wakeAll(ctx)
+	return s.WakeAll(ctx)
 }
 
-func (s *Sender) wakeAll(ctx context.Context) error {
+// WakeAll makes all lanes look again now, for example because what was held may
+// go on. What waits for a time goes on waiting.
+func (s *Sender) WakeAll(ctx context.Context) error {
 	portals, err := s.o.DB.Outbox.ActivePortals(ctx)
 	for _, portal := range portals {
 		s.lanes.wake(portal)
@@ -71,14 +82,20 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 	s.lanes.start(ctx)
 	defer s.lanes.stop()
+	s.marks.lanes.start(ctx)
+	defer s.marks.lanes.stop()
+	var telling sync.WaitGroup
+	telling.Go(func() { s.teller.run(ctx) })
+	defer telling.Wait()
 	sweep := time.NewTicker(s.o.Sweep)
 	defer sweep.Stop()
 	for {
-		if err := s.wakeAll(ctx); err != nil && ctx.Err() == nil {
+		if err := s.WakeAll(ctx); err != nil && ctx.Err() == nil {
 			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the outbox")
 		}
 		s.ackLeft(ctx)
 		s.sweepDigests(ctx)
+		s.marks.sweep(ctx)
 		select {
 		case <-sweep.C:
 		case <-ctx.Done():
@@ -87,31 +104,40 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// work sends a portal's next row.
+// work deals with a portal's next row.
 func (s *Sender) work(ctx context.Context, portal string) time.Time {
-	if ctx.Err() == nil {
-		row, err := s.o.DB.Outbox.Next(ctx, portal)
-		if err != nil {
-			if ctx.Err() == nil {
-				zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the outbox")
-			}
-			return s.o.Now().Add(s.o.RetryMin)
-		} else if row == nil {
-			return time.Time{}
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	row, err := s.o.DB.Outbox.Next(ctx, portal)
+	if err == nil && row == nil {
+		s.caughtUp(portal)
+		return time.Time{}
+	}
+	kept := false
+	if err == nil {
+		kept, err = s.keep(ctx, row)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the outbox")
 		}
-		next := row.NextAt
-		switch {
-		case s.o.Held(portal):
-			next = s.o.Now().Add(s.o.RetryMax)
-		case !next.After(s.o.Now()):
-			next = s.step(ctx, row)
-		}
-		if !next.IsZero() {
-			return s.indicate(ctx, portal, next)
-		}
+		return s.o.Now().Add(s.o.RetryMin)
+	} else if kept {
 		return giveWay
 	}
-	return time.Time{}
+	next := row.NextAt
+	switch {
+	case s.o.Held(portal):
+		next = s.o.Now().Add(s.o.RetryMax)
+	case !next.After(s.o.Now()):
+		next = s.step(ctx, row)
+	}
+	if !next.IsZero() {
+		return s.indicate(ctx, portal, next)
+	}
+	s.indicateBehind(ctx, row)
+	return giveWay
 }
 
 // step sends one row and writes down what came of it; it returns when to try
@@ -129,7 +155,7 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	v := judge(err, row.Attempts)
 	if v.final {
 		log.Warn().Err(err).Str("reason", v.reason).Msg("A Matrix event can't go to Teams")
-		s.fail(ctx, row, err, v)
+		s.fail(ctx, row, v)
 		return time.Time{}
 	}
 	wait := backoff(row.Attempts, s.o.RetryMin, s.o.RetryMax)
@@ -178,56 +204,18 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 	return &failure{reason: "unknown kind", message: fmt.Sprintf("the bridge does not know what %q is", row.Kind)}
 }
 
-// fail ends a row that never will be in Teams and tells its author.
-func (s *Sender) fail(ctx context.Context, row *database.OutboxRow, err error, v verdict) {
+// fail parks a row that Teams refuses for good; its author is told.
+func (s *Sender) fail(ctx context.Context, row *database.OutboxRow, v verdict) {
 	if dbErr := s.o.DB.Outbox.Park(ctx, row.ID, v.reason, v.message); dbErr != nil {
 		zerolog.Ctx(ctx).Err(dbErr).Msg("Could not write to the outbox")
 		return
 	}
-	s.unshow(row)
+	s.ended(row)
 	if row.Kind == database.KindEdit {
 		s.o.Echo.edited(row.TargetEventID)
 	}
 	s.o.Metrics.Count(MetricFailed, v.reason)
-	s.status.failed(ctx, row, err, v.message)
-}
-
-// indicate shows rows of a portal as queued that have waited for a while, and
-// returns when the lane has to look again at the latest.
-func (s *Sender) indicate(ctx context.Context, portal string, next time.Time) time.Time {
-	rows, err := s.o.DB.Outbox.Queue(ctx, portal, 200)
-	if err != nil {
-		return next
-	}
-	now := s.o.Now()
-	for _, row := range rows {
-		if row.Kind != database.KindMessage || row.State == database.StateSent {
-			continue
-		}
-		due := row.CreatedAt.Add(s.o.IndicateAfter)
-		s.mu.Lock()
-		_, shown := s.shown[row.ID]
-		if !shown && !due.After(now) {
-			s.shown[row.ID] = struct{}{}
-		}
-		s.mu.Unlock()
-		switch {
-		case shown:
-		case due.After(now):
-			if due.Before(next) {
-				next = due
-			}
-		default:
-			s.status.pending(ctx, row, errIsQueued)
-		}
-	}
-	return next
-}
-
-func (s *Sender) unshow(row *database.OutboxRow) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.shown, row.ID)
+	s.teller.soon()
 }
 
 // durable returns a context for writing down what Teams did, which must not be

@@ -95,9 +95,14 @@ func (s statusSender) delivered(ctx context.Context, row *database.OutboxRow) {
 	})
 }
 
+// failed sends no notice: the teller does that, once.
 func (s statusSender) failed(ctx context.Context, row *database.OutboxRow, why error, message string) {
+	reason := event.MessageStatusNetworkError
+	if row.Reason == ReasonTooOld {
+		reason = event.MessageStatusTooOld
+	}
 	s.send(ctx, row, bridgev2.WrapErrorInStatus(why).
 		WithStatus(event.MessageStatusFail).
-		WithErrorReason(event.MessageStatusNetworkError).
-		WithIsCertain(true).WithSendNotice(true).WithMessage(message))
+		WithErrorReason(reason).
+		WithIsCertain(true).WithSendNotice(false).WithMessage(message))
 }

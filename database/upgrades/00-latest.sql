@@ -1,4 +1,4 @@
--- v0 -> v4: Latest schema
+-- v0 -> v5: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -37,7 +37,8 @@ CREATE TABLE teams_outbox (
 	reason          TEXT   NOT NULL,
 	detail          TEXT   NOT NULL DEFAULT '',
 	told_at         BIGINT NOT NULL DEFAULT 0,
-	digest          TEXT   NOT NULL DEFAULT ''
+	digest          TEXT   NOT NULL DEFAULT '',
+	mark            TEXT   NOT NULL DEFAULT ''
 );
 -- A row is unfinished exactly while done_at is 0: the indexes hold the queue, not the history.
 CREATE INDEX teams_outbox_queue_idx ON teams_outbox (portal, id) WHERE done_at = 0;
@@ -45,6 +46,7 @@ CREATE INDEX teams_outbox_target_idx ON teams_outbox (target_event_id) WHERE don
 CREATE INDEX teams_outbox_done_idx ON teams_outbox (done_at) WHERE done_at <> 0;
 CREATE INDEX teams_outbox_failed_idx ON teams_outbox (done_at) WHERE state = 'failed';
 CREATE INDEX teams_outbox_parked_idx ON teams_outbox (portal, id) WHERE state = 'parked';
+CREATE INDEX teams_outbox_marked_idx ON teams_outbox (portal, id) WHERE mark <> '';
 CREATE INDEX teams_outbox_untold_idx ON teams_outbox (id) WHERE told_at = 0 AND state IN ('parked', 'failed');
 
 CREATE TABLE teams_sent (

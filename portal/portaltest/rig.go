@@ -338,7 +338,9 @@ func (r *Rig) Quiet() {
 		require.NoError(r.t, err)
 		out, err := r.DB.Outbox.Stats(ctx)
 		require.NoError(r.t, err)
-		busy := pending + in.ByState[database.StatePending] + out.ByState[database.StateQueued] + out.ByState[database.StateSending] +
+		untold, err := r.DB.Outbox.Untold(ctx, 0, 1)
+		require.NoError(r.t, err)
+		busy := pending + len(untold) + in.ByState[database.StatePending] + out.ByState[database.StateQueued] + out.ByState[database.StateSending] +
 			out.ByState[database.StateSent] + r.Ingest.Busy() + r.Sender.Busy()
 		if busy > 0 {
 			still = 0

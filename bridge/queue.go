@@ -1,0 +1,342 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+)
+
+// queueBatch is how many rows are handled in one go.
+const queueBatch = 500
+
+// queues is what administrators do about what waits, or was parked, on its way
+// between the two sides.
+type queues struct {
+	db      *database.Database
+	catalog *catalog
+	holds   *holds
+	metrics portal.Metrics
+	now     func() time.Time
+	// toTeams and toMatrix make a portal's lanes look again, tell makes authors
+	// of dropped rows be told.
+	toTeams, toMatrix func(portalID string)
+	tell              func()
+}
+
+// queueScope is what a queue command is about: a message, or everything that a
+// hold of that scope would cover.
+type queueScope struct {
+	// event is a Matrix event, message the id of a Teams message that is parked.
+	event, message string
+	scope          string
+	label          string
+}
+
+func (s queueScope) covers(portalID string) bool {
+	return database.Hold{Scope: s.scope}.Covers(portalID)
+}
+
+// find reads what stands behind a command: EVENT, TEAM, TEAM/CHANNEL or all.
+// ok is false where it names nothing.
+func (q *queues) find(name string) (s queueScope, ok bool) {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		return s, false
+	case strings.HasPrefix(name, "$"):
+		return queueScope{event: name, label: "`" + name + "`"}, !strings.ContainsAny(name, " `")
+	case len(name) >= 10 && strings.Trim(name, "0123456789") == "":
+		return queueScope{message: name, label: "`" + name + "`"}, true
+	}
+	views := teamViews(q.catalog.all(nil))
+	for _, split := range splits(name) {
+		view, _ := findTeam(views, split[0])
+		if view == nil {
+			continue
+		}
+		if split[1] == "" {
+			return queueScope{scope: string(portal.TeamPortal(view.team.TeamID).ID), label: "team **" + esc(view.team.Name) + "**"}, true
+		}
+		if conv, _ := findChannel(view.channels, split[1]); conv != nil {
+			return queueScope{scope: conv.Portal, label: fmt.Sprintf("channel **%s** of team **%s**", esc(conv.Name), esc(view.team.Name))}, true
+		}
+	}
+	return queueScope{label: "everything"}, strings.EqualFold(name, "all")
+}
+
+// findFirst is find for a name with something behind it, which is returned: the
+// longest name that there is counts.
+func (q *queues) findFirst(text string) (s queueScope, rest string, ok bool) {
+	words := strings.Fields(text)
+	for n := len(words); n > 0; n-- {
+		if s, ok = q.find(strings.Join(words[:n], " ")); ok {
+			return s, strings.Join(words[n:], " "), true
+		}
+	}
+	return s, "", false
+}
+
+// name is what a portal is called.
+func (q *queues) name(portalID string) string {
+	conv, ok := q.catalog.get(portalID)
+	if !ok {
+		return portalID
+	}
+	if conv.Kind == database.ConversationTeam {
+		return conv.Name
+	}
+	return q.catalog.teamName(conv.TeamID) + "/" + conv.Name
+}
+
+// backlog is one conversation's part of the answer to queue.
+type backlog struct {
+	database.Backlog
+	name string
+	// fromTeams is how many messages from Teams are parked.
+	fromTeams int
+	// why is why what is in front waits.
+	why string
+}
+
+// list returns the conversations in which something waits or is parked.
+func (q *queues) list(ctx context.Context, s queueScope) ([]backlog, error) {
+	rows, err := q.db.Outbox.Backlogs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parked, err := q.parkedFromTeams(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	fromTeams := map[string]int{}
+	for _, row := range parked {
+		fromTeams[row.Portal]++
+	}
+	var out []backlog
+	for _, row := range rows {
+		if !s.covers(row.Portal) {
+			continue
+		}
+		b := backlog{Backlog: row, name: q.name(row.Portal), fromTeams: fromTeams[row.Portal]}
+		delete(fromTeams, row.Portal)
+		if b.why, err = q.why(ctx, row.Portal); err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	for portalID, n := range fromTeams {
+		out = append(out, backlog{Backlog: database.Backlog{Portal: portalID}, name: q.name(portalID), fromTeams: n})
+	}
+	slices.SortFunc(out, func(a, b backlog) int {
+		return compareStrings(strings.ToLower(a.name), strings.ToLower(b.name), a.Portal, b.Portal)
+	})
+	return out, nil
+}
+
+// why says why what is in front of a portal's queue waits.
+func (q *queues) why(ctx context.Context, portalID string) (string, error) {
+	head, err := q.db.Outbox.Next(ctx, portalID)
+	if err != nil || head == nil {
+		return "", err
+	}
+	if hold, held := q.holds.holding(portalID); held {
+		return holdText(hold), nil
+	}
+	switch {
+	case head.NextAt.After(q.now()):
+		return fmt.Sprintf("%s, tried again at %s", head.Reason, clock(head.NextAt)), nil
+	case head.State == database.StateSending:
+		return "being sent", nil
+	default:
+		return "on its way", nil
+	}
+}
+
+// parkedFromTeams returns the parked messages from Teams.
+func (q *queues) parkedFromTeams(ctx context.Context, s queueScope) ([]database.InboxRow, error) {
+	rows, err := q.db.Inbox.Parked(ctx, queueBatch)
+	return slices.DeleteFunc(rows, func(row database.InboxRow) bool {
+		return !s.covers(row.Portal) || s.message != "" && row.MessageID != s.message
+	}), err
+}
+
+// show returns the rows of a scope, waiting and parked ones, up to a limit.
+func (q *queues) show(ctx context.Context, s queueScope, limit int) (rows []*database.OutboxRow, parked []database.InboxRow, err error) {
+	if s.event != "" {
+		row, err := q.db.Outbox.ByEvent(ctx, s.event)
+		if err != nil || row == nil {
+			return nil, nil, err
+		}
+		return []*database.OutboxRow{row}, nil, nil
+	}
+	if parked, err = q.parkedFromTeams(ctx, s); err != nil || s.message != "" {
+		return nil, parked, err
+	}
+	backlogs, err := q.db.Outbox.Backlogs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, b := range backlogs {
+		if !s.covers(b.Portal) {
+			continue
+		}
+		held, err := q.db.Outbox.Parked(ctx, b.Portal, limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		waiting, err := q.db.Outbox.Queue(ctx, b.Portal, limit)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, held...)
+		rows = append(rows, slices.DeleteFunc(waiting, func(r *database.OutboxRow) bool { return r.State == database.StateSent })...)
+	}
+	return rows, parked, nil
+}
+
+// changed is what a command has done.
+type changed struct{ toTeams, fromTeams, busy, conversations int }
+
+// retry puts parked rows of a scope back into the queue and makes waiting ones
+// due, in both directions.
+func (q *queues) retry(ctx context.Context, s queueScope) (done changed, err error) {
+	parked, err := q.parkedFromTeams(ctx, s)
+	if err != nil {
+		return done, err
+	}
+	if s.event == "" {
+		for _, row := range parked {
+			ok, err := q.db.Inbox.UnparkOne(ctx, row.Portal, row.MessageID)
+			if err != nil {
+				return done, err
+			} else if ok {
+				done.fromTeams++
+			}
+			q.toMatrix(row.Portal)
+		}
+	}
+	if s.message != "" {
+		return done, nil
+	}
+	portals, rows, err := q.parked(ctx, s)
+	if err != nil {
+		return done, err
+	}
+	for _, row := range rows {
+		ok, err := q.db.Outbox.Requeue(ctx, row.ID)
+		if err != nil {
+			return done, err
+		} else if !ok {
+			continue
+		}
+		done.toTeams++
+		if row.Kind == database.KindMessage && s.event != "" {
+			n, err := q.db.Outbox.RequeueFollowers(ctx, row.EventID)
+			if err != nil {
+				return done, err
+			}
+			done.toTeams += int(n)
+		}
+	}
+	for _, portalID := range portals {
+		if _, err := q.db.Outbox.RetryNow(ctx, portalID); err != nil {
+			return done, err
+		}
+		done.conversations++
+		q.toTeams(portalID)
+	}
+	return done, nil
+}
+
+// parked returns the portals of a scope that have a backlog, and the parked rows.
+func (q *queues) parked(ctx context.Context, s queueScope) (portals []string, rows []*database.OutboxRow, err error) {
+	if s.event != "" {
+		row, err := q.db.Outbox.ByEvent(ctx, s.event)
+		if err != nil || row == nil {
+			return nil, nil, err
+		}
+		if row.State == database.StateParked {
+			rows = append(rows, row)
+		}
+		return []string{row.Portal}, rows, nil
+	}
+	backlogs, err := q.db.Outbox.Backlogs(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, b := range backlogs {
+		if !s.covers(b.Portal) {
+			continue
+		}
+		portals = append(portals, b.Portal)
+		if b.Parked == 0 {
+			continue
+		}
+		here, err := q.db.Outbox.Parked(ctx, b.Portal, b.Parked)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows = append(rows, here...)
+	}
+	return portals, rows, nil
+}
+
+// drop takes rows of a scope out of the queues for good. What Teams may have a
+// part of stays.
+func (q *queues) drop(ctx context.Context, s queueScope) (done changed, err error) {
+	const all = 1 << 30
+	rows, parked, err := q.show(ctx, s, all)
+	if err != nil {
+		return done, err
+	}
+	for _, row := range parked {
+		ok, err := q.db.Inbox.DropParked(ctx, row.Portal, row.MessageID, portal.ReasonDropped)
+		if err != nil {
+			return done, err
+		} else if ok {
+			done.fromTeams++
+			q.metrics.Count(portal.MetricDropped, portal.ReasonDropped)
+		}
+	}
+	touched := map[string]bool{}
+	for _, row := range rows {
+		ok, err := q.db.Outbox.Drop(ctx, row.ID, portal.ReasonDropped, portal.DetailDropped)
+		if err != nil {
+			return done, err
+		} else if !ok {
+			if row.DoneAt.IsZero() {
+				done.busy++
+			}
+			continue
+		}
+		done.toTeams++
+		touched[row.Portal] = true
+		q.metrics.Count(portal.MetricFailed, portal.ReasonDropped)
+	}
+	for portalID := range touched {
+		q.toTeams(portalID)
+	}
+	q.tell()
+	return done, nil
+}
+
+// resume takes pauses of a scope away, and those of what is in it.
+func (q *queues) resume(ctx context.Context, s queueScope) (n int, err error) {
+	for _, hold := range q.holds.list() {
+		if hold.Kind != database.HoldPause || hold.Scope != s.scope && !s.covers(hold.Scope) {
+			continue
+		}
+		ok, err := q.holds.clear(ctx, hold.Scope, hold.Kind)
+		if err != nil {
+			return n, err
+		} else if ok {
+			n++
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,159 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+)
+
+// queueRig is a database with a bit of everything in the queues, and what the
+// commands have woken.
+type queueRig struct {
+	*queues
+	woken []string
+	told  int
+}
+
+func newQueueRig(t *testing.T) *queueRig {
+	t.Helper()
+	now := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	db := testDB(t)
+	r := &queueRig{}
+	cat := newCatalog(nil)
+	for _, conv := range conversations() {
+		cat.byID[conv.Portal] = conv
+	}
+	wake := func(portalID string) { r.woken = append(r.woken, portalID) }
+	r.queues = &queues{db: db, catalog: cat, metrics: portal.NoMetrics{}, now: func() time.Time { return now },
+		toTeams: wake, toMatrix: func(portalID string) { wake("matrix " + portalID) }, tell: func() { r.told++ }}
+	r.holds = newHolds(db, r.now, func() {})
+	put := func(event, portalID, kind, target string, age time.Duration) *database.OutboxRow {
+		row := &database.OutboxRow{EventID: event, Portal: portalID, RoomID: "!room:hs.example", Kind: kind, TargetEventID: target,
+			SenderMXID: "@ann:hs.example", Payload: []byte("what nobody is to see"), CreatedAt: now.Add(-age), EventAt: now.Add(-age)}
+		_, err := db.Outbox.Enqueue(t.Context(), row)
+		require.NoError(t, err)
+		return row
+	}
+	bad := put("$bad", "c:1/a", database.KindMessage, "", 3*time.Hour)
+	badEdit := put("$edit", "c:1/a", database.KindEdit, "$bad", 3*time.Hour)
+	require.NoError(t, db.Outbox.Park(t.Context(), bad.ID, "bad request", "Teams refused it"))
+	require.NoError(t, db.Outbox.Park(t.Context(), badEdit.ID, "target not in Teams", "the message never got to Teams"))
+	head := put("$head", "c:1/a", database.KindMessage, "", 2*time.Hour)
+	require.NoError(t, db.Outbox.Retry(t.Context(), head.ID, now.Add(time.Minute), "unavailable"))
+	put("$second", "c:1/a", database.KindMessage, "", time.Hour)
+	sending := put("$sending", "c:1/b", database.KindMessage, "", time.Minute)
+	_, err := db.Outbox.MarkSending(t.Context(), sending.ID)
+	require.NoError(t, err)
+	_, err = db.Inbox.Accept(t.Context(), []database.InboxRow{{Portal: "c:1/b", MessageID: "1700000000000", Version: 1,
+		Payload: []byte(`{"secret":"what nobody is to see"}`), CreatedAt: now.Add(-time.Hour)}})
+	require.NoError(t, err)
+	require.NoError(t, db.Inbox.Park(t.Context(), "c:1/b", "1700000000000", 1, "homeserver refuses the event"))
+	return r
+}
+
+func (r *queueRig) say(t *testing.T, text string) string {
+	t.Helper()
+	answer, err := r.command(t.Context(), text, "@admin:hs.example")
+	require.NoError(t, err)
+	require.NotContains(t, answer, "nobody is to see", "what is said is nobody's business")
+	return answer
+}
+
+func (r *queueRig) state(t *testing.T, event string) string {
+	t.Helper()
+	row, err := r.db.Outbox.ByEvent(t.Context(), event)
+	require.NoError(t, err)
+	return row.State + " " + row.Reason
+}
+
+func TestQueueShowsWhatWaitsAndWhy(t *testing.T) {
+	r := newQueueRig(t)
+	text := r.say(t, "")
+	require.Contains(t, text, "* **Sales EMEA/General** – 2 waiting, the oldest for 2 hours, 2 parked – unavailable, tried again at 2026-03-02 10:01 UTC")
+	require.Contains(t, text, `R&D \*secret\*** – 1 waiting, the oldest for 1 minute, 1 from Teams parked – being sent`)
+
+	text = r.say(t, "show sales emea/general")
+	require.Contains(t, text, "`$bad` message by @ann:hs.example in Sales EMEA/General – parked, 3 hours old: bad request – Teams refused it")
+	require.Less(t, strings.Index(text, "$head"), strings.Index(text, "$second"), "in order")
+	require.NotContains(t, text, "$sending")
+	require.Contains(t, r.say(t, "show Sales EMEA"), "From Teams: `1700000000000` by somebody")
+	require.Contains(t, r.say(t, "show $head"), "queued, 2 hours old: unavailable")
+	require.Contains(t, r.say(t, "show $unknown"), "Nothing of")
+	require.Contains(t, r.say(t, "show Seles EMEA"), "Did you mean “Sales EMEA”?")
+	require.Contains(t, r.say(t, "show Sales EMEA/Genral"), "Did you mean “General”?")
+	require.Contains(t, r.say(t, "frobnicate"), "Usage")
+	require.Contains(t, r.say(t, "drop"), "Usage")
+}
+
+func TestQueueRetry(t *testing.T) {
+	r := newQueueRig(t)
+	require.Contains(t, r.say(t, "retry $bad"), "2 parked messages are back")
+	require.Equal(t, "queued ", r.state(t, "$bad"))
+	require.Equal(t, "queued ", r.state(t, "$edit"), "what was parked because of it follows")
+	next, err := r.db.Outbox.Next(t.Context(), "c:1/a")
+	require.NoError(t, err)
+	require.Equal(t, "$bad", next.EventID, "at its place")
+	require.Equal(t, []string{"c:1/a"}, r.woken)
+	head, err := r.db.Outbox.ByEvent(t.Context(), "$head")
+	require.NoError(t, err)
+	require.True(t, head.NextAt.IsZero())
+
+	require.Contains(t, r.say(t, "retry all"), "1 message from Teams is tried again")
+	require.Contains(t, r.woken, "matrix c:1/b")
+	row, err := r.db.Inbox.Get(t.Context(), "c:1/b", "1700000000000")
+	require.NoError(t, err)
+	require.Equal(t, database.StatePending, row.State)
+	require.Contains(t, r.say(t, "retry Care"), "Nothing of")
+}
+
+func TestQueueDropAsksFirst(t *testing.T) {
+	r := newQueueRig(t)
+	require.Contains(t, r.say(t, "drop Sales EMEA"), "6 messages of team **Sales EMEA** out of the queue for good, and tell their authors. Say `queue drop Sales EMEA --yes`")
+	require.Equal(t, "parked bad request", r.state(t, "$bad"))
+	require.Zero(t, r.told)
+
+	require.Contains(t, r.say(t, "drop $head"), "1 message was dropped", "one needs no question")
+	require.Equal(t, "failed dropped by an administrator", r.state(t, "$head"))
+	require.Equal(t, 1, r.told)
+	untold, err := r.db.Outbox.Untold(t.Context(), 0, 100)
+	require.NoError(t, err)
+	require.Equal(t, "$head", untold[len(untold)-1].EventID, "its author is told")
+	require.Contains(t, r.say(t, "drop $sending"), "1 message was left: Teams may have a part of it")
+
+	text := r.say(t, "drop Sales EMEA —yes")
+	require.Contains(t, text, "4 messages were dropped")
+	require.Contains(t, text, "1 message was left")
+	require.Equal(t, "sending ", r.state(t, "$sending"))
+	row, err := r.db.Inbox.Get(t.Context(), "c:1/b", "1700000000000")
+	require.NoError(t, err)
+	require.Equal(t, database.StateDone, row.State)
+	require.Empty(t, row.Payload)
+}
+
+func TestQueuePauseAndResume(t *testing.T) {
+	r := newQueueRig(t)
+	require.Contains(t, r.say(t, "pause Sales EMEA/General moving house"), "Paused: channel **General** of team **Sales EMEA**")
+	require.True(t, r.holds.Held("c:1/a"))
+	require.False(t, r.holds.Held("c:1/b"))
+	text := r.say(t, "")
+	require.Contains(t, text, "paused: moving house")
+	require.Contains(t, text, "* Held: **Sales EMEA/General** – paused: moving house (@admin:hs.example, since 2026-03-02 10:00 UTC)")
+	require.Contains(t, r.say(t, "retry Sales EMEA"), "Held all the same: **Sales EMEA/General**")
+
+	require.Contains(t, r.say(t, "pause all"), "Paused: everything")
+	require.True(t, r.holds.Held("c:1/b"))
+	require.Contains(t, r.say(t, "resume Sales EMEA"), "Still held: everything")
+	require.True(t, r.holds.Held("c:1/a"))
+	require.NoError(t, r.holds.set(context.Background(), database.Hold{Scope: "t:1", Kind: database.HoldDrill}))
+	require.Contains(t, r.say(t, "resume all"), "Still held: **Sales EMEA** – an outage is rehearsed", "only pauses are resumed")
+	require.False(t, r.holds.Held("c:3/x"))
+	require.Contains(t, r.say(t, "resume Care"), "Not paused")
+	require.Contains(t, r.say(t, "pause $head"), "not for a message")
+	require.Contains(t, r.say(t, "pause Nowhere"), "There is no team")
+}

@@ -1,0 +1,131 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"maunium.net/go/mautrix/bridgev2/networkid"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+)
+
+const (
+	// minMaxAge is the shortest age limit: what waits for less did not wait for
+	// an outage.
+	minMaxAge = time.Minute
+	// maxReaction is the most runes of an emoji.
+	maxReaction = 12
+	// outagesAsked is how many outages a message is looked for in.
+	outagesAsked = 100
+)
+
+func (c *Config) validateOutage() checks {
+	var e checks
+	const fix = "use full, digest or none"
+	o := c.Outage
+	ageOK := func(a Age) bool { return a == 0 || time.Duration(a) >= minMaxAge }
+	const ageFix = "write a duration of a minute or more, such as 48h, or 0 for none"
+	e.that(isPolicy(o.Policy), "outage.policy", fmt.Sprintf("is %q", o.Policy), fix)
+	e.that(ageOK(o.MaxAge), "outage.max_age", "is shorter than a minute", ageFix)
+	for team, t := range o.Teams {
+		e.that(strings.TrimSpace(team) != "", "outage.teams", "has an empty name", "remove it")
+		key := "outage.teams." + team
+		if strings.TrimSpace(team) == "" {
+			continue
+		}
+		e.that(t.Policy == "" || isPolicy(t.Policy), key, fmt.Sprintf("has the policy %q", t.Policy), fix)
+		e.that(t.MaxAge == nil || ageOK(*t.MaxAge), key, "has a max_age that is shorter than a minute", ageFix)
+	}
+	e.that(utf8.RuneCountInString(o.Reaction) <= maxReaction && !strings.ContainsFunc(o.Reaction, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsLetter(r) }),
+		"outage.reaction", fmt.Sprintf("is %q", o.Reaction), "write one emoji, or leave it empty for none")
+	return e
+}
+
+func isPolicy(value string) bool {
+	return oneOf(value, portal.PolicyFull, portal.PolicyDigest, portal.PolicyNone)
+}
+
+// retention knows what becomes of messages that waited for Teams: from the
+// configuration, and from the record of outages.
+type retention struct {
+	cfg     OutageConfig
+	outages *database.Outages
+	// name returns the name of a team.
+	name func(teamID string) string
+}
+
+// policy returns how what waited in a portal goes to Teams, and from which age
+// on it does not.
+func (r *retention) policy(portalID string) (policy string, maxAge time.Duration) {
+	policy, maxAge = r.cfg.Policy, time.Duration(r.cfg.MaxAge)
+	if len(r.cfg.Teams) == 0 {
+		return policy, maxAge
+	}
+	ref, ok := portal.ParsePortal(networkid.PortalID(portalID))
+	if !ok {
+		return policy, maxAge
+	}
+	team, ok := r.team(ref.TeamID)
+	if !ok {
+		return policy, maxAge
+	}
+	if team.Policy != "" {
+		policy = team.Policy
+	}
+	if team.MaxAge != nil {
+		maxAge = time.Duration(*team.MaxAge)
+	}
+	return policy, maxAge
+}
+
+// team returns what the configuration says about a team: under its id, under
+// its name, under a pattern, the longest first.
+func (r *retention) team(teamID string) (TeamOutageConfig, bool) {
+	name := r.name(teamID)
+	best, bestRank := "", -1
+	for pattern := range r.cfg.Teams {
+		if !matches(pattern, teamID, name) {
+			continue
+		}
+		rank := len(pattern)
+		switch {
+		case strings.EqualFold(strings.TrimSpace(pattern), teamID):
+			rank += 1 << 21
+		case !strings.Contains(pattern, "*"):
+			rank += 1 << 20
+		}
+		if rank > bestRank || rank == bestRank && pattern < best {
+			best, bestRank = pattern, rank
+		}
+	}
+	return r.cfg.Teams[best], bestRank >= 0
+}
+
+// kept reports whether a message was queued in an outage.
+func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	all, err := r.outages.Recent(ctx, outagesAsked)
+	return slices.ContainsFunc(all, func(o *database.Outage) bool {
+		return isRealOutage(o, row.Portal) && row.ID >= o.FirstRow && (o.LastRow == 0 && o.Ended.IsZero() || row.ID <= o.LastRow)
+	}), err
+}
+
+// outage reports whether an outage is on for a portal. Where that can't be
+// found out it may be.
+func (r *retention) outage(ctx context.Context, portalID string) bool {
+	open, err := r.outages.Open(ctx)
+	return err != nil || slices.ContainsFunc(open, func(o *database.Outage) bool {
+		return o.Ended.IsZero() && isRealOutage(o, portalID)
+	})
+}
+
+// isRealOutage reports whether an outage is about a portal, and not rehearsed:
+// a rehearsal loses nobody a message.
+func isRealOutage(o *database.Outage, portalID string) bool {
+	return o.Kind != database.OutageDrill && database.Hold{Scope: o.Scope}.Covers(portalID)
+}

@@ -1,0 +1,63 @@
+package bridge
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+)
+
+func testRetention(t *testing.T, cfg OutageConfig) *retention {
+	t.Helper()
+	names := map[string]string{"1": "Sales EMEA", "2": "Sales APAC", "3": "Care"}
+	return &retention{cfg: cfg, outages: testDB(t).Outages, name: func(teamID string) string { return names[teamID] }}
+}
+
+func TestPolicyOfATeam(t *testing.T) {
+	none, hours := Age(0), Age(2*time.Hour)
+	r := testRetention(t, OutageConfig{Policy: portal.PolicyFull, MaxAge: Age(48 * time.Hour), Teams: map[string]TeamOutageConfig{
+		"sales *":    {Policy: portal.PolicyNone},
+		"Sales EMEA": {MaxAge: &hours},
+		"3":          {Policy: portal.PolicyDigest, MaxAge: &none},
+		"Care":       {Policy: portal.PolicyNone},
+	}})
+	for portalID, want := range map[string]string{
+		"c:1/a": "full 2h0m0s", "c:2/a": "none 48h0m0s", "c:3/a": "digest 0s", "c:4/a": "full 48h0m0s", "t:2": "none 48h0m0s",
+	} {
+		policy, maxAge := r.policy(portalID)
+		require.Equal(t, want, policy+" "+maxAge.String(), portalID)
+	}
+}
+
+func TestWhatIsKeptIsWhatAnOutageHasQueued(t *testing.T) {
+	r := testRetention(t, OutageConfig{Policy: portal.PolicyNone})
+	kept := func(portalID string, id int64) bool {
+		ok, err := r.kept(t.Context(), &database.OutboxRow{ID: id, Portal: portalID})
+		require.NoError(t, err)
+		return ok
+	}
+	require.False(t, kept("c:1/a", 5))
+	require.False(t, r.outage(t.Context(), "c:1/a"))
+	drill := &database.Outage{Kind: database.OutageDrill, FirstRow: 1}
+	require.NoError(t, r.outages.Begin(t.Context(), drill))
+	require.False(t, kept("c:1/a", 5), "a rehearsal costs nobody a message")
+	require.False(t, r.outage(t.Context(), "c:1/a"))
+
+	o := &database.Outage{Kind: database.OutageDetected, FirstRow: 10}
+	require.NoError(t, r.outages.Begin(t.Context(), o))
+	require.True(t, r.outage(t.Context(), "c:1/a"))
+	require.False(t, kept("c:1/a", 9))
+	require.True(t, kept("c:1/a", 10))
+	o.Ended, o.LastRow = time.Now(), 20
+	require.NoError(t, r.outages.Update(t.Context(), o))
+	require.True(t, kept("c:1/a", 20), "also when it is over, as long as it waits")
+	require.False(t, kept("c:1/a", 21))
+	require.False(t, r.outage(t.Context(), "c:1/a"), "over although its queue is not empty")
+
+	require.NoError(t, r.outages.Begin(t.Context(), &database.Outage{Kind: database.OutageDeclared, Scope: "t:2", FirstRow: 30}))
+	require.True(t, kept("c:2/a", 31))
+	require.False(t, kept("c:1/a", 31), "another team's outage")
+}

@@ -1,0 +1,237 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+)
+
+const (
+	// tellBatch is how many rows are read at once.
+	tellBatch = 200
+	// tellTimeout bounds one notice.
+	tellTimeout = time.Minute
+	// maxDropNotices is how many dropped messages of a room are told of one by
+	// one; of more, one notice tells the count.
+	maxDropNotices = 3
+	// maxTellErrors ends a round in which the homeserver seems to be away.
+	maxTellErrors = 3
+)
+
+// teller tells people what never will be in Teams, each time once: a row is
+// untold until the homeserver has the notice, and the notice's transaction id
+// is derived from the row. It runs beside the lanes, so that a homeserver which
+// does not answer holds up no conversation.
+type teller struct {
+	o      *SenderOptions
+	status statusSender
+	// pending reports whether a portal's lane is about to end more rows the same way.
+	pending func(ctx context.Context, portal string) bool
+	wake    chan struct{}
+	// shown holds the rows, which are told of together, whose status was sent.
+	shown map[int64]struct{}
+}
+
+// Tell makes sure that authors of rows that were ended are told of it soon.
+func (s *Sender) Tell() { s.teller.soon() }
+
+func (t *teller) soon() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells until ctx ends: at the start what an earlier process has left, then
+// what is new. What fails is tried again at the next sweep.
+func (t *teller) run(ctx context.Context) {
+	sweep := time.NewTicker(t.o.Sweep)
+	defer sweep.Stop()
+	for {
+		if err := t.left(ctx); err != nil && ctx.Err() == nil {
+			zerolog.Ctx(ctx).Warn().Err(err).Msg("Could not tell people what does not go to Teams, will try again")
+		}
+		select {
+		case <-t.wake:
+		case <-sweep.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// group is what a room is told of in one notice.
+type group struct{ portal, reason string }
+
+// left tells all that nobody was told yet. One room's trouble is not another's.
+func (t *teller) left(ctx context.Context) error {
+	groups, order := map[group][]*database.OutboxRow{}, []group(nil)
+	var errs []error
+	for after := int64(0); ; {
+		rows, err := t.o.DB.Outbox.Untold(ctx, after, tellBatch)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			after, row.Payload = row.ID, nil
+			g := group{row.Portal, row.Reason}
+			if isToldTogether(row) {
+				if groups[g] == nil {
+					order = append(order, g)
+				}
+				groups[g] = append(groups[g], row)
+			} else if len(errs) < maxTellErrors {
+				if err := t.one(ctx, row); err != nil {
+					errs = append(errs, err)
+				}
+			}
+		}
+		if len(rows) < tellBatch || ctx.Err() != nil || len(errs) >= maxTellErrors {
+			break
+		}
+	}
+	for _, g := range order {
+		if len(errs) >= maxTellErrors {
+			break
+		}
+		if err := t.together(ctx, g, groups[g]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// isToldTogether reports whether a room is told of such rows in one notice.
+func isToldTogether(row *database.OutboxRow) bool {
+	return row.State == database.StateFailed && (row.Reason == ReasonKept || row.Reason == ReasonTooOld || row.Reason == ReasonDropped)
+}
+
+// one tells the author of one row, with a reply to what they wrote.
+func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
+	what, about := "message", id.EventID(row.EventID)
+	switch row.Kind {
+	case database.KindEdit:
+		what, about = "edit", id.EventID(row.TargetEventID)
+	case database.KindReaction:
+		what, about = "reaction", id.EventID(row.TargetEventID)
+	case database.KindUnreact, database.KindDelete:
+		what = "redaction"
+		if about = id.EventID(row.TargetEventID); row.Kind == database.KindUnreact && row.RootEventID != "" {
+			about = id.EventID(row.RootEventID)
+		}
+	}
+	content := &event.MessageEventContent{
+		MsgType: event.MsgNotice, Body: fmt.Sprintf("⚠️ Your %s was not bridged: %s", what, row.Detail),
+		Mentions: &event.Mentions{UserIDs: []id.UserID{id.UserID(row.SenderMXID)}},
+	}
+	if row.Kind == database.KindMessage && row.RootEventID != "" {
+		content.GetRelatesTo().SetThread(id.EventID(row.RootEventID), about)
+	} else {
+		content.GetRelatesTo().SetReplyTo(about)
+	}
+	// A row that was parked, tried again and parked again is news.
+	key := fmt.Sprintf("outbox/%s/%d/told", row.EventID, row.DoneAt.UnixMilli())
+	if err := t.notice(ctx, row, key, content); err != nil {
+		return fmt.Errorf("event %s: %w", row.EventID, err)
+	}
+	t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+	return t.o.DB.Outbox.Told(ctx, row.ID)
+}
+
+// together tells authors by their messages' status, and the room with one
+// notice when no more of the kind is to come.
+func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxRow) error {
+	if g.reason == ReasonDropped && len(rows) <= maxDropNotices {
+		for _, row := range rows {
+			if err := t.one(ctx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, row := range rows {
+		if _, shown := t.shown[row.ID]; !shown {
+			t.shown[row.ID] = struct{}{}
+			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+		}
+	}
+	if t.o.Outage(ctx, g.portal) || t.pending(ctx, g.portal) {
+		return nil
+	}
+	content := &event.MessageEventContent{
+		MsgType: event.MsgNotice, Body: "⚠️ " + togetherText(g.reason, len(rows)), Mentions: &event.Mentions{},
+	}
+	if err := t.notice(ctx, rows[0], fmt.Sprintf("outbox/%s/%d/together", rows[0].EventID, rows[0].DoneAt.UnixMilli()), content); err != nil {
+		return fmt.Errorf("portal %s: %w", g.portal, err)
+	}
+	return t.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+		for _, row := range rows {
+			if err := t.o.DB.Outbox.Told(ctx, row.ID); err != nil {
+				return err
+			}
+			delete(t.shown, row.ID)
+		}
+		return nil
+	})
+}
+
+// togetherText says what became of several messages.
+func togetherText(reason string, n int) string {
+	one := n == 1
+	say := func(singular, plural string) string {
+		if one {
+			return singular
+		}
+		return fmt.Sprintf(plural, n)
+	}
+	switch reason {
+	case ReasonKept:
+		return say("1 message that was written here while Microsoft Teams was unavailable stays in Matrix and does not go to Teams.",
+			"%d messages that were written here while Microsoft Teams was unavailable stay in Matrix and do not go to Teams.")
+	case ReasonTooOld:
+		return say("1 message waited too long for Microsoft Teams. It stays in Matrix and does not go to Teams any more.",
+			"%d messages waited too long for Microsoft Teams. They stay in Matrix and do not go to Teams any more.")
+	default:
+		return say("An administrator took 1 message out of the queue for Microsoft Teams. It stays in Matrix.",
+			"An administrator took %d messages out of the queue for Microsoft Teams. They stay in Matrix.")
+	}
+}
+
+// notice says something in a row's room, once whatever happens: the key is the
+// transaction id, and where the homeserver has forgotten that, its own echo
+// tells. Where the bridge may not write in the room any more, nobody is there
+// to be told.
+func (t *teller) notice(ctx context.Context, row *database.OutboxRow, key string, content *event.MessageEventContent) error {
+	echo, err := t.o.DB.Echoes.Get(ctx, key)
+	if err != nil {
+		return err
+	} else if echo != nil && echo.RoomID == row.RoomID {
+		return nil
+	}
+	sendCtx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	_, err = t.o.Bridge.Bot.SendMessage(t.o.WithKey(sendCtx, key), roomID(row), event.EventMessage, &event.Content{
+		Parsed: content, Raw: map[string]any{SourceField: key},
+	}, &bridgev2.MatrixSendExtra{Timestamp: t.o.Now()})
+	var hs mautrix.HTTPError
+	if errors.As(err, &hs) {
+		if reason, own := homeserverReason(hs); own {
+			zerolog.Ctx(ctx).Warn().Err(err).Str("event_id", row.EventID).Msg("The homeserver refuses a notice")
+			t.o.Metrics.Count(MetricUntold, reason)
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("send a notice: %w", err)
+	}
+	return nil
+}

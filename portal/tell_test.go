@@ -1,0 +1,181 @@
+package portal_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
+	"teamsbridge/portal/portaltest"
+)
+
+// answers returns what the bot answered to an event.
+func answers(r *portaltest.Rig, to id.EventID) []string {
+	var out []string
+	for _, e := range r.HS.Messages(r.Room) {
+		relation, _ := e.Content["m.relates_to"].(map[string]any)
+		reply, _ := relation["m.in_reply_to"].(map[string]any)
+		if e.Sender == portaltest.BotID && reply["event_id"] == to.String() {
+			out = append(out, e.Text())
+		}
+	}
+	return out
+}
+
+// refuseAlice makes Teams refuse what Alice posts for good.
+func refuseAlice(r *portaltest.Rig) {
+	r.Tenant.SetFault(func(_, account string) portaltest.Fault {
+		if account == portaltest.Alice {
+			return portaltest.Fault{Refuse: portaltest.ErrBadRequest}
+		}
+		return portaltest.Fault{}
+	})
+}
+
+// A permanent refusal parks one message, its author is told, nothing else waits,
+// and once the cause is mended it can be sent again.
+func TestParkedMessageIsToldOnceAndCanBeSentAgain(t *testing.T) {
+	r := started(t)
+	refuseAlice(r)
+	bad := r.Say(portaltest.AliceMXID, "poison")
+	after := r.Say(portaltest.BobMXID, "after it")
+	r.Quiet()
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, after))
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, bad))
+	require.Equal(t, []string{"⚠️ Your message was not bridged: Teams refused it"}, answers(r, bad))
+	r.Restart()
+	r.Quiet()
+	require.Len(t, answers(r, bad), 1, "and not again after a restart")
+
+	// Tried again in vain it is news, in the end it arrives.
+	requeue(t, r, bad)
+	r.Quiet()
+	require.Len(t, answers(r, bad), 2)
+	r.Tenant.SetFault(nil)
+	requeue(t, r, bad)
+	r.Quiet()
+	require.Len(t, answers(r, bad), 2)
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, bad))
+	texts := strings.Join(r.TeamsTexts(), "\n")
+	require.Contains(t, texts, "poison")
+	require.Len(t, r.TeamsTexts(), 2)
+}
+
+func requeue(t *testing.T, r *portaltest.Rig, evt id.EventID) {
+	t.Helper()
+	row, err := r.DB.Outbox.ByEvent(context.Background(), evt.String())
+	require.NoError(t, err)
+	ok, err := r.DB.Outbox.Requeue(context.Background(), row.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	r.Sender.Wake(r.Portal())
+}
+
+// Who deletes a parked message does not find it in Teams later.
+func TestParkedMessageThatIsDeletedIsNotSentAgain(t *testing.T) {
+	r := started(t)
+	refuseAlice(r)
+	bad := r.Say(portaltest.AliceMXID, "poison")
+	r.Quiet()
+	r.Redact(portaltest.AliceMXID, bad)
+	r.Quiet()
+	row, err := r.DB.Outbox.ByEvent(context.Background(), bad.String())
+	require.NoError(t, err)
+	require.Equal(t, database.StateFailed, row.State)
+	require.Empty(t, row.Payload)
+}
+
+// The homeserver may be away when a message is parked: its author is told later,
+// and the conversation goes on meanwhile.
+func TestNoticeWaitsForTheHomeserver(t *testing.T) {
+	r := started(t)
+	refuseAlice(r)
+	var down atomic.Bool
+	down.Store(true)
+	r.HS.SetFaults(func(user id.UserID, _ event.Type, _ map[string]any) error {
+		if down.Load() && user == portaltest.BotID {
+			return portaltest.Down()
+		}
+		return nil
+	}, nil)
+	bad := r.Say(portaltest.AliceMXID, "poison")
+	after := r.Say(portaltest.BobMXID, "after it")
+	r.Eventually(func() bool { return lastStatus(r, after) == event.MessageStatusSuccess })
+	require.Empty(t, answers(r, bad))
+	down.Store(false)
+	r.Quiet()
+	require.Len(t, answers(r, bad), 1)
+}
+
+// The answer to the notice may be lost, and the homeserver restarted since.
+func TestNoticeIsNotRepeatedWhenItsAnswerIsLost(t *testing.T) {
+	r := started(t)
+	refuseAlice(r)
+	var lost atomic.Bool
+	r.HS.SetFaults(nil, func(user id.UserID, kind event.Type, _ map[string]any) error {
+		if user == portaltest.BotID && kind == event.EventMessage && lost.CompareAndSwap(false, true) {
+			return portaltest.Down()
+		}
+		return nil
+	})
+	bad := r.Say(portaltest.AliceMXID, "poison")
+	r.Eventually(lost.Load)
+	r.Quiet()
+	require.Len(t, answers(r, bad), 1, "the same transaction id")
+}
+
+// TestCrashWhileParking cuts the bridge off after each SQL statement while Teams
+// refuses a message. Its author is told once, whatever the instant.
+func TestCrashWhileParking(t *testing.T) {
+	total := 0
+	{
+		r := started(t)
+		refuseAlice(r)
+		r.CountFromHere()
+		r.Say(portaltest.AliceMXID, "poison")
+		r.Quiet()
+		total = r.Statements()
+		r.Stop()
+	}
+	stride := 1
+	if testing.Short() {
+		stride = 7
+	}
+	for at := 1; at < total; at += stride {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			r := portaltest.New(t)
+			refuseAlice(r)
+			r.Start()
+			r.Stop()
+			r.CrashAfter(at)
+			r.Start()
+			r.CountFromHere()
+			bad := r.Say(portaltest.AliceMXID, "poison")
+			after := r.Say(portaltest.BobMXID, "after it")
+			r.Eventually(func() bool {
+				return r.Crashed() || !r.Crashing() && r.Sender.Busy() == 0 && len(answers(r, bad)) > 0
+			})
+			r.Recover()
+			r.Quiet()
+			require.Len(t, answers(r, bad), 1)
+			require.Equal(t, event.MessageStatusFail, lastStatus(r, bad))
+			require.Equal(t, event.MessageStatusSuccess, lastStatus(r, after))
+			require.Equal(t, []string{"after it"}, withoutAuthor(r.TeamsTexts()))
+		})
+	}
+}
+
+// withoutAuthor takes away the names that a relay account puts in front.
+func withoutAuthor(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = text[strings.LastIndex(text, "after"):]
+	}
+	return out
+}
