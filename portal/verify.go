@@ -24,7 +24,7 @@ type VerifyOptions struct {
 	// just come (matrix.Connector.Requeue).
 	Requeue func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error
 	// Grace is how young a message or a change is that may be on its way.
-	// Default 1 minute; negative means none.
+	// Default 1 minute; negative allows for clocks that run ahead of ours.
 	Grace time.Duration
 	// Recheck is how long after a finding both sides are read once more: only
 	// what is found twice counts. Default 5 s; negative means at once.
@@ -51,7 +51,7 @@ func (o *VerifyOptions) setDefaults() {
 	def(&o.Memory, 30*24*time.Hour)
 	def(&o.MaxMessages, 200_000)
 	def(&o.MaxLookups, 500)
-	o.Grace, o.Recheck = max(o.Grace, 0), max(o.Recheck, 0)
+	o.Recheck = max(o.Recheck, 0)
 }
 
 // Verifier compares a channel with its room, message by message, and mends
