@@ -53,6 +53,8 @@ type runtime struct {
 	listener *teams.Listener
 	keys     *keyring
 
+	verification *verification
+
 	services *services
 	runOnce  sync.Once
 	stopOnce sync.Once
@@ -117,6 +119,12 @@ func (r *runtime) wirePortal() {
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
+	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
+		Common: common, Reader: r.graph.reader, Room: verifyRoom{r.c}, Ingest: r.ingest, Writers: r.writers, Memory: keepOutbox,
+		Requeue: func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error {
+			return r.c.homeserver.Requeue(ctx, roomID, eventID)
+		},
+	})}
 }
 
 // lookup answers portal's questions about people.

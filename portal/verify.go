@@ -12,6 +12,9 @@ import (
 	"teamsbridge/teams"
 )
 
+// ErrNoRoom says that a channel has no room that could be compared with it.
+var ErrNoRoom = errNoRoom
+
 // VerifyOptions configures a Verifier. Zero durations and sizes mean the default.
 type VerifyOptions struct {
 	Common

@@ -257,7 +257,9 @@ func TestVerifyThePostOfAPersonMayBeTyped(t *testing.T) {
 	r := started(t)
 	r.Say(portaltest.AliceMXID, "ok")
 	r.Quiet()
-	r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Alice, r.Tenant.Messages(portaltest.Channel)[0].Body) })
+	r.Silently(func() {
+		r.Tenant.Post(portaltest.Channel, "", portaltest.Alice, r.Tenant.Messages(portaltest.Channel)[0].Body)
+	})
 	stays(t, r, portal.DoubledInTeams, "typed")
 }
 

@@ -179,13 +179,10 @@ func (r *repair) flush(ctx context.Context) error {
 // requeue has an event handled as if it had just come.
 func (r *repair) requeue(ctx context.Context, f *Finding) error {
 	event := cmp.Or(f.other, string(f.Event))
-	err := r.inLoop(ctx, f, r.clearWay)
-	if errors.Is(err, errNoRoom) {
-		return err
-	} else if err != nil {
+	if err := r.inLoop(ctx, f, r.clearWay); err != nil {
 		return err
 	}
-	if err = r.v.o.Requeue(ctx, r.room, id.EventID(event)); err != nil {
+	if err := r.v.o.Requeue(ctx, r.room, id.EventID(event)); err != nil {
 		return fmt.Errorf("hand an event over again: %w", err)
 	}
 	r.requeued = append(r.requeued, event)
