@@ -27,8 +27,14 @@ type comparison struct {
 	posts       map[string][]*database.SentPart
 	// claimed are the person's events that a post of their account may be.
 	claimed map[string]bool
-	// strangers are posts of our accounts that no row knows.
-	strangers []*teamsSide
+	// strangers are posts of the relay pool that no row knows.
+	strangers []stranger
+}
+
+// stranger is a post and the number of its finding.
+type stranger struct {
+	*teamsSide
+	finding int
 }
 
 // compare finds what differs between the sides.
@@ -43,6 +49,9 @@ func compare(s *sides, report *Report) {
 	}
 	if report.Left == nil {
 		report.Left = map[string]int{}
+	}
+	if s.unasked > 0 {
+		report.Left[LeftUnasked] = s.unasked
 	}
 	c.index()
 	for i := range s.teams {
@@ -187,7 +196,7 @@ func (c *comparison) withoutRow(t *teamsSide) {
 			f.Class, f.Event, f.fix = DeletedInTeams, id.EventID(e.ID), fixRedact
 			c.find(f)
 		}
-	case t.Deleted, t.System, t.Empty:
+	case t.Deleted, t.System, len(t.Parts) == 0:
 	case len(shown) > 0:
 		f.Class, f.Event, f.fix = Unknown, id.EventID(shown[0].ID), fixRedeliver
 		for _, e := range shown {
@@ -198,13 +207,13 @@ func (c *comparison) withoutRow(t *teamsSide) {
 	case t.Created.Before(c.s.mirrored) || t.Created.Before(c.s.since):
 		c.report.Left[LeftHistory]++
 	default:
-		if t.Relay {
-			c.strangers = append(c.strangers, t)
-		}
 		if e := c.claim(t); e != nil {
 			f.Class, f.Event, f.Reason = Unknown, id.EventID(e.ID), whyHandled
 		} else {
 			f.Class, f.fix = MissingInMatrix, fixRedeliver
+		}
+		if t.Relay {
+			c.strangers = append(c.strangers, stranger{t, len(c.report.Findings)})
 		}
 		c.find(f)
 	}
@@ -214,17 +223,17 @@ func (c *comparison) withoutRow(t *teamsSide) {
 const postWindow = 10 * time.Minute
 
 // doubledPost reports a second post of one event. Nobody types with an account
-// of the relay pool; with a person's own account somebody may say the same twice.
+// of the relay pool. With a person's own account somebody may, and may say the
+// same twice, so what such an account says is never one too many.
 func (c *comparison) doubledPost(t *teamsSide) bool {
+	if !t.Relay {
+		return false
+	}
 	for _, p := range c.posts[t.Root+"\x00"+t.Author+"\x00"+t.Print] {
 		if p.RemoteID == "" || p.RemoteID == t.ID || t.Created.Before(p.StartedAt.Add(-postWindow)) || t.Created.After(p.StartedAt.Add(postWindow)) {
 			continue
 		}
-		f := Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(p.EventID), At: t.Created, other: t.Author, fix: fixDeletePost}
-		if !t.Relay {
-			f.fix, f.Reason = fixNone, whyTyped
-		}
-		c.find(f)
+		c.find(Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(p.EventID), At: t.Created, other: t.Author, fix: fixDeletePost})
 		return true
 	}
 	return false
@@ -286,7 +295,9 @@ func (c *comparison) deletedInTeams(t *teamsSide, rows []*rowSide) {
 // known judges a message that both sides should show.
 func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPart) {
 	f := Finding{Message: t.ID, At: t.Created, Event: id.EventID(rows[0].Event)}
-	if rows[0].Deleting {
+	if part == nil && c.doubledPost(t) {
+		return
+	} else if rows[0].Deleting {
 		c.report.OnTheWay++
 		return
 	} else if rows[0].Deleted {

@@ -20,7 +20,7 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 		return c.ownText(t, first, part)
 	case first.Version > t.Version:
 		return false // what was read is older than what is shown
-	case first.ContentHash != t.Hash && !(len(first.Prints) > 0 && first.Prints[0] == t.Print):
+	case first.ContentHash != t.Hash && !sameParts(t, rows) && !(len(first.Prints) > 0 && first.Prints[0] == t.Print):
 		// Its author may have edited in Matrix what was written in Teams.
 		if !first.Ghost && c.editing(c.events[first.Event]) {
 			c.report.OnTheWay++
@@ -51,6 +51,16 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 		}
 	}
 	return false
+}
+
+// sameParts reports whether rows show what would be shown now, although Teams
+// told it in another form.
+func sameParts(t *teamsSide, rows []*rowSide) bool {
+	return len(t.Parts) == len(rows) && !slices.ContainsFunc(t.Parts, func(part shownPart) bool {
+		return !slices.ContainsFunc(rows, func(row *rowSide) bool {
+			return row.Part == part.id && (part.hash == "" || row.PartHash == part.hash)
+		})
+	})
 }
 
 // editing reports whether an edit of an event is still to be brought to Teams.
@@ -137,7 +147,10 @@ func (c *comparison) notInTeams(e *matrixSide, row *rowSide) {
 	case queued && givenUp(out):
 		c.report.Failed["to Teams: "+out.Reason]++
 		return
-	case queued && out.State != database.StateDone, c.s.journal[e.ID], len(c.partsEvent[e.ID]) > 0 && queued:
+	case queued && out.State == database.StateDone:
+		c.report.Left[LeftFinished]++
+		return
+	case queued, c.s.journal[e.ID]:
 		c.report.OnTheWay++
 		return
 	case c.claimed[e.ID]:
@@ -149,6 +162,8 @@ func (c *comparison) notInTeams(e *matrixSide, row *rowSide) {
 	for _, t := range c.strangers {
 		if !t.Created.Before(e.At.Add(-postWindow)) && t.Created.Before(e.At.Add(24*time.Hour)) {
 			f.fix, f.Reason = fixNone, whyMaybe
+			post := &c.report.Findings[t.finding]
+			post.fix, post.Reason = fixNone, whyMaybeEvent
 		}
 	}
 	c.find(f)
@@ -198,11 +213,10 @@ func (c *comparison) orderInMatrix() {
 			last[key] = t
 			continue
 		}
-		// A message that nobody had told of when the other was delivered is late,
-		// not out of order. The ledger only knows of the newest version of each.
+		// A message that nobody had told of when the other came is late, not out of
+		// order. The ledger only knows when the newest version of each came.
 		mine, other := c.s.ledger[t.ID], c.s.ledger[before.ID]
-		if mine.ReceivedAt.Before(other.DeliveredAt) && !other.DeliveredAt.IsZero() && !mine.ReceivedAt.IsZero() &&
-			before.Modified.Equal(before.Created) {
+		if mine.ReceivedAt.Before(other.ReceivedAt) && !mine.ReceivedAt.IsZero() && before.Modified.Equal(before.Created) {
 			c.find(Finding{Class: OutOfOrder, Message: t.ID, Event: id.EventID(e.ID), At: t.Created, Reason: whyOrder})
 		}
 	}

@@ -36,8 +36,6 @@ type gathering struct {
 	seen  map[string]bool
 	byMX  map[string]int // index in s.rows by event
 	byID  map[string]int // index in s.rows by Teams id, of any part
-	// messages and events that were asked for one by one
-	lookups, eventLookups int
 }
 
 func (g *gathering) gather(ctx context.Context, since time.Time) error {
@@ -78,7 +76,14 @@ func (g *gathering) readTeams(ctx context.Context) (err error) {
 	return nil
 }
 
-func (g *gathering) addTeams(m teams.Message) {
+func (g *gathering) addTeams(listed teams.Message) {
+	// As the ledger keeps it: what is empty has several forms on the way.
+	m := listed
+	if stored, err := teams.EncodeStored(listed); err == nil {
+		if m, err = teams.DecodeStored(stored); err != nil {
+			m = listed
+		}
+	}
 	at, known := g.teams[m.ID]
 	if known && g.s.teams[at].Version >= versionOf(m) {
 		return
@@ -89,7 +94,13 @@ func (g *gathering) addTeams(m teams.Message) {
 	}
 	if !side.Deleted {
 		side.Hash, side.Print = contentHash(m), msgconv.FingerprintOf(m)
-		side.Empty = len(msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts) == 0
+		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts {
+			shown := shownPart{id: part.ID}
+			if _, image := imageIndex(part.ID); !image {
+				shown.hash = contentPartHash(part.Content)
+			}
+			side.Parts = append(side.Parts, shown)
+		}
 		side.Reactions = g.reactionsOf(m)
 	}
 	if known {
@@ -288,8 +299,9 @@ func (g *gathering) askTeams(ctx context.Context) error {
 		}
 		add(root, row.Remote)
 	}
-	for _, n := range ask {
-		if g.lookups++; g.lookups > g.v.o.MaxLookups {
+	for i, n := range ask {
+		if i == g.v.o.MaxLookups {
+			g.s.unasked += len(ask) - i
 			return nil
 		}
 		m, err := g.v.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: g.ch, RootID: n.root, ID: n.id})
@@ -327,12 +339,13 @@ func (g *gathering) askRoom(ctx context.Context) error {
 		}
 	}
 	r := newRoom(g.v)
-	for _, event := range ask {
-		if g.s.partial[event] = true; id.EventID(event)[0] != '$' {
+	for i, event := range ask {
+		if g.s.partial[event] = true; !strings.HasPrefix(event, "$") {
 			continue
 		}
-		if g.eventLookups++; g.eventLookups > g.v.o.MaxLookups {
+		if i >= g.v.o.MaxLookups {
 			// It is taken to be there: nothing is concluded from not asking.
+			g.s.unasked++
 			g.s.events = append(g.s.events, matrixSide{ID: event, Unwanted: true})
 			continue
 		}

@@ -121,6 +121,8 @@ const (
 	LeftModerated  = "removed by a moderator in Matrix"
 	LeftForgotten  = "older than the outbox remembers"
 	LeftNotForward = "not for Teams"
+	LeftFinished   = "finished by the outbox without a post of its own"
+	LeftUnasked    = "not looked at, because one by one it would take too long"
 )
 
 func (r *Report) sort() {
@@ -168,17 +170,17 @@ const (
 
 // What a repair says about findings that nothing mends.
 const (
-	whyGone      = "Teams had it and has it no more, not even as deleted: whoever removed it there (retention, an administrator) decides"
-	whyOrder     = "what stands in a room can't be moved; it shows its original time"
-	whyTyped     = "it may have been typed in Teams"
-	whyMaybe     = "Teams has a post of that time that the bridge does not know; it may be this message"
-	whyOwnEvent  = "it was written in Matrix and its event is not there any more; Teams has it"
-	whyOwnParts  = "it was written in Matrix and is several posts in Teams"
-	whyOwnThread = "it was written in Matrix, where nobody moves what a person wrote"
-	whyHandled   = "Teams has it by the person's own account; the bridge does not know which post it is"
-	whyUnnamed   = "the homeserver does not say which event changed it"
-	whyNoAccount = "the bridge does not know which account made it"
-	whyRefused   = "the bridge did not take it; its author was told why"
-	whyStill     = "it is still so; look at status and the log"
-	whyWaits     = "on its way"
+	whyGone       = "Teams had it and has it no more, not even as deleted: whoever removed it there (retention, an administrator) decides"
+	whyOrder      = "what stands in a room can't be moved; it shows its original time"
+	whyMaybe      = "Teams has a post of that time that the bridge does not know; it may be this message"
+	whyMaybeEvent = "the room has an event of that time that the bridge does not know; this may be its post"
+	whyOwnEvent   = "it was written in Matrix and its event is not there any more; Teams has it"
+	whyOwnParts   = "it was written in Matrix and is several posts in Teams"
+	whyOwnThread  = "it was written in Matrix, where nobody moves what a person wrote"
+	whyHandled    = "Teams has it by the person's own account; the bridge does not know which post it is"
+	whyUnnamed    = "the homeserver does not say which event changed it"
+	whyNoAccount  = "the bridge does not know which account made it"
+	whyRefused    = "the bridge did not take it; its author was told why"
+	whyStill      = "it is still so; look at status and the log"
+	whyWaits      = "on its way"
 )

@@ -128,7 +128,7 @@ func (r *room) add(e RoomEvent) {
 	case event.EventReaction.Type:
 		r.addReaction(e)
 	case event.EventMessage.Type, event.EventSticker.Type, event.EventEncrypted.Type,
-		event.EventUnstablePollStart.Type, "m.poll.start":
+		event.EventUnstablePollStart.Type:
 		r.addMessage(e)
 	}
 }
@@ -186,6 +186,8 @@ func (r *room) addMessage(e RoomEvent) {
 	}
 	if !e.Own {
 		side.Person = r.v.person(e.Sender)
+		// The framework relays no polls.
+		side.Unwanted = side.Unwanted || e.Type == event.EventUnstablePollStart.Type && side.Person == ""
 	}
 	if readable && !e.Redacted {
 		if e.Own {

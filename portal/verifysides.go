@@ -30,6 +30,7 @@ type sides struct {
 	journal   map[string]bool               // events with an open entry
 	partial   map[string]bool               // events of which only the existence is known
 	removed   map[string]removal            // what became of events that were redacted
+	unasked   int                           // what would have had to be asked for one by one
 }
 
 // removal is the redaction of an event: who sent the event, who redacted it,
@@ -47,13 +48,16 @@ type teamsSide struct {
 	Created, Modified, Edited time.Time
 	Version                   int64
 	Deleted, System           bool
-	// Empty says that there is nothing to show in Matrix.
-	Empty bool
 	// Relay says that its author is an account of the relay pool.
 	Relay       bool
 	Hash, Print string
-	Reactions   []teamsReaction
+	// Parts are what would be shown now.
+	Parts     []shownPart
+	Reactions []teamsReaction
 }
+
+// shownPart is a part of a message; an image's hash is not compared.
+type shownPart struct{ id, hash string }
 
 type teamsReaction struct {
 	reactionKey
