@@ -34,10 +34,10 @@ func (s *Outbox) ByEvents(ctx context.Context, eventIDs []string) ([]OutboxRow, 
 	}, eventIDs)
 }
 
-// Forget deletes a finished row, so that its event can be taken once more. It
-// is for a repair that has found that Teams does not have what the row says.
+// Forget deletes a row that is done, so that its event can be taken once more.
+// It is for a repair that has found that Teams does not have what the row says.
 func (s *Outbox) Forget(ctx context.Context, eventID string) error {
-	_, err := s.exec(ctx, "forget outbox row", `DELETE FROM teams_outbox WHERE event_id = $1 AND done_at <> 0`, eventID)
+	_, err := s.exec(ctx, "forget outbox row", `DELETE FROM teams_outbox WHERE event_id = $1 AND state = 'done'`, eventID)
 	return err
 }
 

@@ -561,3 +561,19 @@ func TestVerifyWhatIsInOrder(t *testing.T) {
 	r.Quiet()
 	clean(t, r)
 }
+
+func TestVerifyADigest(t *testing.T) {
+	r, release := digesting(t, 2)
+	var events []id.EventID
+	for _, text := range []string{"one", "two", "three", "four"} {
+		events = append(events, r.Say(portaltest.CarolMXID, text))
+	}
+	release()
+	r.Quiet()
+	clean(t, r)
+	r.Edit(portaltest.CarolMXID, events[1], "better")
+	r.Redact(portaltest.CarolMXID, events[2])
+	r.Quiet()
+	clean(t, r)
+	require.NotZero(t, verify(t, r).Left[portal.LeftFinished])
+}

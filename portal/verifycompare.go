@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -150,7 +149,9 @@ func (c *comparison) message(t *teamsSide) {
 		return
 	}
 	rows := c.rows[t.ID]
-	if part != nil {
+	if part != nil && strings.HasPrefix(part.EventID, digestPrefix) {
+		return // it stands for many events, which the outbox knows to be in it
+	} else if part != nil {
 		if row := c.rowByEvent[part.EventID]; row != nil && !slices.Contains(rows, row) {
 			if part.Part == 0 && len(rows) > 0 && c.twin(t, rows, row) {
 				return
@@ -380,43 +381,4 @@ func givenUp(row database.OutboxRow) bool {
 		return false
 	}
 	return true
-}
-
-// thread judges where an event stands.
-func (c *comparison) thread(t *teamsSide, row *rowSide, e *matrixSide) {
-	f := Finding{Class: WrongThread, Message: t.ID, Event: id.EventID(row.Event), At: t.Created, fix: fixResend}
-	if row.Outbound {
-		f.fix, f.Reason = fixNone, whyOwnThread
-	}
-	switch root := c.rowByEvent[e.Thread]; {
-	case c.s.partial[e.ID]:
-	case e.Thread != "" && t.Root == "" && !row.Outbound:
-		c.find(f)
-	case e.Thread == "" && t.Root != "" && !row.Outbound:
-		// A root that was not there then leaves the reply where it is.
-		if roots := c.rows[t.Root]; len(roots) > 0 && c.events[roots[0].Event] != nil && c.events[roots[0].Event].Pos < e.Pos &&
-			!c.events[roots[0].Event].Redacted && c.events[roots[0].Event].Pos > 0 {
-			c.find(f)
-		}
-	case e.Thread != "" && t.Root != "" && root != nil && root.Remote != "":
-		under := root.Remote
-		if root.Thread != "" {
-			if _, remote, ok := ParseMessageID(root.Thread); ok {
-				under = remote
-			}
-		}
-		if p := c.partsRemote[under]; p != nil && p.RootID != "" {
-			under = p.RootID
-		}
-		if under != t.Root && !c.sameThread(root, t.Root) {
-			c.find(f)
-		}
-	}
-}
-
-// sameThread reports whether a root in Matrix stands for a thread whose root is
-// not there: its first message is then the one under which it goes on.
-func (c *comparison) sameThread(root *rowSide, remote string) bool {
-	_, thread, ok := ParseMessageID(root.Thread)
-	return ok && thread == remote || len(c.rows[remote]) == 0 || root.Message == networkid.MessageID(remote)
 }

@@ -56,7 +56,7 @@ func healthy() *sides {
 			Prints: []string{"p" + remote}, Outbound: true, Relayed: true})
 		s.parts = append(s.parts, database.SentPart{EventID: event, RemoteID: remote, AccountID: "relay", Fingerprint: "p" + remote,
 			State: database.StateSent, StartedAt: at(n), SentAt: at(n)})
-		s.outbox[event] = database.OutboxRow{ID: int64(n), EventID: event, State: database.StateDone, DoneAt: at(n)}
+		s.outbox[event] = database.OutboxRow{ID: int64(n), EventID: event, State: database.StateDone, EventAt: at(n), DoneAt: at(n)}
 		s.ledger[remote] = database.InboxRow{MessageID: remote, State: database.StateDone, ReceivedAt: at(n), DeliveredAt: at(n)}
 	}
 	like := reactionKey{"dave", "👍"}

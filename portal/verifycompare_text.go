@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -181,70 +180,5 @@ func (c *comparison) edit(t *teamsSide, row *rowSide, e *matrixSide) {
 	case queued, c.s.journal[e.Edit], row.EditedMS >= e.EditAt.UnixMilli(), e.EditAt.Before(c.s.memory):
 	default:
 		c.find(Finding{Class: DifferentText, Message: t.ID, Event: id.EventID(e.ID), At: e.At, fix: fixRequeue, other: e.Edit})
-	}
-}
-
-// order finds messages of one author and thread that stand in another order
-// than they were written in. Messages of one side keep to each other; between
-// the two sides there is no order that both could show, and a message that came
-// late shows its original time.
-func (c *comparison) order() {
-	c.orderInMatrix()
-	c.orderInTeams()
-}
-
-type authorThread struct{ author, thread string }
-
-func (c *comparison) orderInMatrix() {
-	last := map[authorThread]*teamsSide{}
-	for i := range c.s.events {
-		e := &c.s.events[i]
-		row := c.rowByEvent[e.ID]
-		if row == nil || row.Outbound || e.Redacted || e.Pos == 0 || row.Remote == "" {
-			continue
-		}
-		t := c.teams[row.Remote]
-		if t == nil || t.System || len(c.rows[t.ID]) > 0 && c.rows[t.ID][0] != row || t.Created.Before(c.s.since) {
-			continue
-		}
-		key := authorThread{t.Author, t.Root}
-		before := last[key]
-		if before == nil || !t.Created.Before(before.Created) {
-			last[key] = t
-			continue
-		}
-		// A message that nobody had told of when the other came is late, not out of
-		// order. The ledger only knows when the newest version of each came.
-		mine, other := c.s.ledger[t.ID], c.s.ledger[before.ID]
-		if mine.ReceivedAt.Before(other.ReceivedAt) && !mine.ReceivedAt.IsZero() && before.Modified.Equal(before.Created) {
-			c.find(Finding{Class: OutOfOrder, Message: t.ID, Event: id.EventID(e.ID), At: t.Created, Reason: whyOrder})
-		}
-	}
-}
-
-func (c *comparison) orderInTeams() {
-	type post struct {
-		t   *teamsSide
-		out database.OutboxRow
-		e   *matrixSide
-	}
-	var posts []post
-	for i := range c.s.parts {
-		p := &c.s.parts[i]
-		t, e := c.teams[p.RemoteID], c.events[p.EventID]
-		out, queued := c.s.outbox[p.EventID]
-		if p.Part == 0 && t != nil && e != nil && queued {
-			posts = append(posts, post{t, out, e})
-		}
-	}
-	slices.SortFunc(posts, func(a, b post) int { return cmp.Compare(a.out.ID, b.out.ID) })
-	last := map[authorThread]*teamsSide{}
-	for _, p := range posts {
-		key := authorThread{p.e.Sender, p.t.Root}
-		if before := last[key]; before != nil && p.t.Created.Before(before.Created) {
-			c.find(Finding{Class: OutOfOrder, Message: p.t.ID, Event: id.EventID(p.e.ID), At: p.e.At, Reason: whyOrder})
-			continue
-		}
-		last[key] = p.t
 	}
 }
