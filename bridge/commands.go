@@ -51,6 +51,7 @@ func (c *Connector) addCommands() {
 	add("unmirror", "TEAM[/CHANNEL]", "Stop mirroring a team or a channel. Its rooms stay.", true, c.commandUnmirror)
 	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
 	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", "Show and handle what waits for Teams or was parked.", true, c.commandQueue)
+	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", "Compare Teams and Matrix message by message, and mend what differs.", true, c.commandVerify)
 	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
 }
 

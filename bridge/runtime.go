@@ -58,6 +58,7 @@ type runtime struct {
 
 	// probes counts the probes, which go through the teams in turn.
 	probes atomic.Int64
+	verification *verification
 
 	services *services
 	runOnce  sync.Once
@@ -139,6 +140,12 @@ func (r *runtime) wirePortal() {
 		Policy: keep.policy, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
+	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
+		Common: common, Reader: r.graph.reader, Room: verifyRoom{r.c}, Ingest: r.ingest, Writers: r.writers, Memory: keepOutbox,
+		Requeue: func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error {
+			return r.c.homeserver.Requeue(ctx, roomID, eventID)
+		},
+	})}
 }
 
 // lookup answers portal's questions about people.

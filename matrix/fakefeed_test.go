@@ -60,6 +60,8 @@ func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 		f.sync(w, r)
 	case isMessages:
 		f.messages(w, r)
+	case strings.Contains(path, "/event/"):
+		return f.event(w, path[strings.LastIndex(path, "/")+1:])
 	case isVersion && software != "":
 		_, _ = fmt.Fprint(w, software)
 	case versions != "" && path == "/_matrix/client/versions":
@@ -68,6 +70,19 @@ func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	return true
+}
+
+// event answers with one event, if the room has it.
+func (f *fakeFeed) event(w http.ResponseWriter, eventID string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.events {
+		if e["event_id"] == eventID {
+			_ = json.NewEncoder(w).Encode(e)
+			return true
+		}
+	}
+	return false
 }
 
 func (f *fakeFeed) sync(w http.ResponseWriter, r *http.Request) {

@@ -113,7 +113,7 @@ func (s *Sender) ackMessage(ctx context.Context, row *database.OutboxRow) error 
 	if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
 		return fmt.Errorf("store real id: %w", err)
 	}
-	if err = s.renameReferences(ctx, stored, before); err != nil {
+	if err = renameReferences(ctx, s.o.Bridge, stored, before); err != nil {
 		return err
 	}
 	return s.finish(ctx, row)
@@ -121,12 +121,12 @@ func (s *Sender) ackMessage(ctx context.Context, row *database.OutboxRow) error 
 
 // renameReferences points other rows at the real id. Reactions follow by their
 // foreign key, threads and replies have none.
-func (s *Sender) renameReferences(ctx context.Context, stored *brdb.Message, before networkid.MessageID) error {
+func renameReferences(ctx context.Context, br *bridgev2.Bridge, stored *brdb.Message, before networkid.MessageID) error {
 	for _, query := range []string{
 		`UPDATE message SET thread_root_id=$1 WHERE bridge_id=$2 AND room_id=$3 AND room_receiver=$4 AND thread_root_id=$5`,
 		`UPDATE message SET reply_to_id=$1 WHERE bridge_id=$2 AND room_id=$3 AND room_receiver=$4 AND reply_to_id=$5`,
 	} {
-		_, err := s.o.Bridge.DB.Exec(ctx, query, stored.ID, s.o.Bridge.ID, stored.Room.ID, stored.Room.Receiver, before)
+		_, err := br.DB.Exec(ctx, query, stored.ID, br.ID, stored.Room.ID, stored.Room.Receiver, before)
 		if err != nil {
 			return fmt.Errorf("rename references: %w", err)
 		}

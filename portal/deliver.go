@@ -156,7 +156,7 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 		return nil
 	case !d.m.Deleted.IsZero():
 		return d.remove(ctx, p, existing)
-	case metaOf(existing[0]).Deleted:
+	case metaOf(existing[0]).Deleted, metaOf(existing[0]).Gone:
 		if existing, err = d.restore(ctx, p, existing); err != nil {
 			return err
 		}

@@ -76,6 +76,9 @@ type MessageMetadata struct {
 	// Placeholder marks a notice that stands for a root which was deleted
 	// before the bridge saw it.
 	Placeholder bool `json:"placeholder,omitempty"`
+	// Gone marks a message whose event a comparison did not find in the room any
+	// more: the next delivery sends a new one in its place.
+	Gone bool `json:"gone,omitempty"`
 	// Outbound marks a message that was written in Matrix.
 	Outbound bool `json:"outbound,omitempty"`
 	// Deleting marks a message that was redacted in Matrix and that Teams is

@@ -228,6 +228,12 @@ func randomOperations(t *testing.T, seed uint64, steps int) {
 	require.NoError(t, r.Ingest.Accept(context.Background(), "list", r.Tenant.Messages(portaltest.Channel)))
 	r.Quiet()
 	compare(t, r, mine)
+	// Nothing is reported of what is as it should be.
+	report, err := r.Verifier.Verify(context.Background(), portaltest.Channel, time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Empty(t, report.Findings)
+	require.Zero(t, report.OnTheWay)
+	require.Empty(t, report.Failed)
 }
 
 // compare checks that both sides show the same.

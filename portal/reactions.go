@@ -127,15 +127,12 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 	if err != nil {
 		return err
 	}
-	at := w.teams.Created
-	if at.IsZero() {
-		at = d.editTime()
-	}
+	at := d.reactedAt(w)
 	row := &brdb.Reaction{
 		Room: p.PortalKey, MessageID: target.ID, MessagePartID: target.PartID,
 		SenderID: w.sender, SenderMXID: intent.GetMXID(), EmojiID: w.emoji, Timestamp: at, Metadata: &ReactionMetadata{},
 	}
-	key := d.onceKey("react:" + target.MXID.String() + ":" + string(w.sender) + ":" + string(w.emoji) + ":" + strconv.FormatInt(at.UnixMilli(), 10))
+	key := d.reactionSource(target, w)
 	before, err := d.sentBefore(ctx, key)
 	if err != nil {
 		return err
@@ -165,4 +162,18 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 	}
 	d.count("reaction")
 	return nil
+}
+
+// reactedAt is when somebody reacted, as far as Teams tells.
+func (d *delivery) reactedAt(w wantedReaction) time.Time {
+	if w.teams.Created.IsZero() {
+		return d.editTime()
+	}
+	return w.teams.Created
+}
+
+// reactionSource is the source key of a reaction.
+func (d *delivery) reactionSource(target *brdb.Message, w wantedReaction) string {
+	at := strconv.FormatInt(d.reactedAt(w).UnixMilli(), 10)
+	return d.onceKey("react:" + target.MXID.String() + ":" + string(w.sender) + ":" + string(w.emoji) + ":" + at)
 }

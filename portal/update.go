@@ -212,10 +212,11 @@ func (d *delivery) dropPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	return nil
 }
 
-// restore shows a message again whose deletion was undone. Its redacted event
-// can't come back, so it gets a new one under the same row.
+// restore shows a message again whose deletion was undone, or whose event is
+// not there any more. A redacted event can't come back, so the message gets a
+// new one.
 func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) ([]*brdb.Message, error) {
-	if metaOf(existing[0]).Placeholder {
+	if metaOf(existing[0]).Placeholder && !metaOf(existing[0]).Gone {
 		return d.update(ctx, p, existing)
 	}
 	parts := d.render()
@@ -231,9 +232,13 @@ func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*
 	if err != nil {
 		return nil, err
 	}
+	again := "again:"
+	if metaOf(existing[0]).Gone {
+		again = "gone:" + hashOf(existing[0].MXID.String()) + ":"
+	}
 	rows := make([]*brdb.Message, 0, len(parts))
 	for _, part := range parts {
-		row, _, err := d.send(ctx, p, intent, who.Sender, part, &at, d.m.Created, d.key("again:"+part.id))
+		row, _, err := d.send(ctx, p, intent, who.Sender, part, &at, d.m.Created, d.key(again+part.id))
 		if err != nil {
 			return nil, err
 		}
@@ -270,7 +275,7 @@ func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*b
 		return d.markDeleted(ctx, true)
 	}
 	for _, row := range existing {
-		if row.HasFakeMXID() {
+		if row.HasFakeMXID() || metaOf(row).Gone {
 			continue
 		}
 		if err := d.redact(ctx, p, row.SenderMXID, row.MXID); err != nil {

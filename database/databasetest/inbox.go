@@ -214,3 +214,71 @@ func testInboxRace(t *testing.T, ctx context.Context, e *env) {
 		require.EqualValues(t, versions, version, id)
 	}
 }
+
+func testInboxRedeliver(t *testing.T, ctx context.Context, e *env) {
+	at := e.clock.Now()
+	accept(t, ctx, e, 2, message("c:1", "a", 5, at), message("c:1", "b", 5, at.Add(time.Second)))
+	for _, id := range []string{"a", "b"} {
+		require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1", id, 5))
+	}
+	require.Empty(t, dueIDs(t, ctx, e, "c:1"))
+	// The same version, an older one, one that the ledger does not know.
+	n, err := e.db.Inbox.Redeliver(ctx, []database.InboxRow{message("c:1", "a", 5, at), message("c:1", "b", 4, at), message("c:1", "c", 1, at.Add(2*time.Second))})
+	require.NoError(t, err)
+	require.Equal(t, 2, n, "what is newer has its own way")
+	require.Equal(t, []string{"a@5", "c@1"}, dueIDs(t, ctx, e, "c:1"))
+	rows, err := e.other.Inbox.ByMessages(ctx, "c:1", []string{"a", "b", "nowhere"})
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
+	for _, row := range rows {
+		if row.MessageID == "a" {
+			require.Equal(t, 1, row.Attempts, "what an earlier delivery has left is looked for")
+			require.Zero(t, row.Delivered)
+			require.Equal(t, "a v5", string(row.Payload))
+		}
+	}
+	require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1", "a", 5))
+	require.Equal(t, []string{"c@1"}, dueIDs(t, ctx, e, "c:1"), "it can be delivered once more")
+}
+
+func testLookups(t *testing.T, ctx context.Context, e *env) {
+	var events, remotes []string
+	for i := range 250 { // more than one statement takes
+		event, remote := fmt.Sprintf("$%d", i), fmt.Sprint(i)
+		events, remotes = append(events, event), append(remotes, remote)
+		_, err := e.db.Outbox.Enqueue(ctx, &database.OutboxRow{EventID: event, Portal: "c:1", Kind: database.KindMessage})
+		require.NoError(t, err)
+		require.NoError(t, e.db.Sent.Begin(ctx, database.SentPart{EventID: event, Portal: "c:1"}))
+		require.NoError(t, e.db.Sent.Confirm(ctx, event, 0, remote, ""))
+	}
+	out, err := e.other.Outbox.ByEvents(ctx, append(events, "$nowhere"))
+	require.NoError(t, err)
+	require.Len(t, out, 250)
+	parts, err := e.other.Sent.ByEvents(ctx, events)
+	require.NoError(t, err)
+	require.Len(t, parts, 250)
+	parts, err = e.other.Sent.ByRemotes(ctx, "c:1", remotes)
+	require.NoError(t, err)
+	require.Len(t, parts, 250)
+	parts, err = e.other.Sent.ByRemotes(ctx, "c:2", remotes)
+	require.NoError(t, err)
+	require.Empty(t, parts)
+	none, err := e.other.Outbox.ByEvents(ctx, nil)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	require.NoError(t, e.db.Journal.Append(ctx, []database.JournalEntry{{EventID: "$j", RoomID: "!r", Type: "m.room.message", Raw: []byte("{}")}}))
+	open, err := e.other.Journal.Open(ctx, []string{"$j", "$0"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"$j"}, open)
+
+	// What is not finished is nobody's to forget.
+	require.NoError(t, e.db.Outbox.Forget(ctx, "$0"))
+	row, err := e.db.Outbox.ByEvent(ctx, "$0")
+	require.NoError(t, err)
+	require.NotNil(t, row)
+	require.NoError(t, e.db.Outbox.Finish(ctx, row.ID, database.StateDone, ""))
+	require.NoError(t, e.db.Outbox.Forget(ctx, "$0"))
+	row, err = e.db.Outbox.ByEvent(ctx, "$0")
+	require.NoError(t, err)
+	require.Nil(t, row)
+}

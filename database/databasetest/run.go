@@ -85,6 +85,8 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"InboxOrder", testInboxOrder},
 		{"InboxRetryAndPark", testInboxRetryAndPark},
 		{"InboxRace", testInboxRace},
+		{"InboxRedeliver", testInboxRedeliver},
+		{"Lookups", testLookups},
 		{"Notifications", testNotifications},
 		{"Cursors", testCursors},
 		{"Subscriptions", testSubscriptions},

@@ -74,13 +74,14 @@ type Rig struct {
 	// Queries is told about every SQL statement.
 	Queries func(query string)
 
-	Bridge *bridgev2.Bridge
-	DB     *database.Database
-	Ingest *portal.Ingest
-	Outbox *portal.Outbox
-	Sender *portal.Sender
-	Room   id.RoomID
-	Counts *Counts
+	Bridge   *bridgev2.Bridge
+	DB       *database.Database
+	Ingest   *portal.Ingest
+	Outbox   *portal.Outbox
+	Sender   *portal.Sender
+	Verifier *portal.Verifier
+	Room     id.RoomID
+	Counts   *Counts
 
 	source atomic.Pointer[bridgev2.UserLogin]
 	// dead is set when the running bridge has crashed.
@@ -154,6 +155,7 @@ func (r *Rig) Start() {
 	common.Echo.OnDecided(r.Sender.Decided)
 	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
 	net.outbox = r.Outbox
+	r.Verifier = portal.NewVerifier(r.verifyOptions(common, in, out))
 	ingest := r.Ingest
 	r.Tenant.SetChanged(func(m teams.Message) { _ = ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
 

@@ -285,7 +285,18 @@ func (r *reader) List(_ context.Context, ch teams.ChannelRef, link string) (team
 			posts = append(posts, m)
 		}
 	}
-	return r.page(posts, link), nil
+	page := r.page(posts, link)
+	var withReplies []teams.Message
+	for _, post := range page.Messages {
+		withReplies = append(withReplies, post)
+		for _, m := range r.t.Messages(ch) {
+			if m.ReplyToID == post.ID {
+				withReplies = append(withReplies, m)
+			}
+		}
+	}
+	page.Messages = withReplies
+	return page, nil
 }
 
 // Replies lists replies. Graph does not promise their order; here the oldest

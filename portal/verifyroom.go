@@ -1,0 +1,258 @@
+package portal
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mau.fi/util/variationselector"
+	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/portal/msgconv"
+)
+
+// RoomEvent is an event as the homeserver tells it.
+type RoomEvent struct {
+	ID     id.EventID
+	Sender id.UserID
+	Type   string
+	At     time.Time
+	// State says that it is a state event.
+	State bool
+	// Own says that the bridge sent it: its bot, a ghost, or a person's account
+	// that it speaks for. Source is then the change that it mirrors, if any.
+	Own     bool
+	Source  string
+	Content json.RawMessage
+	// Redacts is what a redaction redacts.
+	Redacts id.EventID
+	// Redacted says that the event was redacted; RedactedBy and Redaction by whom
+	// and with which event, where the homeserver tells.
+	Redacted    bool
+	RedactedBy  id.UserID
+	RedactedOwn bool
+	Redaction   id.EventID
+}
+
+// RoomPage is a page of a room's events, the newest first; an empty Next means
+// that it ends at the room's beginning.
+type RoomPage struct {
+	Events []RoomEvent
+	Next   string
+}
+
+// RoomReader reads rooms as the bridge's bot (matrix.Connector).
+type RoomReader interface {
+	// RoomPage reads backwards from a position, "" from the room's end.
+	RoomPage(ctx context.Context, roomID id.RoomID, from string) (RoomPage, error)
+	// RoomEvent reads one event, nil where the homeserver does not have it.
+	RoomEvent(ctx context.Context, roomID id.RoomID, eventID id.EventID) (*RoomEvent, error)
+}
+
+// ErrTooMuch says that a comparison would not fit into memory.
+var ErrTooMuch = errors.New("too many messages to compare at once; choose a later time")
+
+// emptyPages is how many pages in a row must be from before the time that is
+// asked for until reading ends: an event of the bridge bears the time that its
+// message had in Teams, so a few old ones may stand among new ones.
+const emptyPages = 2
+
+// room collects a room's events, read backwards.
+type room struct {
+	v         *Verifier
+	events    []matrixSide
+	reactions []reactionEvent
+	edits     map[id.EventID]roomEdit
+	removed   map[string]removal
+}
+
+func newRoom(v *Verifier) *room {
+	return &room{v: v, edits: map[id.EventID]roomEdit{}, removed: map[string]removal{}}
+}
+
+type roomEdit struct {
+	by     id.UserID
+	own    bool
+	event  id.EventID
+	at     time.Time
+	hashes []string
+	print  string
+}
+
+// readRoom reads a room's events back to a time.
+func (v *Verifier) readRoom(ctx context.Context, roomID id.RoomID, since time.Time) (*room, error) {
+	r := newRoom(v)
+	from, old := "", 0
+	for {
+		page, err := v.o.Room.RoomPage(ctx, roomID, from)
+		if err != nil {
+			return nil, fmt.Errorf("read the room: %w", err)
+		}
+		recent := false
+		for _, e := range page.Events {
+			recent = recent || !e.At.Before(since)
+			r.add(e)
+		}
+		if len(r.events)+len(r.reactions) > v.o.MaxMessages {
+			return nil, ErrTooMuch
+		}
+		if old++; recent {
+			old = 0
+		}
+		if page.Next == "" || page.Next == from || old >= emptyPages {
+			break
+		}
+		from = page.Next
+	}
+	r.finish()
+	return r, nil
+}
+
+func (r *room) add(e RoomEvent) {
+	if e.State {
+		return
+	}
+	if e.Redacted {
+		r.remove(e.ID, removal{Sender: e.Sender.String(), By: e.RedactedBy.String(), Redaction: e.Redaction.String(), Own: e.RedactedOwn})
+	}
+	switch e.Type {
+	case event.EventRedaction.Type:
+		r.remove(e.Redacts, removal{By: e.Sender.String(), Redaction: e.ID.String(), At: e.At, Own: e.Own})
+	case event.EventReaction.Type:
+		r.addReaction(e)
+	case event.EventMessage.Type, event.EventSticker.Type, event.EventEncrypted.Type,
+		event.EventUnstablePollStart.Type:
+		r.addMessage(e)
+	}
+}
+
+// remove joins what an event and its redaction tell of each other.
+func (r *room) remove(target id.EventID, how removal) {
+	have := r.removed[target.String()]
+	if how.At.IsZero() {
+		how.At = have.At
+	}
+	r.removed[target.String()] = removal{
+		Sender: cmp.Or(have.Sender, how.Sender), By: cmp.Or(have.By, how.By), Redaction: cmp.Or(have.Redaction, how.Redaction),
+		At: how.At, Own: have.Own || how.Own,
+	}
+}
+
+func (r *room) addReaction(e RoomEvent) {
+	var content event.ReactionEventContent
+	if json.Unmarshal(e.Content, &content) != nil || e.Redacted || content.RelatesTo.EventID == "" {
+		return // a redacted one shows nothing; rows tell what it was
+	}
+	r.reactions = append(r.reactions, reactionEvent{
+		ID: e.ID.String(), Sender: e.Sender.String(), Target: content.RelatesTo.EventID.String(), At: e.At, Own: e.Own,
+		Emoji: networkid.EmojiID(variationselector.Remove(content.RelatesTo.Key)), Person: r.v.person(e.Sender),
+	})
+}
+
+// person returns who an account is in Teams, empty for strangers.
+func (v *Verifier) person(user id.UserID) string {
+	if ghost, ok := v.o.Bridge.Matrix.ParseGhostMXID(user); ok {
+		return string(ghost)
+	}
+	userID, _, _ := v.o.Directory.Person(user)
+	return userID
+}
+
+func (r *room) addMessage(e RoomEvent) {
+	var content event.MessageEventContent
+	readable := json.Unmarshal(e.Content, &content) == nil && e.Type != event.EventEncrypted.Type && content.MsgType != "" ||
+		e.Type == event.EventSticker.Type
+	if target := content.RelatesTo.GetReplaceID(); target != "" {
+		if _, newer := r.edits[target]; newer || e.Redacted {
+			return
+		}
+		edit := roomEdit{by: e.Sender, own: e.Own, event: e.ID, at: e.At}
+		if shown := content.NewContent; shown != nil && readable {
+			edit.hashes, edit.print = shownHashes(shown), ownPrint(shown, r.v.o.Directory)
+		}
+		r.edits[target] = edit
+		return
+	}
+	side := matrixSide{
+		ID: e.ID.String(), Sender: e.Sender.String(), At: e.At, Own: e.Own, Source: e.Source, Thread: string(content.RelatesTo.GetThreadParent()),
+		Redacted: e.Redacted, Unwanted: !r.v.wantedEvent(&content, e),
+	}
+	if !e.Own {
+		side.Person = r.v.person(e.Sender)
+		// The framework relays no polls.
+		side.Unwanted = side.Unwanted || e.Type == event.EventUnstablePollStart.Type && side.Person == ""
+	}
+	if readable && !e.Redacted {
+		if e.Own {
+			side.Hashes = shownHashes(&content)
+		} else {
+			side.Print = ownPrint(&content, r.v.o.Directory)
+		}
+	}
+	r.events = append(r.events, side)
+}
+
+// finish puts events into the room's order and joins them with what was done
+// to them.
+func (r *room) finish() {
+	slices.Reverse(r.events)
+	slices.Reverse(r.reactions)
+	for i := range r.events {
+		e := &r.events[i]
+		e.Pos = i + 1
+		edit, ok := r.edits[id.EventID(e.ID)]
+		switch {
+		case !ok || edit.by.String() != e.Sender:
+		case edit.own:
+			e.Hashes = edit.hashes
+		default:
+			e.Hashes, e.Edit, e.EditAt = nil, edit.event.String(), edit.at
+			e.Print = edit.print
+		}
+	}
+}
+
+// shownHashes returns what a row may say that shows a content: as it was
+// rendered, before it was put into its place in the room.
+func shownHashes(c *event.MessageEventContent) []string {
+	shown := *c
+	shown.RelatesTo, shown.NewContent = nil, nil
+	hashes := []string{contentPartHash(&shown)}
+	if m := shown.Mentions; m != nil && len(m.UserIDs) == 0 && !m.Room {
+		shown.Mentions = nil
+		hashes = append(hashes, contentPartHash(&shown))
+	}
+	return hashes
+}
+
+// ownPrint returns the fingerprint of what a message becomes where its author's
+// own account posts it at once; empty where that can't be told.
+func ownPrint(c *event.MessageEventContent, people msgconv.People) string {
+	if c.MsgType != event.MsgText && c.MsgType != event.MsgEmote {
+		return ""
+	}
+	drafts, err := msgconv.ToTeams(c, msgconv.TeamsEnv{People: people})
+	if err != nil || len(drafts) != 1 {
+		return ""
+	}
+	return fingerprint(drafts[0].HTML)
+}
+
+// wantedEvent reports whether an event is one that the bridge brings to Teams.
+func (v *Verifier) wantedEvent(c *event.MessageEventContent, e RoomEvent) bool {
+	prefix := v.o.Bridge.Config.CommandPrefix
+	switch {
+	case e.Own, c.MsgType == event.MsgNotice && !v.o.Bridge.Config.BridgeNotices:
+		return false
+	case prefix != "" && strings.HasPrefix(c.Body, prefix):
+		return false
+	}
+	return true
+}
