@@ -40,6 +40,7 @@ type runtime struct {
 	mirror   *mirror
 	photos   *photos
 	health   *health
+	holds    *holds
 	notices  *notices
 	metrics  *metrics
 	writers  *writers
@@ -88,6 +89,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
 	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r, told: map[string]bool{}}
+	r.holds = newHolds(r.db, r.now, r.lookAgain)
 	r.wirePortal()
 	r.wireMirror()
 	if err := r.wireReading(); err != nil {
@@ -114,7 +116,7 @@ func (r *runtime) wirePortal() {
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
-		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake,
+		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 }
@@ -187,7 +189,7 @@ func (l lifecycle) HandleLifecycle(ctx context.Context, event teams.LifecycleEve
 // read into the ledger while it is down. It runs right after the tables were
 // upgraded. It fails for a broken database or a port that is taken.
 func (r *runtime) intake(ctx context.Context) error {
-	for _, load := range []func(context.Context) error{r.catalog.load, r.dir.load, r.writers.load, r.keys.load} {
+	for _, load := range []func(context.Context) error{r.catalog.load, r.dir.load, r.writers.load, r.keys.load, r.holds.load} {
 		if err := load(ctx); err != nil {
 			return err
 		}
@@ -223,6 +225,7 @@ func (r *runtime) run() {
 		r.services.start("ingest", plain(r.ingest.Run))
 		r.services.start("sender", plain(r.sender.Run))
 		r.services.start("health", r.health.run)
+		r.services.start("holds", r.holds.run)
 		r.services.start("mirror", r.mirror.run)
 		r.services.start("announced changes", r.mirror.runAnnounced)
 		r.services.start("poller", r.poller.Run)
@@ -266,6 +269,14 @@ func (r *runtime) graphUp(ctx context.Context, o outage) {
 		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits to be sent")
 	}
 	r.notices.graphUp(ctx, o)
+}
+
+// lookAgain makes what waits to be sent look whether it may go.
+func (r *runtime) lookAgain() {
+	ctx := r.log.WithContext(context.Background())
+	if err := r.sender.WakeAll(ctx); err != nil {
+		r.log.Err(err).Msg("Could not wake what waits to be sent")
+	}
 }
 
 // duplicated has one of two events for the same change in Teams taken back.

@@ -52,10 +52,12 @@ func (s *Sender) Kick(ctx context.Context) error {
 	if _, err := s.o.DB.Outbox.RetryNow(ctx, ""); err != nil {
 		return err
 	}
-	return s.wakeAll(ctx)
+	return s.WakeAll(ctx)
 }
 
-func (s *Sender) wakeAll(ctx context.Context) error {
+// WakeAll makes all lanes look again now, for example because what was held may
+// go on. What waits for a time goes on waiting.
+func (s *Sender) WakeAll(ctx context.Context) error {
 	portals, err := s.o.DB.Outbox.ActivePortals(ctx)
 	for _, portal := range portals {
 		s.lanes.wake(portal)
@@ -74,7 +76,7 @@ func (s *Sender) Run(ctx context.Context) {
 	sweep := time.NewTicker(s.o.Sweep)
 	defer sweep.Stop()
 	for {
-		if err := s.wakeAll(ctx); err != nil && ctx.Err() == nil {
+		if err := s.WakeAll(ctx); err != nil && ctx.Err() == nil {
 			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the outbox")
 		}
 		s.ackLeft(ctx)
