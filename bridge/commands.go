@@ -50,6 +50,8 @@ func (c *Connector) addCommands() {
 	add("mirror", "TEAM[/CHANNEL]", "Mirror a team or a channel, whatever the configuration says.", true, c.commandMirror)
 	add("unmirror", "TEAM[/CHANNEL]", "Stop mirroring a team or a channel. Its rooms stay.", true, c.commandUnmirror)
 	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
+	add("outage", "[start REASON|end]", "Show outages. Declare one, for which people are told and messages are kept, and end it.", true, c.commandOutage)
+	add("drill", "start TEAM|all [MINUTES]|end|report", "Rehearse an outage: messages to Teams are kept for a while, and a report says who was there.", true, c.commandDrill)
 	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
 }
 

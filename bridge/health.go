@@ -23,17 +23,19 @@ const (
 // outage is a time in which Graph could not be used.
 type outage struct {
 	Began, Ended time.Time
-	Cause        string
+	// Kind is the cause, one of a fixed set; Cause says it to operators.
+	Kind, Cause string
 }
 
 // health knows whether Graph can be used. It learns from what the others'
 // requests meet, and asks itself only where they met trouble.
 type health struct {
 	probe func(ctx context.Context) error
-	// down and up are told of an outage's beginning and end, in order.
-	down func(ctx context.Context, o outage)
-	up   func(ctx context.Context, o outage)
-	now  func() time.Time
+	// down, changed and up are told of an outage's beginning, of another cause,
+	// and of its end, in order.
+	down, changed, up func(ctx context.Context, o outage)
+
+	now func() time.Time
 
 	suspect chan struct{}
 
@@ -45,7 +47,7 @@ type health struct {
 
 func newHealth(probe func(ctx context.Context) error, now func() time.Time) *health {
 	nothing := func(context.Context, outage) {}
-	return &health{probe: probe, now: now, down: nothing, up: nothing, suspect: make(chan struct{}, 1)}
+	return &health{probe: probe, now: now, down: nothing, changed: nothing, up: nothing, suspect: make(chan struct{}, 1)}
 }
 
 // isOutage reports whether an error says that Graph as a whole can't be used
@@ -127,12 +129,15 @@ func (h *health) failed(ctx context.Context, err error) {
 	h.mu.Lock()
 	h.known = true
 	if h.isDown {
-		h.outages[len(h.outages)-1].Cause = causeText(err)
+		last := &h.outages[len(h.outages)-1]
+		last.Kind, last.Cause = causeKind(err), causeText(err)
+		o := *last
 		h.mu.Unlock()
+		h.changed(ctx, o)
 		return
 	}
 	h.isDown = true
-	o := outage{Began: h.now(), Cause: causeText(err)}
+	o := outage{Began: h.now(), Kind: causeKind(err), Cause: causeText(err)}
 	h.outages = append(h.outages, o)
 	if len(h.outages) > outagesKept {
 		h.outages = h.outages[1:]
@@ -140,6 +145,14 @@ func (h *health) failed(ctx context.Context, err error) {
 	h.mu.Unlock()
 	zerolog.Ctx(ctx).Error().Err(err).Msg("Microsoft Graph can't be used")
 	h.down(ctx, o)
+}
+
+// causeKind is an error as one of the causes.
+func causeKind(err error) string {
+	if teams.KindOf(err) == teams.KindSignInExpired {
+		return causeCredential
+	}
+	return causeTeams
 }
 
 // causeText is an error in a sentence for people; the log has all of it.

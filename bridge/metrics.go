@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"teamsbridge/database"
 )
 
 // metrics counts for Prometheus. Labels come from small fixed sets, never from
@@ -25,6 +27,7 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	waited   *prometheus.HistogramVec
 	paused   *prometheus.CounterVec
+	outages  *prometheus.CounterVec
 }
 
 func newMetrics(r *runtime) *metrics {
@@ -45,8 +48,10 @@ func newMetrics(r *runtime) *metrics {
 			Help: "How long requests were held back by the limiter.", Buckets: buckets}, []string{"operation"}),
 		paused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_pauses_total",
 			Help: "How often an answer made the limiter pause."}, []string{"operation", "announced"}),
+		outages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_outages_total",
+			Help: "Outages that began, by kind."}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused,
+	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.outages,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{r})
 	return m
 }
@@ -65,6 +70,8 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"journal":       prometheus.NewDesc("teamsbridge_journal_rows", "Events that the homeserver has handed over and nobody owns yet.", nil, nil),
 		"notifications": prometheus.NewDesc("teamsbridge_notifications", "Notifications that were kept, by state.", []string{"state"}, nil),
 		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used; absent until it was first asked.", nil, nil),
+		"outage":        prometheus.NewDesc("teamsbridge_outage", "Whether an outage goes on, by kind.", []string{"kind"}, nil),
+		"outage_age":    prometheus.NewDesc("teamsbridge_outage_seconds", "How long the outage goes on, by kind; 0 where none does.", []string{"kind"}, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -118,6 +125,16 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge("up", up)
 	}
+	for _, kind := range []string{database.OutageDetected, database.OutageDeclared, database.OutageDrill} {
+		on, age := 0.0, 0.0
+		for _, rec := range s.r.outages.underWay() {
+			if rec.Kind == kind {
+				on, age = 1, s.r.now().Sub(rec.Began).Seconds()
+			}
+		}
+		gauge("outage", on, kind)
+		gauge("outage_age", age, kind)
+	}
 	gauge("lag", s.r.poller.Lag().Seconds())
 }
 
@@ -154,6 +171,9 @@ func (p portalMetrics) Count(name, reason string) { p.m.messages.WithLabelValues
 func (p portalMetrics) Observe(name string, d time.Duration) {
 	p.m.delay.WithLabelValues(name).Observe(d.Seconds())
 }
+
+// outageBegun counts outages.
+func (m *metrics) outageBegun(kind string) { m.outages.WithLabelValues(kind).Inc() }
 
 // redaction counts redactions, by what became of them on their way in.
 func (m *metrics) redaction(reason string) { m.messages.WithLabelValues("redaction", reason).Inc() }
