@@ -105,6 +105,9 @@ type OutageConfig struct {
 	// not go to Teams any more, 0 is never.
 	Policy string `yaml:"policy"`
 	MaxAge Age    `yaml:"max_age"`
+	// DigestAbove is above how many waiting messages the late ones of a
+	// conversation go as a digest, where that is the policy.
+	DigestAbove int `yaml:"digest_above"`
 	// Teams are teams, by name or id, for which something else holds.
 	Teams map[string]TeamOutageConfig `yaml:"teams"`
 	// Reaction marks messages that wait.

@@ -120,6 +120,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"metrics without port", "metrics.listen", func(c *Config) { c.Metrics.Listen = "here" }},
 		{"metrics in public", "metrics.listen", func(c *Config) { c.Metrics.Listen = c.Webhook.Listen }},
 		{"unknown policy", "outage.policy", func(c *Config) { c.Outage.Policy = "some" }},
+		{"no digest threshold", "outage.digest_above", func(c *Config) { c.Outage.DigestAbove = 0 }},
 		{"negative age", "outage.max_age", func(c *Config) { c.Outage.MaxAge = Age(-time.Hour) }},
 		{"age without a unit", "outage.max_age", func(c *Config) { c.Outage.MaxAge = 48 }},
 		{"unknown policy of a team", "outage.teams.Sales", func(c *Config) {

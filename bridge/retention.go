@@ -33,6 +33,7 @@ func (c *Config) validateOutage() checks {
 	const ageFix = "write a duration of a minute or more, such as 48h, or 0 for none"
 	e.that(isPolicy(o.Policy), "outage.policy", fmt.Sprintf("is %q", o.Policy), fix)
 	e.that(ageOK(o.MaxAge), "outage.max_age", "is shorter than a minute", ageFix)
+	e.that(o.DigestAbove >= 1, "outage.digest_above", fmt.Sprintf("is %d", o.DigestAbove), "write 1 or more; for no digests at all choose the policy full")
 	for team, t := range o.Teams {
 		e.that(strings.TrimSpace(team) != "", "outage.teams", "has an empty name", "remove it")
 		key := "outage.teams." + team
@@ -82,6 +83,15 @@ func (r *retention) policy(portalID string) (policy string, maxAge time.Duration
 		maxAge = time.Duration(*team.MaxAge)
 	}
 	return policy, maxAge
+}
+
+// digestAbove returns above how many waiting messages a portal's backlog goes as
+// a digest, 0 for never.
+func (r *retention) digestAbove(portalID string) int {
+	if policy, _ := r.policy(portalID); policy != portal.PolicyDigest {
+		return 0
+	}
+	return r.cfg.DigestAbove
 }
 
 // team returns what the configuration says about a team: under its id, under

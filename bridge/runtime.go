@@ -31,33 +31,36 @@ type runtime struct {
 	now   func() time.Time
 	began time.Time
 
-	db       *database.Database
-	secrets  secrets
-	graph    *graphAccess
-	dir      *directory
-	catalog  *catalog
-	rooms    *matrixRooms
-	staff    *staffing
-	mirror   *mirror
-	photos   *photos
-	health   *health
-	holds    *holds
-	queues   *queues
-	notices  *notices
-	metrics  *metrics
-	writers  *writers
-	echo     *portal.Echo
-	ingest   *portal.Ingest
-	outbox   *portal.Outbox
-	sender   *portal.Sender
-	poller   *teams.Poller
-	subs     *teams.SubscriptionManager
-	process  *teams.Processor
-	listener *teams.Listener
-	keys     *keyring
+	db      *database.Database
+	secrets secrets
+	graph   *graphAccess
+	dir     *directory
+	catalog *catalog
+	rooms   *matrixRooms
+	staff   *staffing
+	mirror  *mirror
+	photos  *photos
+	health  *health
+	holds   *holds
+	queues  *queues
+	notices *notices
+	outages *outages
+	// retention is what becomes of what waited.
+	retention *retention
+	metrics   *metrics
+	writers   *writers
+	echo      *portal.Echo
+	ingest    *portal.Ingest
+	outbox    *portal.Outbox
+	sender    *portal.Sender
+	poller    *teams.Poller
+	subs      *teams.SubscriptionManager
+	process   *teams.Processor
+	listener  *teams.Listener
+	keys      *keyring
 
 	// probes counts the probes, which go through the teams in turn.
-	probes atomic.Int64
+	probes       atomic.Int64
 	verification *verification
 
 	services *services
@@ -94,8 +97,10 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.writers = newWriters(r.db, r.openWriter)
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
 	r.rooms = newMatrixRooms(c.br, c.source)
-	r.notices = &notices{r: r, told: map[string]bool{}}
+	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
+	r.retention = &retention{cfg: r.c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
+	r.wireOutages()
 	r.wirePortal()
 	r.queues = r.newQueues()
 	r.wireMirror()
@@ -109,7 +114,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 
 func (r *runtime) wireHealth() {
 	h := r.health
-	h.down, h.changed, h.up = r.notices.graphDown, r.notices.graphChanged, r.graphUp
+	h.down, h.changed, h.up = r.outages.down, r.outages.changed, r.graphUp
 	h.stepped = r.metrics.dependencyStep
 	h.pokeGraph = r.poke(r.graph.endpoints.Root())
 	h.pokeSignIn = r.poke(r.graph.endpoints.ConfigurationURL(r.c.Config.TenantID))
@@ -134,10 +139,10 @@ func (r *runtime) wirePortal() {
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
-	keep := &retention{cfg: r.c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
+	keep := r.retention
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
-		Policy: keep.policy, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
+		Policy: keep.policy, DigestAbove: keep.digestAbove, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
@@ -262,7 +267,7 @@ func (r *runtime) run() {
 		r.services.start("announced changes", r.mirror.runAnnounced)
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
-		r.services.start("room notices", r.notices.run)
+		r.services.start("outages", r.outages.run)
 		r.services.start("lost secrets", r.notices.keyLoss)
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {
@@ -283,6 +288,7 @@ func (r *runtime) stop() {
 
 // graphUp makes everything go on at once that an outage has held up.
 func (r *runtime) graphUp(ctx context.Context, o outage) {
+	r.outages.up(ctx, o)
 	r.poller.Request("outage over")
 	r.mirror.kick()
 	if r.subs != nil {
@@ -291,7 +297,6 @@ func (r *runtime) graphUp(ctx context.Context, o outage) {
 	if err := r.sender.Kick(ctx); err != nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits to be sent")
 	}
-	r.notices.graphUp(ctx, o)
 }
 
 // lookAgain makes what waits to be sent look whether it may go.
@@ -419,6 +424,7 @@ const (
 	keepOutbox   = 30 * 24 * time.Hour
 	keepRefused  = 30 * 24 * time.Hour
 	keepFinished = 90 * 24 * time.Hour
+	keepOutages  = 2 * 365 * 24 * time.Hour
 )
 
 // housekeeping forgets what nobody needs any more. Echoes are the journal's.
@@ -427,7 +433,9 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	_, err2 := r.db.Notifications.PurgeQuarantined(ctx, r.now().Add(-keepRefused))
 	_, err3 := r.db.Inbox.Purge(ctx, r.now().Add(-keepFinished))
 	err4 := r.keys.rotate(ctx)
-	return errors.Join(err1, err2, err3, err4)
+	err5 := r.db.Outages.Purge(ctx, r.now().Add(-keepOutages))
+	err6 := r.db.Digests.Purge(ctx, r.now().Add(-keepOutbox))
+	return errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 // openWriter makes the writer of an account.

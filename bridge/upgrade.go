@@ -90,6 +90,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Int, "limits", "image_size")
 	helper.Copy(up.Str|up.Int, "limits", "redaction_wait")
 	helper.Copy(up.Str, "outage", "policy")
+	helper.Copy(up.Int, "outage", "digest_above")
 	helper.Copy(up.Str|up.Int, "outage", "max_age")
 	helper.Copy(up.Map, "outage", "teams")
 	helper.Copy(up.Str|up.Null, "outage", "reaction")
