@@ -58,11 +58,13 @@ func (s *Sender) ackLeft(ctx context.Context) {
 }
 
 // acked runs an acknowledgement inside the portal's loop, because only there
-// message and reaction rows may be changed; then it tells people. The outbox
-// row ends in the same transaction. A portal that has no room any more has no
-// loop that could interfere.
+// message and reaction rows may be changed. People are told before the outbox
+// row ends, in the same transaction as the others: a crash in between tells them
+// twice, and not never. A portal that has no room any more has no loop that
+// could interfere.
 func (s *Sender) acked(ctx context.Context, row *database.OutboxRow, ack func(ctx context.Context) error) error {
 	err := s.loop.Do(ctx, networkid.PortalID(row.Portal), func(ctx context.Context, _ *bridgev2.Portal, _ *bridgev2.UserLogin) error {
+		s.status.delivered(ctx, row)
 		return s.o.DB.DoTxn(ctx, nil, ack)
 	})
 	if errors.Is(err, errNoRoom) {
@@ -73,7 +75,6 @@ func (s *Sender) acked(ctx context.Context, row *database.OutboxRow, ack func(ct
 	}
 	s.ended(row)
 	s.o.Metrics.Count(MetricSent, row.Kind)
-	s.status.delivered(ctx, row)
 	return nil
 }
 
