@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/commands"
 
 	"teamsbridge/portal"
+	"teamsbridge/teams"
 )
 
 // verifyDefault is how far back is compared where nothing is said.
@@ -224,6 +225,9 @@ func verifyText(run *verifyRun, s verifySummary, now time.Time) string {
 		line("Not mended: %s (%d)", esc(reason), s.reasons[reason])
 	}
 	line("On the way: %d", s.onTheWay)
+	if s.readers[teams.SourceDelta]+s.readers[teams.SourceExport] > 0 {
+		line("Read where Graph refuses the list: with delta %d, with the team's export %d", s.readers[teams.SourceDelta], s.readers[teams.SourceExport])
+	}
 	for _, reason := range slices.Sorted(maps.Keys(s.failed)) {
 		line("Given up, %s: %d", esc(reason), s.failed[reason])
 	}

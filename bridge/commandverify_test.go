@@ -190,3 +190,29 @@ func TestVerifyReportIsBounded(t *testing.T) {
 	require.Contains(t, text, "… and 480 more")
 	require.Contains(t, text, "mends what can be mended")
 }
+
+func TestVerifyTakesMirroredChannelsOnly(t *testing.T) {
+	catalog := newCatalog(nil)
+	for _, conv := range conversations() {
+		catalog.byID[conv.Portal] = conv
+	}
+	c := &Connector{rt: &runtime{catalog: catalog}}
+	channels, what, problem, err := c.verifyChannels(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, problem)
+	require.Equal(t, "1 mirrored channel", what)
+	require.Equal(t, []verifyChannel{{teams.ChannelRef{TeamID: "1", ChannelID: "a"}, "Sales EMEA/General"}}, channels)
+	channels, what, _, err = c.verifyChannels(t.Context(), "sales emea/general")
+	require.NoError(t, err)
+	require.Len(t, channels, 1)
+	require.Contains(t, what, "channel **General**")
+	_, _, problem, err = c.verifyChannels(t.Context(), "Sales EMEA/b")
+	require.NoError(t, err)
+	require.Contains(t, problem, "not mirrored")
+	_, _, problem, err = c.verifyChannels(t.Context(), "Sale EMEA")
+	require.NoError(t, err)
+	require.Contains(t, problem, "Did you mean")
+	c.rt.catalog = newCatalog(nil)
+	_, _, problem, _ = c.verifyChannels(t.Context(), "")
+	require.Contains(t, problem, "No channel")
+}

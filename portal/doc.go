@@ -48,6 +48,14 @@
 // again. The echo of a post is recognised by its id, and while the id is not
 // known yet, by account, thread, time and fingerprint.
 //
+// # Comparing
+//
+// Verifier reads a channel and its room back and compares them, message by
+// message, with each other and with the rows. What it compares are ids, times,
+// hashes and keys (sides); the comparison itself (compare) reads nothing. A
+// repair adds no way for messages: it corrects what rows, echoes and outbox say
+// where that is wrong, and sends the message the way that all messages go.
+//
 // # Who is authoritative
 //
 // Graph for what a Teams message says; the ledger for which version Matrix has;

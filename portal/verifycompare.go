@@ -68,7 +68,7 @@ func compare(s *sides, report *Report) {
 func (c *comparison) vanished() {
 	for i := range c.s.rows {
 		row := &c.s.rows[i]
-		if e := c.events[row.Event]; !row.Outbound && c.s.gone[row.Remote] && c.rows[row.Remote][0] == row && e != nil && !e.Redacted {
+		if e := c.events[row.Event]; !row.Outbound && row.Remote != "" && c.s.gone[row.Remote] && c.rows[row.Remote][0] == row && e != nil && !e.Redacted {
 			c.find(Finding{Class: GoneInTeams, Message: row.Remote, Event: id.EventID(row.Event), At: row.At, Reason: whyGone})
 		}
 	}

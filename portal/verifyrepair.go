@@ -65,7 +65,7 @@ type repair struct {
 	v      *Verifier
 	report *Report
 	room   id.RoomID
-	// messages are what was read from Teams for this repair.
+	// messages are what was read from Teams since the last flush.
 	messages map[string]teams.Message
 	ledger   []database.InboxRow
 	// redelivered and requeued are what is waited for.
@@ -172,6 +172,7 @@ func (r *repair) flush(ctx context.Context) error {
 		r.redelivered = append(r.redelivered, row.MessageID)
 	}
 	r.ledger = nil
+	clear(r.messages)
 	r.v.o.Ingest.Wake(r.report.Portal)
 	return nil
 }
