@@ -1,0 +1,2 @@
+// Package sim runs the bridge in virtual time.
+package sim
