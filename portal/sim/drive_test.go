@@ -18,8 +18,11 @@ import (
 )
 
 // run carries a plan out, ends all faults, waits for rest and checks.
-func run(t *testing.T, p *plan) {
+func run(t *testing.T, p *plan, tune ...func(w *world)) *world {
 	w := newWorld(t, p)
+	for _, f := range tune {
+		f(w)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	defer wg.Wait() // virtual time ends with this function
@@ -33,8 +36,8 @@ func run(t *testing.T, p *plan) {
 	}
 	w.until(began.Add(p.span))
 	w.f.end()
-	w.until(time.Now().Add(time.Second)) // a crash that was about to happen
 	w.r.CrashIn(1 << 40)
+	w.until(time.Now().Add(time.Second)) // a crash that is just happening
 	w.restart()
 	for _, account := range []string{portaltest.Alice, portaltest.Relay} {
 		w.r.People.SignIn(account, true)
@@ -45,6 +48,7 @@ func run(t *testing.T, p *plan) {
 	require.NoError(t, w.poller.CatchUp(catchUp, nil, "the end"))
 	w.rest()
 	w.check()
+	return w
 }
 
 // until waits for a time; meanwhile a bridge that crashes stays down for a
@@ -99,6 +103,10 @@ func (w *world) restart() {
 	}
 	if !w.up {
 		w.start()
+		if w.p.again > 0 { // once more, while it recovers
+			w.r.CrashIn(w.p.again)
+			w.p.again = 0
+		}
 	}
 }
 

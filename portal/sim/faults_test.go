@@ -166,7 +166,9 @@ func (f *faults) write(w portaltest.Write) (out portaltest.Fault) {
 
 // lag is how long readers do not see a message.
 func (f *faults) lag(m teams.Message) time.Duration {
-	if f.draw(3, "has", "lag") == 0 || f.draw(100, "lag", m.ID) >= 30 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || f.draw(3, "has", "lag") == 0 || f.draw(100, "lag", m.ID) >= 30 {
 		return 0
 	}
 	return time.Duration(f.draw(8000, "lag of", m.ID)) * time.Millisecond

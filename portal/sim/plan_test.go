@@ -68,6 +68,9 @@ type plan struct {
 	messages []message
 	ops      []op
 	span     time.Duration
+	// again is after how many statements of its recovery a bridge that crashed
+	// crashes a second time, 0 for never.
+	again int
 }
 
 var (

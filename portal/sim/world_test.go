@@ -37,6 +37,8 @@ type world struct {
 	// queue are the events for which the homeserver got no 200 yet.
 	queue []portaltest.Event
 	txns  int
+	// arrived is when the homeserver stored an event, whatever time it bears.
+	arrived map[id.EventID]time.Time
 	// taken is in which call a Teams message was first taken into the ledger.
 	taken map[string]int
 	calls int
@@ -58,7 +60,7 @@ func newWorld(t *testing.T, p *plan) *world {
 	w := &world{
 		t: t, p: p, f: newFaults(p), r: portaltest.New(t),
 		gate: make(chan struct{}, 1), crashed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		taken: map[string]int{}, said: make([]said, len(p.messages)),
+		taken: map[string]int{}, arrived: map[id.EventID]time.Time{}, said: make([]said, len(p.messages)),
 	}
 	w.r.Fast, w.r.OwnTransactions, w.r.Channels = true, true, p.channels
 	w.r.Tune, w.r.Also = productionTimes, w.read
@@ -165,6 +167,7 @@ func (w *world) changed(m teams.Message) {
 func (w *world) stored(e portaltest.Event) {
 	w.mu.Lock()
 	w.queue = append(w.queue, e)
+	w.arrived[e.ID] = time.Now()
 	w.mu.Unlock()
 	w.kick()
 }
