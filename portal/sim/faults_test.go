@@ -221,7 +221,7 @@ func (f *faults) send(s portaltest.Send) (out portaltest.SendFault) {
 		out.Lose = portaltest.Down()
 	case f.roll(6, "send cut while working", what, try):
 		out.Cut = time.Duration(100+f.draw(2500, "cut", what, try)) * time.Millisecond
-	case f.roll(2, "send cut for long", what, try):
+	case s.Type == event.EventMessage && f.roll(2, "send cut for long", what, try):
 		out.Cut = time.Duration(5+f.draw(30, "cut", what, try)) * time.Second
 	}
 	return out

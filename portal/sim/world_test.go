@@ -233,13 +233,15 @@ func (w *world) idle() map[string]int {
 	require.NoError(w.t, err)
 	doubt, err := w.r.DB.Sent.InDoubt(ctx, "")
 	require.NoError(w.t, err)
+	untold, err := w.r.DB.Outbox.Untold(ctx, 0, 10)
+	require.NoError(w.t, err)
 	w.mu.Lock()
 	queue := len(w.queue)
 	w.mu.Unlock()
 	for what, n := range map[string]int{
 		"transactions": queue, "journal": journal, "ledger": in.ByState[database.StatePending],
 		"outbox queued": out.ByState[database.StateQueued], "outbox sending": out.ByState[database.StateSending], "outbox sent": out.ByState[database.StateSent],
-		"ingest lanes": w.r.Ingest.Busy(), "sender lanes": w.r.Sender.Busy(), "doubled": len(doubled), "doubt": len(doubt),
+		"ingest lanes": w.r.Ingest.Busy(), "sender lanes": w.r.Sender.Busy(), "doubled": len(doubled), "doubt": len(doubt), "untold": len(untold),
 	} {
 		if n > 0 {
 			left[what] = n
