@@ -236,8 +236,10 @@ func (s *Outbox) Told(ctx context.Context, id int64) error {
 	return err
 }
 
-// Retry puts a row that is being sent back into the queue.
+// Retry puts a row that is being sent back into the queue, not to be tried
+// before next.
 func (s *Outbox) Retry(ctx context.Context, id int64, next time.Time, reason string) error {
+	next = next.Add(time.Millisecond - 1) // times are stored in whole milliseconds
 	_, err := s.exec(ctx, "retry", `UPDATE teams_outbox SET state = 'queued', next_at = $2, reason = $3
 		WHERE id = $1 AND state IN ('queued', 'sending')`, id, ms(next), reason)
 	return err

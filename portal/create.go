@@ -169,6 +169,7 @@ func (d *delivery) send(
 			Parsed: content, Raw: map[string]any{SourceField: key},
 		}, &bridgev2.MatrixSendExtra{Timestamp: ts, MessageMeta: row})
 		if err != nil {
+			d.noteUnanswered(key, err)
 			return nil, false, fmt.Errorf("send part to the homeserver: %w", err)
 		}
 		row.MXID = resp.EventID

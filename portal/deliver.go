@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
@@ -16,6 +17,11 @@ import (
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
 )
+
+// rootPatience is how long a reply waits for a root that Graph does not show:
+// what was just written may be missing at first, and a reply without its root
+// would stay outside its thread for good.
+const rootPatience = 30 * time.Second
 
 // errOwnEdit says that an edit of ours is on its way to Teams.
 var errOwnEdit = errors.New("an edit of ours is on its way")
@@ -113,8 +119,11 @@ func (d *delivery) findRoot(ctx context.Context) error {
 // fetchRoot asks Graph for the root; nil means that there is none any more.
 func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 	root, err := d.in.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: d.m.Channel, ID: d.m.ReplyToID})
-	switch teams.KindOf(err) {
+	switch kind := teams.KindOf(err); kind {
 	case teams.KindNotFound, teams.KindGone, teams.KindPermission, teams.KindBadRequest:
+		if kind == teams.KindNotFound && d.in.o.Now().Before(d.m.Created.Add(rootPatience)) {
+			return nil, fmt.Errorf("fetch the root of a reply: %w", err) // Graph may not show it yet
+		}
 		d.in.o.Metrics.Count(MetricDelivered, "root missing")
 		return nil, nil
 	}
@@ -130,6 +139,13 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 	if err := d.in.look(ctx, d.row.Portal, p.MXID); err != nil {
 		return err
 	}
+	if err := d.applyVersion(ctx, p, source); err != nil {
+		return err
+	}
+	return d.takeBack(ctx, p)
+}
+
+func (d *delivery) applyVersion(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
 	existing, err := d.rows(ctx)
 	if err != nil {
 		return err
@@ -140,7 +156,7 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 		return nil
 	case len(existing) == 0 && !d.m.Deleted.IsZero():
 		d.count("deleted unseen")
-		return nil
+		return d.noteOrphans(ctx)
 	case len(existing) == 0:
 		if err = d.applyRoot(ctx, p, source); err != nil {
 			return err

@@ -37,6 +37,8 @@ type doubts struct {
 type doubt struct {
 	until  time.Time // when the homeserver had time enough
 	looked bool
+	// unanswered are the source keys of sends without an answer, by message.
+	unanswered map[string][]string
 }
 
 // load notes what the process before has left. It has to come before anything
@@ -66,7 +68,11 @@ func (ds *doubts) add(portal string, until time.Time) {
 	if ds.lanes == nil {
 		ds.lanes = map[string]*doubt{}
 	}
-	ds.lanes[portal] = &doubt{until: until}
+	d := &doubt{until: until}
+	if before := ds.lanes[portal]; before != nil {
+		d.unanswered = before.unanswered
+	}
+	ds.lanes[portal] = d
 }
 
 // rest returns until when a conversation rests, the zero time if it does not.

@@ -166,7 +166,7 @@ func (a *intent) SendMessage(ctx context.Context, room id.RoomID, kind event.Typ
 	if extra != nil {
 		at = extra.Timestamp
 	}
-	eventID, err := a.hs.put(a.dead, room, a.user, kind, keyOf(ctx), at, plain(content))
+	eventID, err := a.hs.send(ctx, a.dead, Send{Room: room, User: a.user, Type: kind, Key: keyOf(ctx), Content: plain(content), bridge: true}, at)
 	if errors.Is(err, errHang) {
 		<-ctx.Done()
 		return nil, ctx.Err()

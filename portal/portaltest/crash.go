@@ -2,17 +2,23 @@ package portaltest
 
 import (
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/stretchr/testify/require"
 )
 
+var errCrashed = errors.New("the bridge has crashed")
+
 // CrashAfter makes the bridge that is started next crash after so many SQL
 // statements, counted from CountFromHere: from then on nothing that it sends
 // arrives anywhere, and what its database has committed at that instant is what
 // Recover starts from, as after a power cut.
-func (r *Rig) CrashAfter(statements int) { r.crashAt = int64(statements) }
+func (r *Rig) CrashAfter(statements int) { r.crashAt.Store(int64(statements)) }
+
+// CrashIn makes the bridge that runs crash after so many more statements.
+func (r *Rig) CrashIn(statements int) { r.crashAt.Store(r.statements.Load() + int64(statements)) }
 
 // CountFromHere starts counting statements anew.
 func (r *Rig) CountFromHere() { r.statements.Store(0) }
@@ -30,7 +36,15 @@ func (r *Rig) Crashing() bool { return r.dead.Load() }
 // has not crashed.
 func (r *Rig) Recover() {
 	r.t.Helper()
-	r.crashAt = 0
+	r.Halt()
+	r.Start()
+}
+
+// Halt is the first half of Recover: the bridge is gone, its files are what
+// the crash has left, if there was one.
+func (r *Rig) Halt() {
+	r.t.Helper()
+	r.crashAt.Store(0)
 	if r.Crashing() {
 		r.Eventually(r.Crashed)
 	}
@@ -38,7 +52,6 @@ func (r *Rig) Recover() {
 	if r.Crashed() {
 		r.dir = r.image
 	}
-	r.Start()
 }
 
 // crashHook returns the function that is told about every statement.
@@ -50,10 +63,10 @@ func (r *Rig) crashHook() func(query string) {
 		if queries != nil {
 			queries(query)
 		}
-		if n := statements.Add(1); at == 0 || n != at || dead.Load() {
+		// Some of the framework's statements come while it stops.
+		if n, limit := statements.Add(1), at.Load(); limit == 0 || n < limit || !dead.CompareAndSwap(false, true) {
 			return
 		}
-		dead.Store(true)
 		require.NoError(r.t, os.MkdirAll(image, 0o700))
 		// A snapshot of what is committed. Copying the files would tear them,
 		// because others write meanwhile.
@@ -63,5 +76,8 @@ func (r *Rig) crashHook() func(query string) {
 		_, err = db.Exec("VACUUM INTO ?", filepath.Join(image, "bridge.db"))
 		require.NoError(r.t, err)
 		crashed.Store(true)
+		if r.OnCrash != nil {
+			r.OnCrash()
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,8 @@ type Event struct {
 	Content  map[string]any
 	Redacted bool
 	Key      string
+	// Bridge is set where the bridge sent it.
+	Bridge bool
 }
 
 // Text returns the body of a message.
@@ -68,7 +71,7 @@ type Homeserver struct {
 	events   map[id.RoomID][]*Event
 	byID     map[id.EventID]*Event
 	txns     map[string]id.EventID
-	statuses []Status
+	statuses map[id.EventID][]Status
 	media    map[id.ContentURIString][]byte
 	puppets  map[id.UserID]bool
 	seq      int
@@ -83,6 +86,8 @@ type Homeserver struct {
 	cut      func(kind event.Type, content map[string]any) bool
 	hang     bool
 	inFlight []func()
+	// sends decides how a send of the bridge fares.
+	sends func(s Send) SendFault
 
 	// OnEvent is told about events by the bridge's users, as a transaction would.
 	OnEvent func(e Event)
@@ -92,7 +97,7 @@ type Homeserver struct {
 func NewHomeserver() *Homeserver {
 	return &Homeserver{
 		events: map[id.RoomID][]*Event{}, byID: map[id.EventID]*Event{}, txns: map[string]id.EventID{},
-		media: map[id.ContentURIString][]byte{}, puppets: map[id.UserID]bool{},
+		media: map[id.ContentURIString][]byte{}, puppets: map[id.UserID]bool{}, statuses: map[id.EventID][]Status{},
 	}
 }
 
@@ -126,12 +131,10 @@ func Refused(status int, code string) error {
 // Put stores an event of a user, the way the client API does. The same
 // transaction key of the same user answers with the same event.
 func (h *Homeserver) Put(room id.RoomID, user id.UserID, kind event.Type, key string, at time.Time, content map[string]any) (id.EventID, error) {
-	return h.put(nil, room, user, kind, key, at, content)
+	return h.put(nil, Send{Room: room, User: user, Type: kind, Key: key, Content: content}, at)
 }
 
-func (h *Homeserver) put(
-	dead *atomic.Bool, room id.RoomID, user id.UserID, kind event.Type, key string, at time.Time, content map[string]any,
-) (id.EventID, error) {
+func (h *Homeserver) put(dead *atomic.Bool, s Send, at time.Time) (id.EventID, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if dead != nil && dead.Load() {
@@ -139,33 +142,32 @@ func (h *Homeserver) put(
 	}
 	h.requests++
 	if h.Before != nil {
-		if err := h.Before(user, kind, content); err != nil {
+		if err := h.Before(s.User, s.Type, s.Content); err != nil {
 			return "", err
 		}
 	}
-	txn := fmt.Sprintf("%s|%s|%s|%s", room, user, kind.Type, key)
-	if before, ok := h.txns[txn]; ok && key != "" {
+	if before, ok := h.txns[s.txn()]; ok && s.Key != "" {
 		return before, nil
 	}
-	if h.cut != nil && h.cut(kind, content) {
-		h.inFlight = append(h.inFlight, func() { _, _ = h.store(room, user, kind, key, txn, at, content) })
+	if h.cut != nil && h.cut(s.Type, s.Content) {
+		h.inFlight = append(h.inFlight, func() { _, _ = h.store(s, at) })
 		if h.hang {
 			return "", errHang
 		}
 		return "", Down()
 	}
-	return h.store(room, user, kind, key, txn, at, content)
+	return h.store(s, at)
 }
 
-func (h *Homeserver) store(
-	room id.RoomID, user id.UserID, kind event.Type, key, txn string, at time.Time, content map[string]any,
-) (id.EventID, error) {
+func (h *Homeserver) store(s Send, at time.Time) (id.EventID, error) {
+	room, user, kind, content := s.Room, s.User, s.Type, s.Content
 	h.seq++
 	if at.IsZero() {
 		at = time.Now()
 	}
 	e := &Event{
-		ID: id.EventID(fmt.Sprintf("$e%d", h.seq)), Room: room, Type: kind, Sender: user, At: at, Content: content, Key: key,
+		ID: id.EventID(fmt.Sprintf("$e%d", h.seq)), Room: room, Type: kind, Sender: user, At: at, Content: content,
+		Key: s.Key, Bridge: s.bridge,
 	}
 	if kind == event.EventRedaction {
 		target := h.byID[id.EventID(fmt.Sprint(content["redacts"]))]
@@ -190,8 +192,8 @@ func (h *Homeserver) store(
 	}
 	h.events[room] = append(h.events[room], e)
 	h.byID[e.ID] = e
-	if key != "" {
-		h.txns[txn] = e.ID
+	if s.Key != "" {
+		h.txns[s.txn()] = e.ID
 	}
 	if h.OnEvent != nil {
 		h.OnEvent(*e)
@@ -320,13 +322,7 @@ func (h *Homeserver) Reactions(room id.RoomID, target id.EventID) []string {
 func (h *Homeserver) Statuses(eventID id.EventID) []Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var out []Status
-	for _, s := range h.statuses {
-		if s.Event == eventID {
-			out = append(out, s)
-		}
-	}
-	return out
+	return slices.Clone(h.statuses[eventID])
 }
 
 // finished reports whether the bridge has given an event a final status.
@@ -349,7 +345,8 @@ func (h *Homeserver) Requests() int {
 func (h *Homeserver) addStatus(st *bridgev2.MessageStatus, info *bridgev2.MessageStatusEventInfo) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.statuses = append(h.statuses, Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice})
+	h.statuses[info.SourceEventID] = append(h.statuses[info.SourceEventID],
+		Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice})
 }
 
 func ghostMXID(userID string) id.UserID {

@@ -2,9 +2,6 @@ package portaltest
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +16,6 @@ import (
 	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
-	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -67,8 +63,20 @@ type Rig struct {
 
 	// Tune may change the options before Start.
 	Tune func(in *portal.IngestOptions, out *portal.SenderOptions)
-	// NoRoom leaves the channel without a room.
+	// NoRoom leaves the channels without a room.
 	NoRoom bool
+	// Channels are the channels there are; only Channel where it is empty.
+	Channels []teams.ChannelRef
+	// Fast begins with a database whose schema is there, and leaves it to the
+	// operating system when it writes: only the machine's crash would lose
+	// anything, and Recover goes by what was committed.
+	Fast bool
+	// OwnTransactions leaves it to the test to deliver what people say and what
+	// the homeserver has got (Deliver, Echo), and the tenant's notifications; a
+	// start replays the journal only.
+	OwnTransactions bool
+	// Also runs beside the bridge until it stops.
+	Also func(ctx context.Context)
 	// Log receives the bridge's log.
 	Log zerolog.Logger
 	// Queries is told about every SQL statement.
@@ -86,17 +94,23 @@ type Rig struct {
 	source atomic.Pointer[bridgev2.UserLogin]
 	// dead is set when the running bridge has crashed.
 	dead, crashed *atomic.Bool
-	// crashAt is the number of the statement after which the bridge crashes.
-	crashAt    int64
-	statements *atomic.Int64
-	image      string
-	cancel     context.CancelFunc
-	wg         sync.WaitGroup
+	// crashAt is the number of the statement after which the bridge crashes, 0
+	// for none.
+	crashAt, statements *atomic.Int64
+	// OnCrash is called when the bridge has crashed.
+	OnCrash func()
+	image   string
+	rooms   map[teams.ChannelRef]id.RoomID
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 }
 
 // New makes a rig, which is not started.
 func New(t TB) *Rig {
-	r := &Rig{t: t, dir: t.TempDir(), HS: NewHomeserver(), Tenant: NewTenant(), People: NewPeople(), Log: zerolog.Nop(), Counts: NewCounts()}
+	r := &Rig{
+		t: t, dir: t.TempDir(), HS: NewHomeserver(), Tenant: NewTenant(), People: NewPeople(), Log: zerolog.Nop(), Counts: NewCounts(),
+		crashAt: &atomic.Int64{}, rooms: map[teams.ChannelRef]id.RoomID{},
+	}
 	r.HS.AllowPuppet(AliceMXID)
 	t.Cleanup(r.Stop)
 	return r
@@ -117,14 +131,9 @@ func (r *Rig) Start() {
 	ctx, cancel := context.WithCancel(r.Log.WithContext(context.Background()))
 	r.cancel = cancel
 	r.dead, r.crashed, r.statements = &atomic.Bool{}, &atomic.Bool{}, &atomic.Int64{}
-	hook := r.crashHook()
-	raw, err := dbutil.NewFromConfig("teamsbridge", dbutil.Config{PoolConfig: dbutil.PoolConfig{
-		Type: "sqlite3-fk-wal-fullsync", URI: "file:" + filepath.Join(r.dir, "bridge.db") + "?_txlock=immediate",
-		MaxOpenConns: 5, MaxIdleConns: 2,
-	}}, queryLog{hook})
+	raw, err := r.open()
 	require.NoError(r.t, err)
-	var cfg bridgeconfig.BridgeConfig
-	require.NoError(r.t, yaml.Unmarshal([]byte(bridgeYAML), &cfg))
+	cfg := bridgeConfig()
 	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead}
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	r.DB = database.New(raw, r.Log, nil)
@@ -157,7 +166,9 @@ func (r *Rig) Start() {
 	net.outbox = r.Outbox
 	r.Verifier = portal.NewVerifier(r.verifyOptions(common, in, out))
 	ingest := r.Ingest
-	r.Tenant.SetChanged(func(m teams.Message) { _ = ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
+	if !r.OwnTransactions {
+		r.Tenant.SetChanged(func(m teams.Message) { _ = ingest.Accept(context.Background(), "webhook", []teams.Message{m}) })
+	}
 
 	// Package matrix closes journal rows when a final status passes.
 	db := r.DB
@@ -169,19 +180,35 @@ func (r *Rig) Start() {
 	}
 	r.wg.Go(func() { r.Ingest.Run(ctx) })
 	r.wg.Go(func() { r.Sender.Run(ctx) })
+	if r.Also != nil {
+		r.wg.Go(func() { r.Also(ctx) })
+	}
 	r.replay(ctx)
 }
+
+// bridgeConfig is the framework's configuration.
+var bridgeConfig = sync.OnceValue(func() (cfg bridgeconfig.BridgeConfig) {
+	if err := yaml.Unmarshal([]byte(bridgeYAML), &cfg); err != nil {
+		panic(err)
+	}
+	return cfg
+})
 
 // Stop stops the bridge without any farewell, as far as that goes in one process.
 func (r *Rig) Stop() {
 	if r.cancel == nil {
 		return
 	}
-	r.Tenant.SetChanged(nil)
+	if !r.OwnTransactions {
+		r.Tenant.SetChanged(nil)
+	}
 	r.cancel()
 	r.cancel = nil
 	r.wg.Wait()
 	r.Bridge.Stop()
+	for _, login := range r.Bridge.GetAllCachedUserLogins() {
+		login.BridgeState.Destroy() // the framework leaves its goroutine behind
+	}
 	r.source.Store(nil)
 }
 
@@ -205,120 +232,6 @@ func (r *Rig) people(ctx context.Context) {
 		if login == systemLogin {
 			r.source.Store(ul)
 		}
-	}
-}
-
-// MakeRoom creates the channel's room.
-func (r *Rig) MakeRoom() {
-	r.t.Helper()
-	ctx := r.Log.WithContext(context.Background())
-	source := r.source.Load()
-	p, err := r.Bridge.GetPortalByKey(ctx, portal.ChannelPortal(Channel))
-	require.NoError(r.t, err)
-	info := portal.ChannelInfo(portal.ChannelInput{
-		Channel: teams.Channel{ID: Channel.ChannelID, TeamID: Channel.TeamID, DisplayName: "General", MembershipType: teams.MembershipStandard},
-		Members: []portal.RoomMember{{UserID: Alice, Mapped: true}, {UserID: Bob, Mapped: true}, {UserID: Dave}}, Total: 3, Relay: source,
-	})
-	info.ParentID = nil
-	require.NoError(r.t, p.CreateMatrixRoom(ctx, source, info))
-	r.Room = p.MXID
-	p.Relay, p.RelayLoginID = source, source.ID
-	for _, login := range []networkid.UserLoginID{Alice, Bob} {
-		ul, err := r.Bridge.GetExistingUserLoginByID(ctx, login)
-		require.NoError(r.t, err)
-		ul.MarkInPortal(ctx, p)
-	}
-}
-
-// Portal is the id of the channel's portal.
-func (r *Rig) Portal() string { return string(portal.ChannelPortal(Channel).ID) }
-
-// Say writes a message as a Matrix user and returns its event.
-func (r *Rig) Say(user id.UserID, text string) id.EventID {
-	return r.Send(user, event.EventMessage, map[string]any{"msgtype": "m.text", "body": text})
-}
-
-// Reply writes into a thread.
-func (r *Rig) Reply(user id.UserID, root id.EventID, text string) id.EventID {
-	return r.Send(user, event.EventMessage, map[string]any{
-		"msgtype": "m.text", "body": text,
-		"m.relates_to": map[string]any{"rel_type": "m.thread", "event_id": root.String(), "is_falling_back": true, "m.in_reply_to": map[string]any{"event_id": root.String()}},
-	})
-}
-
-// Edit edits a message.
-func (r *Rig) Edit(user id.UserID, target id.EventID, text string) id.EventID {
-	return r.Send(user, event.EventMessage, map[string]any{
-		"msgtype": "m.text", "body": "* " + text, "m.new_content": map[string]any{"msgtype": "m.text", "body": text},
-		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": target.String()},
-	})
-}
-
-// React reacts.
-func (r *Rig) React(user id.UserID, target id.EventID, emoji string) id.EventID {
-	return r.Send(user, event.EventReaction, map[string]any{
-		"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": target.String(), "key": emoji},
-	})
-}
-
-// Redact redacts.
-func (r *Rig) Redact(user id.UserID, target id.EventID) id.EventID {
-	return r.Send(user, event.EventRedaction, map[string]any{"redacts": target.String()})
-}
-
-// Send sends an event as a Matrix user: the homeserver stores it, the journal
-// keeps it, the bridge is handed it.
-func (r *Rig) Send(user id.UserID, kind event.Type, content map[string]any) id.EventID {
-	r.t.Helper()
-	eventID := r.Write(user, kind, content)
-	r.dispatch(context.Background(), r.HS.Event(eventID))
-	return eventID
-}
-
-// Write is Send without handing the event over: a bridge that stops before it
-// gets round to it.
-func (r *Rig) Write(user id.UserID, kind event.Type, content map[string]any) id.EventID {
-	r.t.Helper()
-	eventID, err := r.HS.Put(r.Room, user, kind, "", time.Now(), content)
-	require.NoError(r.t, err)
-	raw, err := json.Marshal(content)
-	require.NoError(r.t, err)
-	require.NoError(r.t, r.DB.Journal.Append(context.Background(), []database.JournalEntry{{
-		EventID: eventID.String(), RoomID: r.Room.String(), Type: kind.Type, Raw: raw,
-	}}))
-	return eventID
-}
-
-func (r *Rig) dispatch(ctx context.Context, e Event) {
-	raw, err := json.Marshal(e.Content)
-	require.NoError(r.t, err)
-	evt := &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Timestamp: e.At.UnixMilli()}
-	evt.Type.Class = event.MessageEventType
-	require.NoError(r.t, json.Unmarshal(raw, &evt.Content))
-	require.NoError(r.t, evt.Content.ParseRaw(evt.Type))
-	if e.Type == event.EventRedaction {
-		evt.Redacts = id.EventID(fmt.Sprint(e.Content["redacts"]))
-	}
-	r.Bridge.QueueMatrixEvent(r.Log.WithContext(ctx), evt)
-}
-
-// replay delivers what the homeserver may not know to be taken, and hands over
-// what the journal then holds.
-func (r *Rig) replay(ctx context.Context) {
-	for _, e := range r.HS.Events(r.Room) {
-		if _, ghost := (&Connector{}).ParseGhostMXID(e.Sender); ghost || e.Sender == BotID || e.Content[portal.SourceField] != nil {
-			continue
-		} else if final := r.HS.finished(e.ID); final {
-			continue
-		}
-		raw, err := json.Marshal(e.Content)
-		require.NoError(r.t, err)
-		require.NoError(r.t, r.DB.Journal.Append(ctx, []database.JournalEntry{{EventID: e.ID.String(), RoomID: r.Room.String(), Type: e.Type.Type, Raw: raw}}))
-	}
-	entries, err := r.DB.Journal.Pending(ctx, 0, 1000)
-	require.NoError(r.t, err)
-	for _, entry := range entries {
-		r.dispatch(ctx, r.HS.Event(id.EventID(entry.EventID)))
 	}
 }
 
@@ -401,19 +314,6 @@ func (q queryLog) WarnUnsupportedVersion(int, int, int)       {}
 func (q queryLog) PrepareUpgrade(int, int, int)               {}
 func (q queryLog) DoUpgrade(int, int, string, dbutil.TxnMode) {}
 func (q queryLog) Warn(string, ...any)                        {}
-
-// Redeliver hands an event over once more, as a homeserver does when an answer
-// got lost.
-func (r *Rig) Redeliver(eventID id.EventID) {
-	r.t.Helper()
-	e := r.HS.Event(eventID)
-	raw, err := json.Marshal(e.Content)
-	require.NoError(r.t, err)
-	require.NoError(r.t, r.DB.Journal.Append(context.Background(), []database.JournalEntry{{
-		EventID: eventID.String(), RoomID: r.Room.String(), Type: e.Type.Type, Raw: raw,
-	}}))
-	r.dispatch(context.Background(), e)
-}
 
 // Settled waits until no lane has work, without asking the database.
 func (r *Rig) Settled() {

@@ -1,0 +1,39 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestSimulation runs many seeds. TEAMSBRIDGE_SIM_SEEDS is how many,
+// TEAMSBRIDGE_TEST_SEED the only one.
+func TestSimulation(t *testing.T) {
+	first, n := uint64(1), uint64(100)
+	number := func(name string, v *uint64) bool {
+		s := os.Getenv(name)
+		if s == "" {
+			return false
+		}
+		x, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+		*v = x
+		return true
+	}
+	number("TEAMSBRIDGE_SIM_SEEDS", &n)
+	if number("TEAMSBRIDGE_TEST_SEED", &first) {
+		n = 1
+	} else if testing.Short() {
+		n = min(n, 20)
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { run(t, newPlan(seed)) })
+		})
+	}
+}
