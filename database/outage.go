@@ -22,9 +22,10 @@ type Outage struct {
 	Scope string // as of a Hold
 	// Cause is one of a fixed set, Detail is for people.
 	Cause, Detail, By string
-	// Began and Ended bound it; Drained is when everything that was queued in it
-	// had come to an end. Zero is not yet.
-	Began, Ended, Drained time.Time
+	// Began and Ended bound it; Resumed is when it last went on after it had
+	// ended, zero where it never did. Drained is when everything that was queued
+	// in it had come to an end and everybody was told; zero is not yet.
+	Began, Resumed, Ended, Drained time.Time
 	// FirstRow and LastRow bound the outbox rows that were queued in it; LastRow
 	// is 0 while it goes on.
 	FirstRow, LastRow int64
@@ -35,7 +36,9 @@ type Outage struct {
 // OutageRoom is a room that was told of an outage.
 type OutageRoom struct {
 	OutageID int64
-	Portal   string
+	// Portal is the portal, or whom else the bridge tells: a room that is no
+	// portal, or a person.
+	Portal string
 	// BeganTold and EndedTold are when the room was told; zero is not yet.
 	BeganTold, EndedTold time.Time
 }
@@ -44,13 +47,13 @@ type OutageRoom struct {
 // told twice, whatever restarts in between.
 type Outages struct{ base }
 
-const outageColumns = `id, kind, scope, cause, detail, set_by, began_at, ended_at, drained_at, first_row, last_row, report`
+const outageColumns = `id, kind, scope, cause, detail, set_by, began_at, resumed_at, ended_at, drained_at, first_row, last_row, report`
 
 // Begin stores a new outage and sets its ID.
 func (s *Outages) Begin(ctx context.Context, o *Outage) error {
 	id, err := one(ctx, s.base, "begin outage", dbutil.ScanSingleColumn[int64], `
-		INSERT INTO teams_outage (kind, scope, cause, detail, set_by, began_at, ended_at, drained_at, first_row, last_row, report)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, 0, '') RETURNING id`,
+		INSERT INTO teams_outage (kind, scope, cause, detail, set_by, began_at, resumed_at, ended_at, drained_at, first_row, last_row, report)
+		VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, $7, 0, '') RETURNING id`,
 		o.Kind, o.Scope, o.Cause, o.Detail, o.By, ms(s.orNow(o.Began)), o.FirstRow)
 	if err != nil {
 		return err
@@ -61,10 +64,12 @@ func (s *Outages) Begin(ctx context.Context, o *Outage) error {
 	return nil
 }
 
-// Update stores everything of an outage that may change.
+// Update stores everything of an outage but where and when it began.
 func (s *Outages) Update(ctx context.Context, o *Outage) error {
-	_, err := s.exec(ctx, "update outage", `UPDATE teams_outage SET cause = $2, detail = $3, ended_at = $4, drained_at = $5, last_row = $6, report = $7
-		WHERE id = $1`, o.ID, o.Cause, o.Detail, ms(o.Ended), ms(o.Drained), o.LastRow, o.Report)
+	_, err := s.exec(ctx, "update outage", `
+		UPDATE teams_outage SET kind = $2, cause = $3, detail = $4, set_by = $5, resumed_at = $6, ended_at = $7, drained_at = $8,
+			first_row = $9, last_row = $10, report = $11
+		WHERE id = $1`, o.ID, o.Kind, o.Cause, o.Detail, o.By, ms(o.Resumed), ms(o.Ended), ms(o.Drained), o.FirstRow, o.LastRow, o.Report)
 	return err
 }
 
@@ -76,6 +81,19 @@ func (s *Outages) Open(ctx context.Context) ([]*Outage, error) {
 // Recent returns the newest outages, the newest first.
 func (s *Outages) Recent(ctx context.Context, limit int) ([]*Outage, error) {
 	return list(ctx, s.base, "list outages", scanOutage, `SELECT `+outageColumns+` FROM teams_outage ORDER BY id DESC LIMIT $1`, limit)
+}
+
+// Resume stores that an outage goes on which had ended: those who were told of
+// its end know nothing of it again.
+func (s *Outages) Resume(ctx context.Context, o *Outage) error {
+	return s.inTxn(ctx, func(ctx context.Context) error {
+		if err := s.Update(ctx, o); err != nil {
+			return err
+		}
+		_, err := s.exec(ctx, "forget who knows of the end",
+			`UPDATE teams_outage_room SET began_told_at = 0, ended_told_at = 0 WHERE outage_id = $1 AND ended_told_at <> 0`, o.ID)
+		return err
+	})
 }
 
 // Rooms returns the rooms that were told of an outage.
@@ -106,9 +124,9 @@ func (s *Outages) Purge(ctx context.Context, before time.Time) error {
 
 func scanOutage(row dbutil.Scannable) (*Outage, error) {
 	var o Outage
-	var began, ended, drained int64
-	err := row.Scan(&o.ID, &o.Kind, &o.Scope, &o.Cause, &o.Detail, &o.By, &began, &ended, &drained, &o.FirstRow, &o.LastRow, &o.Report)
-	o.Began, o.Ended, o.Drained = fromMS(began), fromMS(ended), fromMS(drained)
+	var began, resumed, ended, drained int64
+	err := row.Scan(&o.ID, &o.Kind, &o.Scope, &o.Cause, &o.Detail, &o.By, &began, &resumed, &ended, &drained, &o.FirstRow, &o.LastRow, &o.Report)
+	o.Began, o.Resumed, o.Ended, o.Drained = fromMS(began), fromMS(resumed), fromMS(ended), fromMS(drained)
 	return &o, err
 }
 

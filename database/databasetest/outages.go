@@ -105,6 +105,17 @@ func testOutages(t *testing.T, ctx context.Context, e *env) {
 	rooms, err := e.other.Outages.Rooms(ctx, o.ID)
 	require.NoError(t, err)
 	require.Equal(t, []database.OutageRoom{room}, rooms)
+	o.Kind, o.By, o.FirstRow, o.Resumed = database.OutageDeclared, "@op:x", 6, e.clock.Now().Add(time.Minute)
+	require.NoError(t, e.db.Outages.Resume(ctx, o))
+	rooms, err = e.other.Outages.Rooms(ctx, o.ID)
+	require.NoError(t, err)
+	require.Equal(t, []database.OutageRoom{{OutageID: o.ID, Portal: "c:1/x"}}, rooms, "it is to be told again")
+	room.EndedTold = time.Time{}
+	require.NoError(t, e.db.Outages.TellRoom(ctx, room))
+	require.NoError(t, e.db.Outages.Resume(ctx, o))
+	rooms, err = e.other.Outages.Rooms(ctx, o.ID)
+	require.NoError(t, err)
+	require.Equal(t, []database.OutageRoom{room}, rooms, "whoever knows of the beginning alone is not told again")
 	e.clock.Advance(time.Hour)
 	o.Ended, o.LastRow, o.Cause = e.clock.Now(), 12, "sign-in-down"
 	require.NoError(t, e.db.Outages.Update(ctx, o))
@@ -126,4 +137,75 @@ func testOutages(t *testing.T, ctx context.Context, e *env) {
 	rooms, err = e.db.Outages.Rooms(ctx, o.ID)
 	require.NoError(t, err)
 	require.Empty(t, rooms)
+}
+
+func testOutboxRange(t *testing.T, ctx context.Context, e *env) {
+	since := e.clock.Now()
+	add := func(event, portal, kind string) int64 {
+		r := row(event, portal)
+		r.Kind, r.CreatedAt = kind, e.clock.Now()
+		_, err := e.db.Outbox.Enqueue(ctx, r)
+		require.NoError(t, err)
+		return r.ID
+	}
+	before := add("$0", "c:1/x", database.KindMessage)
+	e.clock.Advance(time.Minute)
+	a, b := add("$a", "c:1/x", database.KindMessage), add("$b", "c:1/x", database.KindReaction)
+	c := add("$c", "c:1/y", database.KindMessage)
+	strings := func(got []string, err error) []string {
+		t.Helper()
+		require.NoError(t, err)
+		return got
+	}
+	require.Equal(t, []string{"c:1/x", "c:1/y"}, strings(e.other.Outbox.RangeOpen(ctx, a, c)))
+	require.Equal(t, []string{"c:1/x"}, strings(e.other.Outbox.RangeOpen(ctx, a, b)))
+	require.Equal(t, []string{"c:1/x", "c:1/y"}, strings(e.other.Outbox.WaitingPortals(ctx, a, e.clock.Now())))
+	require.Empty(t, strings(e.other.Outbox.WaitingPortals(ctx, a, e.clock.Now().Add(-time.Second))))
+	require.Equal(t, []string{"c:1/x"}, strings(e.other.Outbox.WaitingPortals(ctx, before, e.clock.Now().Add(-time.Second))))
+	for from, want := range map[time.Time]int64{since: before, since.Add(time.Second): a, e.clock.Now().Add(time.Second): 0} {
+		oldest, err := e.other.Outbox.OldestSince(ctx, from)
+		require.NoError(t, err)
+		require.Equal(t, want, oldest)
+	}
+	e.clock.Advance(time.Minute)
+	require.NoError(t, e.db.Outbox.MarkSent(ctx, c))
+	require.Equal(t, []string{"c:1/x"}, strings(e.other.Outbox.WaitingPortals(ctx, a, e.clock.Now())), "Teams has it")
+	require.Equal(t, []string{"c:1/x", "c:1/y"}, strings(e.other.Outbox.RangeOpen(ctx, a, 0)), "the room does not show it")
+	require.NoError(t, e.db.Outbox.Finish(ctx, a, database.StateDone, ""))
+	require.NoError(t, e.db.Outbox.Park(ctx, b, "not an emoji", "it is none"))
+	counts, err := e.other.Outbox.RangeCounts(ctx, "", a, c)
+	require.NoError(t, err)
+	require.Equal(t, []database.RangeCount{
+		{Portal: "c:1/x", Kind: database.KindMessage, State: database.StateDone, Count: 1, LastDone: e.clock.Now()},
+		{Portal: "c:1/x", Kind: database.KindReaction, State: database.StateParked, Reason: "not an emoji", Count: 1, LastDone: e.clock.Now()},
+		{Portal: "c:1/y", Kind: database.KindMessage, State: database.StateSent, Count: 1},
+	}, counts)
+	counts, err = e.other.Outbox.RangeCounts(ctx, "c:1/y", before, 0)
+	require.NoError(t, err)
+	require.Len(t, counts, 1)
+}
+
+func testInboxGap(t *testing.T, ctx context.Context, e *env) {
+	began := e.clock.Now()
+	write := func(id string, at time.Time) database.InboxRow {
+		return database.InboxRow{Portal: "c:1/x", MessageID: id, RootID: id, Version: 1, CreatedAt: at, ReceivedAt: at, Source: "webhook"}
+	}
+	ended := began.Add(time.Hour)
+	_, err := e.db.Inbox.Accept(ctx, []database.InboxRow{write("before", began.Add(-time.Second)), write("in", began.Add(time.Minute)),
+		write("seen", began.Add(time.Minute)), write("own", began.Add(2*time.Minute)), write("after", ended.Add(time.Second))})
+	require.NoError(t, err)
+	require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1/x", "seen", 1))
+	part := database.SentPart{EventID: "$e", Portal: "c:1/x", TeamID: "1", ChannelID: "x", AccountID: "a"}
+	require.NoError(t, e.db.Sent.Begin(ctx, part))
+	require.NoError(t, e.db.Sent.Confirm(ctx, "$e", 0, "own", ""))
+	pending, err := e.other.Inbox.PendingUntil(ctx, "c:1/x", ended)
+	require.NoError(t, err)
+	require.Equal(t, 3, pending)
+	e.clock.Advance(time.Hour)
+	for _, id := range []string{"before", "in", "own", "after"} {
+		require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1/x", id, 1))
+	}
+	late, err := e.other.Inbox.Late(ctx, "c:1/x", began, ended)
+	require.NoError(t, err)
+	require.Equal(t, 1, late)
 }

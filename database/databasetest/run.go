@@ -104,6 +104,8 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Holds", testHolds},
 		{"Outages", testOutages},
 		{"Digests", testDigests},
+		{"OutboxRange", testOutboxRange},
+		{"InboxGap", testInboxGap},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -233,6 +233,7 @@ CREATE TABLE teams_outage (
 	detail     TEXT   NOT NULL,
 	set_by     TEXT   NOT NULL,
 	began_at   BIGINT NOT NULL,
+	resumed_at BIGINT NOT NULL,
 	ended_at   BIGINT NOT NULL,
 	drained_at BIGINT NOT NULL,
 	first_row  BIGINT NOT NULL,

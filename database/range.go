@@ -1,0 +1,83 @@
+package database
+
+import (
+	"context"
+	"time"
+
+	"go.mau.fi/util/dbutil"
+)
+
+// RangeCount is how many rows of a range of the outbox have the same portal,
+// kind, state and reason.
+type RangeCount struct {
+	Portal, Kind, State, Reason string
+	Count                       int
+	// LastDone is when the last of them ended, zero where none has.
+	LastDone time.Time
+}
+
+// RangeCounts counts the rows from one id on and up to another; 0 is no upper
+// end, and "" all portals.
+func (s *Outbox) RangeCounts(ctx context.Context, portal string, from, to int64) ([]RangeCount, error) {
+	return list(ctx, s.base, "count outbox range", scanRangeCount, `
+		SELECT portal, kind, state, reason, COUNT(*), MAX(done_at) FROM teams_outbox
+		WHERE id >= $2 AND ($3 = 0 OR id <= $3) AND ($1 = '' OR portal = $1)
+		GROUP BY portal, kind, state, reason ORDER BY portal, kind, state, reason`, portal, from, to)
+}
+
+// RangeOpen returns the portals that have unfinished rows from one id on and up
+// to another; 0 is no upper end.
+func (s *Outbox) RangeOpen(ctx context.Context, from, to int64) ([]string, error) {
+	return list(ctx, s.base, "unfinished portals of range", dbutil.ScanSingleColumn[string], `
+		SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND id >= $1 AND ($2 = 0 OR id <= $2) ORDER BY portal`, from, to)
+}
+
+// WaitingPortals returns the portals in which something that Teams does not
+// have has waited since before a time, looking at the rows from an id on.
+func (s *Outbox) WaitingPortals(ctx context.Context, from int64, before time.Time) ([]string, error) {
+	return list(ctx, s.base, "waiting portals", dbutil.ScanSingleColumn[string], `
+		SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' AND id >= $1 AND created_at <= $2 ORDER BY portal`,
+		from, ms(before))
+}
+
+// OldestSince returns the id of the oldest row that Teams does not have among
+// those that came since a time, 0 where there is none.
+func (s *Outbox) OldestSince(ctx context.Context, since time.Time) (int64, error) {
+	oldest, err := one(ctx, s.base, "oldest waiting row", dbutil.ScanSingleColumn[int64], `
+		SELECT COALESCE(MIN(id), 0) FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' AND created_at >= $1`, ms(since))
+	if err != nil || oldest == nil {
+		return 0, err
+	}
+	return *oldest, nil
+}
+
+// PendingUntil counts the portal's messages of up to a time that Matrix does
+// not have yet.
+func (s *Inbox) PendingUntil(ctx context.Context, portal string, until time.Time) (int, error) {
+	return s.count(ctx, `SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND state = 'pending' AND created_at <= $2`, portal, ms(until))
+}
+
+// Late counts the portal's messages that were written between two times and
+// got to Matrix after the later one. What the bridge itself posted is none of
+// them.
+func (s *Inbox) Late(ctx context.Context, portal string, from, to time.Time) (int, error) {
+	return s.count(ctx, `
+		SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND created_at >= $2 AND created_at <= $3 AND delivered_at >= $3
+			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
+				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')`, portal, ms(from), ms(to))
+}
+
+func (s *Inbox) count(ctx context.Context, query string, args ...any) (int, error) {
+	n, err := one(ctx, s.base, "count messages", dbutil.ScanSingleColumn[int], query, args...)
+	if err != nil || n == nil {
+		return 0, err
+	}
+	return *n, nil
+}
+
+func scanRangeCount(row dbutil.Scannable) (c RangeCount, err error) {
+	var last int64
+	err = row.Scan(&c.Portal, &c.Kind, &c.State, &c.Reason, &c.Count, &last)
+	c.LastDone = fromMS(last)
+	return c, err
+}
