@@ -52,6 +52,8 @@ func (c *Connector) addCommands() {
 	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
 	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", "Show and handle what waits for Teams or was parked.", true, c.commandQueue)
 	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", "Compare Teams and Matrix message by message, and mend what differs.", true, c.commandVerify)
+	add("outage", "[start REASON|end]", "Show outages. Declare one, for which people are told and messages are kept, and end it.", true, c.commandOutage)
+	add("drill", "start TEAM|all [MINUTES]|end|report", "Rehearse an outage: messages to Teams are kept for a while, and a report says who was there.", true, c.commandDrill)
 	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
 }
 

@@ -30,15 +30,20 @@ func (c *Connector) commandStatus(ctx context.Context, ce *commands.Event) {
 	reply(ce, status.staffText())
 }
 
+// statusOutages is how many outages status shows.
+const statusOutages = 5
+
 // statusReport is what status shows.
 type statusReport struct {
-	now                    time.Time
-	tenant                 string
-	version                string
-	up                     time.Duration
-	down, known            bool
-	dependencies           []vitals.Status
-	outages                []outage
+	now          time.Time
+	tenant       string
+	version      string
+	up           time.Duration
+	down, known  bool
+	dependencies []vitals.Status
+	// outage is the one that goes on, drill likewise; outages are the newest.
+	outage, drill          *database.Outage
+	outages                []outageLine
 	teams, channels        int
 	notMirrored, refused   int
 	people, mapped         int
@@ -65,7 +70,8 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 	if r.c.homeserver != nil {
 		s.redactions = r.c.homeserver.Redactions()
 	}
-	s.down, s.known, s.outages = r.health.state()
+	s.down, s.known, _ = r.health.state()
+	s.outage, s.drill = r.outages.current()
 	s.dependencies = r.health.monitor.Status()
 	for _, conv := range r.catalog.all(nil) {
 		switch {
@@ -80,11 +86,12 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 		}
 	}
 	s.people, s.mapped = r.dir.size()
-	var errs [4]error
+	var errs [5]error
 	s.outbox, errs[0] = r.db.Outbox.Stats(ctx)
 	s.inbox, errs[1] = r.db.Inbox.Stats(ctx)
 	s.journal, errs[2] = r.db.Journal.Count(ctx)
 	s.pending, s.quarantined, errs[3] = r.db.Notifications.Count(ctx)
+	s.outages, errs[4] = r.outages.recent(ctx, statusOutages)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -106,9 +113,10 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 // graphText says whether Graph can be used.
 func (s *statusReport) graphText() string {
 	switch {
+	case s.outage != nil:
+		return fmt.Sprintf("**unavailable** since %s. %s", clock(s.outage.Began), whyOps(s.outage))
 	case s.down:
-		last := s.outages[len(s.outages)-1]
-		return fmt.Sprintf("**down** since %s: %s", clock(last.Began), esc(last.Cause))
+		return "**unavailable**"
 	case !s.known:
 		return "not reached yet"
 	default:
@@ -124,6 +132,9 @@ func (s *statusReport) waiting() int {
 func (s *statusReport) staffText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "* Microsoft Teams: %s\n", s.graphText())
+	if s.drill != nil {
+		fmt.Fprintf(&b, "* A drill goes on since %s\n", clock(s.drill.Began))
+	}
 	fmt.Fprintf(&b, "* On the way to Teams: %s\n", count(s.waiting(), "message", "messages"))
 	return b.String()
 }
@@ -153,11 +164,7 @@ func (s *statusReport) adminText() string {
 	}
 	s.accountLines(line)
 	for _, o := range s.outages {
-		end := "goes on"
-		if !o.Ended.IsZero() {
-			end = "ended after " + duration(o.Ended.Sub(o.Began))
-		}
-		line("Outage %s, %s: %s", clock(o.Began), end, esc(o.Cause))
+		line("%s", outageText(o))
 	}
 	return b.String()
 }

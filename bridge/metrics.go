@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	vitals "teamsbridge/bridge/health"
+	"teamsbridge/database"
 )
 
 // metrics counts for Prometheus. Labels come from small fixed sets, never from
@@ -28,6 +29,7 @@ type metrics struct {
 	waited   *prometheus.HistogramVec
 	paused   *prometheus.CounterVec
 	steps    *prometheus.CounterVec
+	outages  *prometheus.CounterVec
 }
 
 func newMetrics(r *runtime) *metrics {
@@ -50,8 +52,10 @@ func newMetrics(r *runtime) *metrics {
 			Help: "How often an answer made the limiter pause."}, []string{"operation", "announced"}),
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_dependency_changes_total",
 			Help: "How often a dependency's state became another, by the new state."}, []string{"dependency", "state"}),
+		outages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_outages_total",
+			Help: "Outages that began, by kind."}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.steps,
+	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.steps, m.outages,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{r})
 	return m
 }
@@ -71,6 +75,8 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"notifications": prometheus.NewDesc("teamsbridge_notifications", "Notifications that were kept, by state.", []string{"state"}, nil),
 		"up":            prometheus.NewDesc("teamsbridge_graph_up", "Whether Graph can be used; absent until it was first asked.", nil, nil),
 		"dependency":    prometheus.NewDesc("teamsbridge_dependency_state", "1 for the state that a dependency is in; absent until something is known of it.", []string{"dependency", "state"}, nil),
+		"outage":        prometheus.NewDesc("teamsbridge_outage", "Whether an outage goes on, by kind.", []string{"kind"}, nil),
+		"outage_age":    prometheus.NewDesc("teamsbridge_outage_seconds", "How long the outage goes on, by kind; 0 where none does.", []string{"kind"}, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -136,6 +142,16 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 			gauge("dependency", is, string(d.Dependency), state.String())
 		}
 	}
+	for _, kind := range []string{database.OutageDetected, database.OutageDeclared, database.OutageDrill} {
+		on, age := 0.0, 0.0
+		for _, rec := range s.r.outages.underWay() {
+			if rec.Kind == kind {
+				on, age = 1, s.r.now().Sub(rec.Began).Seconds()
+			}
+		}
+		gauge("outage", on, kind)
+		gauge("outage_age", age, kind)
+	}
 	gauge("lag", s.r.poller.Lag().Seconds())
 }
 
@@ -172,6 +188,9 @@ func (p portalMetrics) Count(name, reason string) { p.m.messages.WithLabelValues
 func (p portalMetrics) Observe(name string, d time.Duration) {
 	p.m.delay.WithLabelValues(name).Observe(d.Seconds())
 }
+
+// outageBegun counts outages.
+func (m *metrics) outageBegun(kind string) { m.outages.WithLabelValues(kind).Inc() }
 
 // redaction counts redactions, by what became of them on their way in.
 func (m *metrics) redaction(reason string) { m.messages.WithLabelValues("redaction", reason).Inc() }

@@ -33,8 +33,19 @@ func TestGraphUpIsAbsentUntilGraphWasAsked(t *testing.T) {
 		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
 	require.NoError(t, err)
 	r := &runtime{db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	held := newHolds(db, time.Now, func() {})
+	r.outages = newOutages(db, held, time.Now)
 	m := newMetrics(r)
-	_, there := gauge(t, m, "teamsbridge_graph_up")
+	r.outages.begun = m.outageBegun
+	on, _ := gauge(t, m, "teamsbridge_outage")
+	require.Zero(t, on)
+	require.NoError(t, r.outages.declare(t.Context(), "@boss:x", "because"))
+	on, there := gauge(t, m, "teamsbridge_outage")
+	require.True(t, there)
+	require.EqualValues(t, 1, on)
+	total, _ := gauge(t, m, "teamsbridge_outages_total")
+	require.EqualValues(t, 1, total)
+	_, there = gauge(t, m, "teamsbridge_graph_up")
 	require.False(t, there)
 	require.False(t, func() bool { _, there := gauge(t, m, "teamsbridge_dependency_state"); return there }())
 	r.health.stepped = m.dependencyStep

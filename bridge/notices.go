@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,57 +12,19 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/matrix"
 )
 
-const (
-	// roomNoticeAfter is how long something must wait in a room before the
-	// room is told that Teams can't be reached.
-	roomNoticeAfter = 10 * time.Second
-	roomNoticeLook  = 3 * time.Second
-)
-
-// notices tells people about outages: administrators at once, a room when
-// something waits in it, each once per outage.
-type notices struct {
-	r *runtime
-
-	mu sync.Mutex
-	// told are the rooms that know of the current outage.
-	told   map[string]bool
-	outage outage
-}
+// notices says things as the bot.
+type notices struct{ r *runtime }
 
 // exampleServer is the server of the example's administrator, who is nobody.
 const exampleServer = "example.com"
 
-// graphDown tells the administrators that Graph can't be used.
-func (n *notices) graphDown(ctx context.Context, o outage) {
-	n.mu.Lock()
-	n.outage = o
-	n.mu.Unlock()
-	n.ops(ctx, fmt.Sprintf("**Microsoft Graph can't be used** since %s: %s\n\nRooms go on as usual. What is written is kept and goes to Teams when Graph is back.",
-		clock(o.Began), o.Cause))
-}
-
-// graphChanged tells the administrators that the outage goes on for another
-// reason.
+// graphChanged tells the administrators that an outage goes on for another
+// reason, which they may be able to do something about.
 func (n *notices) graphChanged(ctx context.Context, o outage) {
-	n.mu.Lock()
-	n.outage = o
-	n.mu.Unlock()
-	n.ops(ctx, fmt.Sprintf("**Microsoft Graph still can't be used**, now because %s", o.Cause))
-}
-
-// graphUp tells the administrators that Graph is back, and how much waits.
-func (n *notices) graphUp(ctx context.Context, o outage) {
-	waiting := ""
-	if stats, err := n.r.db.Outbox.Stats(ctx); err == nil {
-		if queued := stats.ByState[database.StateQueued] + stats.ByState[database.StateSending]; queued > 0 {
-			waiting = fmt.Sprintf(" %s on the way to Teams now.", count(queued, "message is", "messages are"))
-		}
-	}
-	n.ops(ctx, fmt.Sprintf("**Microsoft Graph is back** after %s.%s What was said in Teams meanwhile is being read.",
-		duration(o.Ended.Sub(o.Began)), waiting))
+	n.ops(ctx, changedOpsText(o))
 }
 
 // accountExpired tells the owner of an account, or the administrators, once
@@ -94,19 +55,67 @@ func (n *notices) keyLoss(ctx context.Context) error {
 	return n.r.keys.forgetLoss(ctx)
 }
 
-// ops says something to the administrators: in the room of the configuration,
-// or in each one's management room.
+// ops says something to the administrators.
 func (n *notices) ops(ctx context.Context, markdown string) {
-	if room := n.r.c.Config.OpsRoom; room != "" {
-		if err := sendNotice(ctx, n.r.c.br, id.RoomID(room), markdown); err != nil {
+	for _, to := range n.admins() {
+		if !strings.HasPrefix(to, "!") {
+			n.tell(ctx, id.UserID(to), markdown)
+		} else if err := sendNotice(ctx, n.r.c.br, id.RoomID(to), markdown); err != nil {
 			zerolog.Ctx(ctx).Warn().Err(err).Msg("Could not write into the operations room")
 		}
-		return
 	}
+}
+
+// admins are the room of the configuration, or the administrators, who have
+// management rooms.
+func (n *notices) admins() []string {
+	if room := n.r.c.Config.OpsRoom; room != "" {
+		return []string{room}
+	}
+	var out []string
 	for who, level := range n.r.c.br.Config.Permissions {
 		if strings.HasPrefix(who, "@") && level.Admin && id.UserID(who).Homeserver() != exampleServer {
-			n.tell(ctx, id.UserID(who), markdown)
+			out = append(out, who)
 		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// say says something at most once under its key, however often it is called
+// and whatever dies in between: the homeserver knows the key, and where that
+// may have been forgotten, the room is looked at first.
+func (n *notices) say(ctx context.Context, what notice) error {
+	room, err := n.roomOf(ctx, what.To)
+	if err != nil || room == "" {
+		return err
+	}
+	if what.Doubt && n.r.c.homeserver != nil {
+		if err := n.r.c.homeserver.LookForSends(ctx, room); err != nil {
+			return err
+		}
+	}
+	if what.Doubt {
+		if echo, err := n.r.db.Echoes.Get(ctx, what.Key); err != nil || echo != nil {
+			return err
+		}
+	}
+	return sendNotice(matrix.WithKey(ctx, what.Key), n.r.c.br, room, what.Text)
+}
+
+// roomOf returns a recipient's room, empty where it has none.
+func (n *notices) roomOf(ctx context.Context, to string) (id.RoomID, error) {
+	switch {
+	case strings.HasPrefix(to, "!"):
+		return id.RoomID(to), nil
+	case strings.HasPrefix(to, "@"):
+		user, err := n.r.c.br.GetUserByMXID(ctx, id.UserID(to))
+		if err != nil {
+			return "", fmt.Errorf("loading the user to tell something: %w", err)
+		}
+		return user.GetManagementRoom(ctx)
+	default:
+		return n.r.rooms.Room(ctx, networkid.PortalKey{ID: networkid.PortalID(to)})
 	}
 }
 
@@ -125,66 +134,6 @@ func (n *notices) tell(ctx context.Context, mxid id.UserID, markdown string) {
 	if err != nil {
 		log.Warn().Err(err).Msg("Could not tell somebody something in their management room")
 	}
-}
-
-// run tells rooms in which something waits, and tells them again when all of
-// it has arrived.
-func (n *notices) run(ctx context.Context) error {
-	return every(roomNoticeLook, n.look)(ctx)
-}
-
-func (n *notices) look(ctx context.Context) error {
-	down, _, _ := n.r.health.state()
-	active, err := n.r.db.Outbox.ActivePortals(ctx)
-	if err != nil {
-		return err
-	}
-	if down {
-		return n.tellRooms(ctx, active)
-	}
-	n.mu.Lock()
-	var finished []string
-	for portalID := range n.told {
-		if !slices.Contains(active, portalID) {
-			finished = append(finished, portalID)
-			delete(n.told, portalID)
-		}
-	}
-	n.mu.Unlock()
-	for _, portalID := range finished {
-		err := n.r.rooms.Notice(ctx, networkid.PortalKey{ID: networkid.PortalID(portalID)},
-			"Microsoft Teams is back: everything that was written here meanwhile has arrived there.")
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (n *notices) tellRooms(ctx context.Context, active []string) error {
-	for _, portalID := range active {
-		n.mu.Lock()
-		known, o := n.told[portalID], n.outage
-		n.mu.Unlock()
-		if known {
-			continue
-		}
-		head, err := n.r.db.Outbox.Next(ctx, portalID)
-		if err != nil {
-			return err
-		} else if head == nil || n.r.now().Sub(head.CreatedAt) < roomNoticeAfter {
-			continue
-		}
-		err = n.r.rooms.Notice(ctx, networkid.PortalKey{ID: networkid.PortalID(portalID)},
-			fmt.Sprintf("Microsoft Teams can't be reached since %s. You can go on here: what you write is kept and goes to Teams when it is back.", clock(o.Began)))
-		if err != nil {
-			return err
-		}
-		n.mu.Lock()
-		n.told[portalID] = true
-		n.mu.Unlock()
-	}
-	return nil
 }
 
 // clock is a point in time for people.

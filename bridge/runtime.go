@@ -44,6 +44,7 @@ type runtime struct {
 	holds    *holds
 	queues   *queues
 	notices  *notices
+	outages  *outages
 	metrics  *metrics
 	writers  *writers
 	echo     *portal.Echo
@@ -94,8 +95,9 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.writers = newWriters(r.db, r.openWriter)
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
 	r.rooms = newMatrixRooms(c.br, c.source)
-	r.notices = &notices{r: r, told: map[string]bool{}}
+	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
+	r.wireOutages()
 	r.wirePortal()
 	r.queues = r.newQueues()
 	r.wireMirror()
@@ -262,7 +264,7 @@ func (r *runtime) run() {
 		r.services.start("announced changes", r.mirror.runAnnounced)
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
-		r.services.start("room notices", r.notices.run)
+		r.services.start("outages", r.outages.run)
 		r.services.start("lost secrets", r.notices.keyLoss)
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {
@@ -283,6 +285,7 @@ func (r *runtime) stop() {
 
 // graphUp makes everything go on at once that an outage has held up.
 func (r *runtime) graphUp(ctx context.Context, o outage) {
+	r.outages.up(ctx, o)
 	r.poller.Request("outage over")
 	r.mirror.kick()
 	if r.subs != nil {
@@ -291,7 +294,6 @@ func (r *runtime) graphUp(ctx context.Context, o outage) {
 	if err := r.sender.Kick(ctx); err != nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits to be sent")
 	}
-	r.notices.graphUp(ctx, o)
 }
 
 // lookAgain makes what waits to be sent look whether it may go.
@@ -419,6 +421,7 @@ const (
 	keepOutbox   = 30 * 24 * time.Hour
 	keepRefused  = 30 * 24 * time.Hour
 	keepFinished = 90 * 24 * time.Hour
+	keepOutages  = 2 * 365 * 24 * time.Hour
 )
 
 // housekeeping forgets what nobody needs any more. Echoes are the journal's.
@@ -427,7 +430,8 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	_, err2 := r.db.Notifications.PurgeQuarantined(ctx, r.now().Add(-keepRefused))
 	_, err3 := r.db.Inbox.Purge(ctx, r.now().Add(-keepFinished))
 	err4 := r.keys.rotate(ctx)
-	return errors.Join(err1, err2, err3, err4)
+	err5 := r.db.Outages.Purge(ctx, r.now().Add(-keepOutages))
+	return errors.Join(err1, err2, err3, err4, err5)
 }
 
 // openWriter makes the writer of an account.

@@ -58,13 +58,13 @@ func (s *Inbox) PendingUntil(ctx context.Context, portal string, until time.Time
 }
 
 // Late counts the portal's messages that were written between two times and
-// got to Matrix after the later one. What the bridge itself posted is none of
+// got to Matrix since a third one. What the bridge itself posted is none of
 // them.
-func (s *Inbox) Late(ctx context.Context, portal string, from, to time.Time) (int, error) {
+func (s *Inbox) Late(ctx context.Context, portal string, from, to, since time.Time) (int, error) {
 	return s.count(ctx, `
-		SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND created_at >= $2 AND created_at <= $3 AND delivered_at >= $3
+		SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND created_at >= $2 AND created_at <= $3 AND delivered_at >= $4
 			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
-				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')`, portal, ms(from), ms(to))
+				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')`, portal, ms(from), ms(to), ms(since))
 }
 
 func (s *Inbox) count(ctx context.Context, query string, args ...any) (int, error) {

@@ -205,7 +205,7 @@ func testInboxGap(t *testing.T, ctx context.Context, e *env) {
 	for _, id := range []string{"before", "in", "own", "after"} {
 		require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1/x", id, 1))
 	}
-	late, err := e.other.Inbox.Late(ctx, "c:1/x", began, ended)
+	late, err := e.other.Inbox.Late(ctx, "c:1/x", began, ended, ended)
 	require.NoError(t, err)
 	require.Equal(t, 1, late)
 }

@@ -1,0 +1,43 @@
+package bridge
+
+import (
+	"teamsbridge/database"
+	"teamsbridge/teams"
+)
+
+// wireOutages makes the part that looks after outages.
+func (r *runtime) wireOutages() {
+	r.outages = newOutages(r.db, r.holds, r.now)
+	r.outages.graph = func() (down, known bool) {
+		down, known, _ = r.health.state()
+		return down, known
+	}
+	r.outages.say, r.outages.admins = r.notices.say, r.notices.admins
+	r.outages.reads = func() readTimes {
+		out := readTimes{}
+		for _, scope := range r.poller.Scopes() {
+			out[teams.Scope(scope.Scope)] = scope
+		}
+		return out
+	}
+	r.outages.title = r.title
+	r.outages.roster = r.rosterOf
+	r.outages.begun = r.metrics.outageBegun
+}
+
+// title is a conversation's name for people, with its team's.
+func (r *runtime) title(portalID string) string {
+	conv, ok := r.catalog.get(portalID)
+	if !ok || conv.Name == "" {
+		return portalID
+	}
+	if conv.Kind != database.ConversationChannel {
+		return conv.Name
+	}
+	for _, other := range r.catalog.ofTeam(conv.TeamID) {
+		if other.Kind == database.ConversationTeam && other.Name != "" {
+			return other.Name + "/" + conv.Name
+		}
+	}
+	return conv.Name
+}
