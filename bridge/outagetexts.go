@@ -167,28 +167,29 @@ func endedRoomText(rec *database.Outage, t tally, missed gap, policy string) str
 
 // deliveredText says what became of what was written.
 func deliveredText(rec *database.Outage, t tally, policy string) string {
-	all := t.messages()
-	var b strings.Builder
+	all, stays := t.messages(), t.delivered == 0 && policy == policyNone
+	const written = "written here meanwhile"
+	var said string
 	switch {
 	case all == 0:
 		return "No message waited here."
-	case t.delivered == all && all == 1:
-		b.WriteString("The message that was written here meanwhile is in Teams")
+	case stays:
+		return fmt.Sprintf("What was %s (%s) stays in this room.", written, count(all, "message", "messages"))
+	case all == 1 && t.delivered == 1:
+		said = "The message that was " + written + " is in Teams"
+	case all == 1:
+		said = "The message that was " + written + " is not in Teams"
 	case t.delivered == all:
-		fmt.Fprintf(&b, "All %d messages that were written here meanwhile are in Teams", all)
-	case t.delivered == 0 && policy == policyNone:
-		fmt.Fprintf(&b, "What was written here meanwhile (%s) stays in this room", count(all, "message", "messages"))
+		said = fmt.Sprintf("All %d messages that were %s are in Teams", all, written)
+	case t.delivered == 0:
+		said = fmt.Sprintf("None of the %d messages that were %s is in Teams", all, written)
 	default:
-		fmt.Fprintf(&b, "%d of %s that were written here meanwhile %s in Teams", t.delivered, count(all, "message", "messages"), isAre(t.delivered))
+		said = fmt.Sprintf("Of the %d messages that were %s, %d %s in Teams", all, written, t.delivered, isAre(t.delivered))
 	}
 	if took := t.lastDone.Sub(rec.Ended); t.delivered > 0 && took >= time.Second {
-		fmt.Fprintf(&b, ", since %s after that", duration(took))
+		said += "; it took " + duration(took)
 	}
-	b.WriteByte('.')
-	if rest := restText(t); rest != "" && !(t.delivered == 0 && policy == policyNone) {
-		b.WriteString(" " + rest)
-	}
-	return b.String()
+	return strings.TrimSpace(said + ". " + restText(t))
 }
 
 // restText says what is not in Teams, and why.
