@@ -1,0 +1,220 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/portal/portaltest"
+)
+
+func TestDrill(t *testing.T) {
+	w := newOutageTest(t)
+	w.people = roster{rooms: []roomRoster{{portal: roomA, joined: 3, missing: []string{"Bob *B* (invited, has not joined)"}}, {portal: roomB, joined: 2}}, leftOut: 4}
+	before := w.write(roomA, 1)
+	w.deliver(before...)
+	until, err := w.startDrill(t.Context(), "t:team", "the team Sales", boss, drillDefault)
+	require.NoError(t, err)
+	require.Equal(t, w.clock().Add(15*time.Minute), until)
+	require.True(t, w.outages.holds.Held(roomA))
+	require.False(t, w.outages.holds.Held(roomC), "another team goes on")
+	for _, to := range []string{ops, boss} {
+		require.Contains(t, w.to(to)[0], "**Drill** for the team Sales, started by @boss:x at 2026-03-02 10:00 UTC, until 2026-03-02 10:15 UTC at the latest.")
+		require.Contains(t, w.to(to)[0], "What is written in Teams goes on to come to Matrix.")
+	}
+	ids := w.write(roomA, 2)
+	elsewhere := w.write(roomC, 1)
+	w.pass(time.Minute)
+	require.Equal(t, []string{"**This is a drill.** Since 10:00 UTC we behave as if Microsoft Teams were unavailable. " +
+		"You can go on here: what you write is kept, and goes to Teams when the drill is over, at 10:15 UTC at the latest."}, w.to(roomA))
+	require.Empty(t, w.to(roomC))
+	_, err = w.startDrill(t.Context(), "", "all teams", boss, drillDefault)
+	require.ErrorIs(t, err, errDrillOn)
+	_, err = w.drillReport(t.Context())
+	require.ErrorIs(t, err, errNoReport)
+
+	w.pass(15 * time.Minute)
+	require.False(t, w.outages.holds.Held(roomA), "it ends by itself")
+	require.Len(t, w.to(roomA), 1)
+	w.deliver(ids...)
+	w.pass(time.Minute)
+	require.Equal(t, "**The drill is over.** It lasted from 10:00 to 10:15 UTC. All 2 messages that were written here meanwhile are in Teams; it took 1 minute.", w.to(roomA)[1])
+	report, err := w.drillReport(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "**Report of the drill for the team Sales**, started by @boss:x\n\n"+
+		"* It lasted 15 minutes (from 10:00 to 10:15 UTC).\n"+
+		"* Written in Matrix meanwhile: 2 messages in 1 room\n"+
+		"* Delivered to Teams: 2, within 1 minute\n"+
+		"* People in 2 rooms: 5 places taken, 1 not (4 further rooms were not looked into)\n"+
+		"\n**Rooms**\n\n* Room A: 3 people in it, 1 missing, 2 messages written\n* Room B: 2 people in it, 0 missing, 0 messages written\n"+
+		"\n**Not in rooms they should be in**\n\n* Bob \\*B\\* \\(invited, has not joined\\) – Room A", report)
+	require.Equal(t, report, w.to(ops)[1])
+	require.Equal(t, report, w.to(boss)[1])
+	require.Equal(t, database.StateQueued, rowState(t, w, elsewhere[0]), "what waits elsewhere is nobody's business")
+	w.pass(time.Hour)
+	require.Len(t, w.said, 6)
+	require.ErrorIs(t, w.endDrill(t.Context()), errNoDrill)
+}
+
+func rowState(t *testing.T, w *outageTest, rowID int64) string {
+	row, err := w.db.Outbox.ByID(t.Context(), rowID)
+	require.NoError(t, err)
+	return row.State
+}
+
+// A drill whose end passes while the bridge is away is over when it is back.
+func TestDrillEndsWhileTheBridgeIsAway(t *testing.T) {
+	w := newOutageTest(t)
+	_, err := w.startDrill(t.Context(), "", "all teams", boss, time.Minute)
+	require.NoError(t, err)
+	ids := w.write(roomA, 1)
+	w.pass(30 * time.Second)
+	w.jump(10 * time.Second)
+	w.restart()
+	w.ask()
+	require.True(t, w.outages.holds.Held(roomA), "it goes on after a restart")
+	w.mu.Lock()
+	w.now = w.now.Add(time.Hour)
+	w.mu.Unlock()
+	w.restart()
+	w.ask()
+	require.False(t, w.outages.holds.Held(roomA))
+	w.deliver(ids...)
+	w.pass(6 * time.Second)
+	require.Len(t, w.to(roomA), 2)
+	require.Contains(t, w.to(ops)[1], "Delivered to Teams: 1")
+}
+
+func TestDrillIsEndedByHand(t *testing.T) {
+	w := newOutageTest(t)
+	_, err := w.startDrill(t.Context(), "", "all teams", boss, time.Hour)
+	require.NoError(t, err)
+	w.pass(time.Minute)
+	require.NoError(t, w.endDrill(t.Context()))
+	require.False(t, w.outages.holds.Held(roomA))
+	w.pass(6 * time.Second)
+	require.Contains(t, w.to(ops)[1], "It lasted 1 minute")
+	require.Contains(t, w.to(ops)[1], "Nothing was written in Matrix meanwhile.")
+	for _, length := range []time.Duration{0, -time.Minute, drillMax + time.Minute} {
+		_, err := w.startDrill(t.Context(), "", "all teams", boss, length)
+		require.ErrorIs(t, err, errDrillBound)
+	}
+}
+
+// When it gets serious, nobody may go on to believe that it is a drill.
+func TestRealOutageEndsADrill(t *testing.T) {
+	w := newOutageTest(t)
+	_, err := w.startDrill(t.Context(), "", "all teams", boss, time.Hour)
+	require.NoError(t, err)
+	ids := w.write(roomA, 1)
+	w.pass(5 * time.Minute)
+	w.teamsDown()
+	w.pass(6 * time.Second)
+	require.Contains(t, w.to(roomA)[1], "**The drill is over, because Microsoft Teams really is unavailable now.**")
+	require.Contains(t, w.to(roomA)[2], "Microsoft Teams is unavailable since 10:05 UTC")
+	require.Empty(t, w.outages.holds.list())
+	_, err = w.startDrill(t.Context(), "", "all teams", boss, time.Hour)
+	require.ErrorIs(t, err, errOutageOn)
+	w.pass(time.Hour)
+	require.Len(t, w.to(roomA), 3)
+	require.Len(t, w.to(ops), 2, "the drill's report comes when all of it is over")
+	w.teamsUp()
+	w.read()
+	w.deliver(ids...)
+	w.pass(time.Minute)
+	require.Len(t, w.to(roomA), 4)
+	require.Contains(t, w.to(roomA)[3], "The message that was written here meanwhile is in Teams.")
+	require.Len(t, w.to(ops), 4)
+	require.Contains(t, w.to(ops)[2]+w.to(ops)[3], "A real outage ended it.")
+}
+
+func TestDrillReportsAreBounded(t *testing.T) {
+	var people roster
+	for i := range 100 {
+		people.rooms = append(people.rooms, roomRoster{portal: fmt.Sprintf("c:t/%d", i), missing: []string{"Ann", "Bob"}})
+	}
+	now := time.Now()
+	text := drillReportText(&database.Outage{Began: now.Add(-time.Hour), Ended: now}, tallies{}, people, func(p string) string { return p })
+	require.Contains(t, text, "… and 80 more")
+	require.Contains(t, text, "… and 180 more")
+	require.Less(t, len(text), 4000)
+}
+
+func TestDrillTargets(t *testing.T) {
+	convs := append(conversations(), database.Conversation{Portal: "t:5", Kind: database.ConversationTeam, TeamID: "5", Name: "Shift 7", State: database.ConversationMirrored})
+	views := teamViews(convs)
+	for _, tc := range []struct {
+		text, scope, label string
+		length             time.Duration
+	}{
+		{"all", "", "all teams", drillDefault}, {"ALL 30", "", "all teams", 30 * time.Minute},
+		{"Sales EMEA", "t:1", "the team Sales EMEA", drillDefault}, {"sales emea 5", "t:1", "the team Sales EMEA", 5 * time.Minute},
+		{"Shift 7", "t:5", "the team Shift 7", drillDefault}, {"Shift 7 7", "t:5", "the team Shift 7", 7 * time.Minute},
+	} {
+		scope, label, length, problem := drillTarget(views, tc.text)
+		require.Empty(t, problem, tc.text)
+		require.Equal(t, tc.scope, scope, tc.text)
+		require.Equal(t, tc.label, label, tc.text)
+		require.Equal(t, tc.length, length, tc.text)
+	}
+	for text, want := range map[string]string{"": drillUsage, "Nobody": "There is no team called", "IT/Operations": "is not mirrored"} {
+		_, _, _, problem := drillTarget(views, text)
+		require.Contains(t, problem, want)
+	}
+}
+
+// Who is in a room, and who should be and is not, with why.
+func TestRosterSaysWhoIsMissing(t *testing.T) {
+	p := newPeopleTest(t, person("a", "ann@corp.example"), person("b", "bob@corp.example"), person("c", "cid@corp.example"), person("d", "dan@corp.example"))
+	p.matrix.HS.AllowPuppet(mxid("ann"))
+	p.bring(t, "a", "b", "c")
+	p.matrix.set(mxid("cid"), event.MembershipLeave)
+	p.matrix.set(mxid("visitor"), event.MembershipJoin)
+	require.NoError(t, p.db.OptOuts.Add(t.Context(), mxid("cid").String(), testRoom.String()))
+	require.NoError(t, p.db.OptOuts.Add(t.Context(), mxid("dan").String(), testRoom.String()))
+	require.NoError(t, p.staff.catalog.put(t.Context(), database.Conversation{Portal: string(p.portal.ID), TeamID: portaltest.Channel.TeamID,
+		Kind: database.ConversationChannel, State: database.ConversationMirrored, Name: "General"}))
+	c := New(Graph{})
+	c.br = p.br
+	r := &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms}
+	for scope, want := range map[string]int{"": 1, string(portal.TeamPortal(portaltest.Channel.TeamID).ID): 1, "t:other": 0} {
+		people, err := r.rosterOf(t.Context(), scope)
+		require.NoError(t, err)
+		require.Len(t, people.rooms, want, scope)
+		if want > 0 {
+			require.Equal(t, roomRoster{portal: string(p.portal.ID), joined: 1,
+				missing: []string{"Name of b (invited, has not joined)", "Name of c (has left)", "Name of d (has left)"}}, people.rooms[0])
+		}
+	}
+}
+
+// What was said under a key is not said again where the homeserver knows it.
+func TestNoticesAreSaidOncePerKey(t *testing.T) {
+	p := newPeopleTest(t, person("a", "ann@corp.example"))
+	c := New(Graph{})
+	c.br = p.br
+	r := &runtime{c: c, db: p.db, rooms: p.rooms}
+	n := &notices{r: r}
+	said := func() int { return len(p.matrix.HS.Events(testRoom)) }
+	what := notice{To: string(p.portal.ID), Key: "outage:1:began:0:x", Text: "**down**", Doubt: true}
+	require.NoError(t, n.say(t.Context(), what))
+	require.Equal(t, 1, said(), "doubt alone is no reason to be silent")
+	require.Equal(t, "**down**", p.matrix.HS.Events(testRoom)[0].Text())
+	_, err := p.db.Echoes.Record(context.Background(), []database.Echo{{SourceKey: what.Key, EventID: "$1", RoomID: testRoom.String()}})
+	require.NoError(t, err)
+	require.NoError(t, n.say(t.Context(), what))
+	require.Equal(t, 1, said(), "the homeserver has shown it")
+	what.Key = "outage:1:ended:1:x"
+	require.NoError(t, n.say(t.Context(), what))
+	require.Equal(t, 2, said())
+	require.NoError(t, n.say(t.Context(), notice{To: "c:team/unknown", Key: "k", Text: "x"}), "a conversation without a room has nobody to tell")
+	room, err := n.roomOf(t.Context(), "!ops:x")
+	require.NoError(t, err)
+	require.EqualValues(t, "!ops:x", room)
+}
