@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
@@ -74,7 +76,8 @@ func TestHomeserverDownAtStart(t *testing.T) {
 }
 
 // People go on in Matrix while Teams is away; afterwards Teams has all of it,
-// once and in order, with threads, edits and reactions.
+// once and in order, with threads, edits and reactions. The room and the
+// administrators are told of it, and of its end with a count, once.
 //
 // Proves S1 and S4.
 func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
@@ -105,6 +108,9 @@ func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 	_, err = ben.RedactEvent(o.ctx, room, gone.EventID)
 	require.NoError(t, err)
 
+	o.notice(ben, room, "Microsoft Teams is unavailable since")
+	o.general.Post(o.cleo, teamstest.Msg{HTML: "<p>Matrix does not see this yet</p>"})
+
 	require.NoError(t, o.Tenant.Up())
 	o.within(2*time.Minute, "Teams has what was said", func(context.Context) error {
 		for _, m := range o.general.Messages() {
@@ -115,11 +121,90 @@ func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 		return errors.New("not yet")
 	})
 	o.agree(o.general)
+	over := o.notice(ben, room, "Microsoft Teams is available again")
+	require.Contains(t, over, "Of the 8 messages that were written here meanwhile, 7 are in Teams")
+	require.Contains(t, over, "1 was deleted before")
+	require.Contains(t, over, "From Teams, 1 message of that time came here afterwards")
+	said := o.bot(o.Admin).waitFor("Microsoft Teams is available again")
+	require.Equal(t, 1, strings.Count(said, "Microsoft Teams is unavailable since"), said)
+	require.Equal(t, 1, strings.Count(said, "Microsoft Teams is available again"), said)
+	o.notice(ben, room, "Microsoft Teams is unavailable since")
 	for _, m := range o.general.Messages() {
 		require.NotContains(t, m.Content, "never mind this one")
 		require.NotContains(t, m.Content, "offlien")
 	}
 	require.Empty(t, o.Tenant.Violations(teamstest.ViolationEarly, teamstest.ViolationRepeatedWrite))
+}
+
+// A drill is to people as an outage is, and its report says who was there.
+//
+// Proves S4.
+func TestDrill(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, stack.Options{})
+	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
+	o.team.AddMember(o.ada, relay)
+	require.NoError(t, o.RegisterStaff(o.ctx))
+	o.run()
+	o.signIn(relay, "relay login")
+	ben := o.as(stack.Localpart(o.ben))
+	room := o.room(ben, o.general)
+	o.room(o.as(stack.Localpart(o.ada)), o.general)
+	bot := o.bot(o.Admin)
+
+	bot.send("drill start Engineering 30")
+	bot.waitFor("The drill for the team Engineering goes on until")
+	_, err := ben.SendText(o.ctx, room, "written in a drill")
+	require.NoError(t, err)
+	o.notice(ben, room, "This is a drill.")
+	for _, m := range o.general.Messages() {
+		require.NotContains(t, m.Content, "written in a drill")
+	}
+	o.general.Post(o.cleo, teamstest.Msg{HTML: "<p>Teams goes on</p>"})
+	o.find(ben, room, "Teams goes on", nil)
+
+	// A drill outlives the bridge that it was started in.
+	o.Bridge.Kill()
+	o.run()
+	bot.send("status")
+	bot.waitFor("A drill goes on")
+	bot.send("drill end")
+	o.inTeams(o.general, "written in a drill", nil)
+	require.Contains(t, o.notice(ben, room, "The drill is over."), "The message that was written here meanwhile is in Teams")
+	report := bot.waitFor("Report of the drill for the team Engineering")
+	for _, want := range []string{"Written in Matrix meanwhile: 1 message in 1 room", "Delivered to Teams: 1", "Engineering/General: "} {
+		require.Contains(t, report, want)
+	}
+	require.Equal(t, 1, strings.Count(report, "Report of the drill"), report)
+	bot.send("drill report")
+	o.until("the stored report", func(ctx context.Context) error {
+		if n := strings.Count(bot.last(ctx), "Report of the drill"); n != 2 {
+			return fmt.Errorf("it is there %d times", n)
+		}
+		return nil
+	})
+	o.notice(ben, room, "This is a drill.")
+	o.agree(o.general)
+}
+
+// notice waits for what the bot says in a room, which must be there once.
+func (o *office) notice(cli *mautrix.Client, room id.RoomID, text string) (body string) {
+	o.t.Helper()
+	o.within(2*time.Minute, "the notice "+text, func(ctx context.Context) error {
+		list, err := o.entries(ctx, cli, room, func(e stack.Entry) bool {
+			return e.MsgType == event.MsgNotice && o.isBot(e.Sender) && strings.Contains(e.Body, text)
+		})
+		switch {
+		case err != nil:
+			return err
+		case len(list) == 0:
+			return errors.New("not yet")
+		}
+		require.Len(o.t, list, 1)
+		body = list[0].Body
+		return nil
+	})
+	return body
 }
 
 // kill -9 in the middle of a burst in each direction: nothing lost, nothing twice.
