@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"teamsbridge/database"
+	"teamsbridge/portal"
 )
 
 const (
@@ -75,19 +76,15 @@ type outages struct {
 	tries   map[string]*attempt
 }
 
-// The policies of what waits for Teams: queued messages all go, or as a digest,
-// or stay in Matrix.
-const policyNone = "none"
-
 func newOutages(db *database.Database, held *holds, now func() time.Time) *outages {
 	return &outages{
 		db: db, holds: held, now: now, started: now(),
 		graph:  func() (down, known bool) { return false, false },
 		say:    func(context.Context, notice) error { return nil },
 		admins: func() []string { return nil },
-		policy: func(string) string { return "full" },
+		policy: func(string) string { return portal.PolicyFull },
 		reads:  func() readTimes { return nil },
-		title:  func(portal string) string { return portal },
+		title:  func(portalID string) string { return portalID },
 		roster: func(context.Context, string) (roster, error) { return roster{}, nil },
 		begun:  func(string) {},
 		wake:   make(chan struct{}, 1), tries: map[string]*attempt{},
@@ -256,7 +253,7 @@ func describe(rec *database.Outage, seen *outage, hold *database.Hold) {
 	}
 	switch {
 	case seen != nil:
-		rec.Cause = seen.Kind
+		rec.Cause = string(seen.Kind)
 		if hold == nil {
 			rec.Detail, rec.By = seen.Cause, ""
 		}

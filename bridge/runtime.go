@@ -31,34 +31,35 @@ type runtime struct {
 	now   func() time.Time
 	began time.Time
 
-	db       *database.Database
-	secrets  secrets
-	graph    *graphAccess
-	dir      *directory
-	catalog  *catalog
-	rooms    *matrixRooms
-	staff    *staffing
-	mirror   *mirror
-	photos   *photos
-	health   *health
-	holds    *holds
-	queues   *queues
-	notices  *notices
-	outages  *outages
-	metrics  *metrics
-	writers  *writers
-	echo     *portal.Echo
-	ingest   *portal.Ingest
-	outbox   *portal.Outbox
-	sender   *portal.Sender
-	poller   *teams.Poller
-	subs     *teams.SubscriptionManager
-	process  *teams.Processor
-	listener *teams.Listener
-	keys     *keyring
+	db        *database.Database
+	secrets   secrets
+	graph     *graphAccess
+	dir       *directory
+	catalog   *catalog
+	rooms     *matrixRooms
+	staff     *staffing
+	mirror    *mirror
+	photos    *photos
+	health    *health
+	holds     *holds
+	queues    *queues
+	notices   *notices
+	outages   *outages
+	retention *retention
+	metrics   *metrics
+	writers   *writers
+	echo      *portal.Echo
+	ingest    *portal.Ingest
+	outbox    *portal.Outbox
+	sender    *portal.Sender
+	poller    *teams.Poller
+	subs      *teams.SubscriptionManager
+	process   *teams.Processor
+	listener  *teams.Listener
+	keys      *keyring
 
 	// probes counts the probes, which go through the teams in turn.
-	probes atomic.Int64
+	probes       atomic.Int64
 	verification *verification
 
 	services *services
@@ -97,6 +98,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
+	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
 	r.wireOutages()
 	r.wirePortal()
 	r.queues = r.newQueues()
@@ -111,7 +113,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 
 func (r *runtime) wireHealth() {
 	h := r.health
-	h.down, h.changed, h.up = r.notices.graphDown, r.notices.graphChanged, r.graphUp
+	h.down, h.changed, h.up = r.outages.down, r.graphChanged, r.graphUp
 	h.stepped = r.metrics.dependencyStep
 	h.pokeGraph = r.poke(r.graph.endpoints.Root())
 	h.pokeSignIn = r.poke(r.graph.endpoints.ConfigurationURL(r.c.Config.TenantID))
@@ -136,10 +138,9 @@ func (r *runtime) wirePortal() {
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
-	keep := &retention{cfg: r.c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
-		Policy: keep.policy, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
+		Policy: r.retention.policy, Kept: r.retention.kept, Outage: r.retention.outage, Reaction: r.c.Config.Outage.Reaction,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
@@ -281,6 +282,12 @@ func (r *runtime) stop() {
 			r.log.Warn().Msg("Some services did not stop in time")
 		}
 	})
+}
+
+// graphChanged tells that an outage goes on for another reason.
+func (r *runtime) graphChanged(ctx context.Context, o outage) {
+	r.outages.changed(ctx, o)
+	r.notices.graphChanged(ctx, o)
 }
 
 // graphUp makes everything go on at once that an outage has held up.
