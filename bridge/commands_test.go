@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/bridgev2/commands"
 
+	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
@@ -96,7 +97,7 @@ func TestNamesWithSlashes(t *testing.T) {
 
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	rec := database.Outage{Kind: database.OutageDetected, Cause: causeEgress, Detail: "network", Began: now.Add(-time.Hour)}
+	rec := database.Outage{Kind: database.OutageDetected, Cause: string(vitals.EgressDown), Detail: "network", Began: now.Add(-time.Hour)}
 	s := &statusReport{
 		now: now, version: "v1", tenant: "Contoso (id)", up: 90 * time.Minute, known: true, down: true,
 		outage: &rec, outages: []outageLine{{Outage: rec, total: tally{delivered: 2, waiting: 3}}}, teams: 2, channels: 1,
@@ -107,7 +108,7 @@ func TestStatusText(t *testing.T) {
 		subscriptions: []teams.SubscriptionState{{Resource: "/teams/getAllMessages", Status: teams.SubscriptionForbidden, LastError: "consent"}},
 	}
 	text := s.adminText()
-	for _, want := range []string{"**unavailable** since 2026-11-23 11:00 UTC. Our network does not reach Microsoft (network).", "5 messages, 2 delivered, 3 waiting", "2 teams, 1 channel", "3 queued", "the oldest for 10 minutes",
+	for _, want := range []string{"**unavailable** since 2026-11-23 11:00 UTC. Network.", "5 messages, 2 delivered, 3 waiting", "2 teams, 1 channel", "3 queued", "the oldest for 10 minutes",
 		"followed by sync (Dendrite 0.15.2); waiting for their events: 4", "redaction feed: refused", "export 2", "0 of 1 active", "permission missing consent", "There is no relay account", "ann@corp.example", "goes on"} {
 		require.Contains(t, text, want)
 	}

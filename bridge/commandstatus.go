@@ -71,8 +71,8 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 		s.redactions = r.c.homeserver.Redactions()
 	}
 	s.down, s.known, _ = r.health.state()
-	s.dependencies = r.health.monitor.Status()
 	s.outage, s.drill = r.outages.current()
+	s.dependencies = r.health.monitor.Status()
 	for _, conv := range r.catalog.all(nil) {
 		switch {
 		case conv.State == database.ConversationRefused:

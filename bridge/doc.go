@@ -44,7 +44,10 @@
 //	S3  Whoever is removed in Teams leaves the room; whoever leaves the room of
 //	    their own will is not brought back.
 //	S4  An outage is announced once to the administrators, once in each room in
-//	    which something waits, and so is its end.
+//	    which something waits, and so is its end, with a count. It is one record
+//	    from its beginning until its last message has come to an end: no restart
+//	    announces it again or forgets its end. What begins again soon is the same
+//	    outage, and so is what is both detected and declared.
 //	S5  Tokens and keys are sealed in the database, and sent to no host that a
 //	    message names.
 //
@@ -61,6 +64,11 @@
 //	  in the notification log                processed
 //	  in the ledger, pending                 delivered by its lane
 //	  sent to the homeserver, no answer      sent again under the same id; the echo confirms it
+//	Outages
+//	  declared, or a drill: held, no record    the record is made, people are told
+//	  told, not noted                          the room is looked at before it is told
+//	  goes on                                  goes on, or ends as soon as Graph answers
+//	  over, not everything delivered           counted and told when it is
 //	Mirroring
 //	  team or channel half set up            goes on: every step is noted in the
 //	                                         conversations' table when it is complete

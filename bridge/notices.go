@@ -21,6 +21,12 @@ type notices struct{ r *runtime }
 // exampleServer is the server of the example's administrator, who is nobody.
 const exampleServer = "example.com"
 
+// graphChanged tells the administrators that an outage goes on for another
+// reason, which they may be able to do something about.
+func (n *notices) graphChanged(ctx context.Context, o outage) {
+	n.ops(ctx, changedOpsText(o))
+}
+
 // accountExpired tells the owner of an account, or the administrators, once
 // that it has to sign in again.
 func (n *notices) accountExpired(ctx context.Context, a database.Account, reason string) {

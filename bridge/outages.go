@@ -84,7 +84,7 @@ func newOutages(db *database.Database, held *holds, now func() time.Time) *outag
 		admins: func() []string { return nil },
 		policy: func(string) string { return portal.PolicyFull },
 		reads:  func() readTimes { return nil },
-		title:  func(portal string) string { return portal },
+		title:  func(portalID string) string { return portalID },
 		roster: func(context.Context, string) (roster, error) { return roster{}, nil },
 		begun:  func(string) {},
 		wake:   make(chan struct{}, 1), tries: map[string]*attempt{},

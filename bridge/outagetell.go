@@ -85,12 +85,18 @@ func (o *outages) tellBegan(ctx context.Context, rec *database.Outage) error {
 		return err
 	}
 	hold := o.holdFor(rec)
+	o.mu.Lock()
+	seen := o.seen
+	o.mu.Unlock()
 	for _, to := range o.listeners(rec) {
 		if told[to].BeganTold.IsZero() {
-			if _, err := o.tell(ctx, rec, database.OutageRoom{OutageID: rec.ID, Portal: to}, beganOpsText(rec, hold)); err != nil {
+			if _, err := o.tell(ctx, rec, database.OutageRoom{OutageID: rec.ID, Portal: to}, beganOpsText(rec, hold, seen)); err != nil {
 				return err
 			}
 		}
+	}
+	if seen != nil && seen.NoReading && !seen.NoWriting && rec.Kind == database.OutageDetected {
+		return nil // what waits somewhere waits for another reason
 	}
 	waiting, err := o.db.Outbox.WaitingPortals(ctx, rec.FirstRow, o.now().Add(-roomNoticeAfter))
 	if err != nil {

@@ -14,51 +14,24 @@ import (
 
 // Everything that people are told about outages stands in this file.
 
-// The causes that health finds, as far as they are outages.
-const (
-	causeTeams      = string(vitals.TeamsDown)
-	causeSignIn     = string(vitals.SignInDown)
-	causeEgress     = string(vitals.EgressDown)
-	causeCredential = string(vitals.CredentialExpired)
-	causePermission = string(vitals.PermissionRevoked)
-)
-
 // causeWords is a cause in a word for everybody.
 func causeWords(cause string) string {
-	switch cause {
-	case causeTeams:
+	switch vitals.Cause(cause) {
+	case vitals.TeamsDown:
 		return "Microsoft's service does not answer"
-	case causeSignIn:
+	case vitals.SignInDown:
 		return "Microsoft's sign-in service does not answer"
-	case causeEgress:
+	case vitals.EgressDown:
 		return "our network does not reach Microsoft"
-	case causeCredential, causePermission:
+	case vitals.CredentialExpired, vitals.PermissionRevoked:
 		return "our access to it has to be renewed"
 	default:
 		return ""
 	}
 }
 
-// causeAdvice is what administrators can do about a cause.
-func causeAdvice(cause string) string {
-	switch cause {
-	case causeTeams, causeSignIn:
-		return "There is nothing to do here. Microsoft's service health page may say more."
-	case causeEgress:
-		return "Please look at this machine's network: connection, firewall, proxy, name resolution."
-	case causeCredential:
-		return "Please renew the application's secret or certificate, put it into the bridge's config and restart the bridge."
-	case causePermission:
-		return "Please look at the application's permissions and consent, and whether the accounts that write are members of the teams."
-	case causeDeclared:
-		return "It lasts until an administrator says `outage end`."
-	default:
-		return ""
-	}
-}
-
 // beganOpsText tells administrators that an outage has begun.
-func beganOpsText(rec *database.Outage, hold *database.Hold) string {
+func beganOpsText(rec *database.Outage, hold *database.Hold, seen *outage) string {
 	var b strings.Builder
 	switch {
 	case rec.Kind == database.OutageDrill:
@@ -72,15 +45,24 @@ func beganOpsText(rec *database.Outage, hold *database.Hold) string {
 		fmt.Fprintf(&b, "**Microsoft Teams is unavailable** since %s.", clock(rec.Began))
 	}
 	fmt.Fprintf(&b, " %s", whyOps(rec))
-	b.WriteString("\n\nRooms go on as usual. What is written in them is kept and goes to Teams, in order, when Teams is back.")
-	advice := causeAdvice(rec.Cause)
-	if isDeclared(rec) {
-		advice = causeAdvice(causeDeclared)
+	b.WriteString("\n\nRooms go on as usual.")
+	if seen != nil && seen.NoReading && !seen.NoWriting {
+		b.WriteString(" What is written in them still goes to Teams; what is written in Teams comes when it can be read again.")
+		return b.String()
 	}
-	if advice != "" {
-		b.WriteString(" " + advice)
+	b.WriteString(" What is written in them is kept and goes to Teams, in order, when Teams is back.")
+	if seen != nil && seen.NoWriting && !seen.NoReading {
+		b.WriteString(" What is written in Teams still comes to Matrix.")
+	}
+	if isDeclared(rec) {
+		b.WriteString(" It lasts until an administrator says `outage end`.")
 	}
 	return b.String()
+}
+
+// changedOpsText tells administrators that an outage goes on for another reason.
+func changedOpsText(seen outage) string {
+	return fmt.Sprintf("**Microsoft Teams is still unavailable**, now for another reason. %s", sentence(esc(seen.Cause)))
 }
 
 // untilText says when a drill ends by itself.
@@ -96,16 +78,18 @@ func whyOps(rec *database.Outage) string {
 	if isDeclared(rec) {
 		return fmt.Sprintf("Declared by %s: %s.", esc(rec.By), esc(strings.TrimRight(rec.Detail, ".")))
 	}
-	why := causeWords(rec.Cause)
-	if rec.Detail != "" && why != "" {
-		why += " (" + esc(rec.Detail) + ")"
-	} else if why == "" {
-		why = esc(rec.Detail)
+	if rec.Detail != "" {
+		return sentence(esc(rec.Detail))
 	}
-	if why == "" {
+	return sentence(causeWords(rec.Cause))
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(s string) string {
+	if s = strings.TrimRight(s, "."); s == "" {
 		return ""
 	}
-	return upperFirst(why) + "."
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 // beganRoomText tells a room in which something waits that an outage has begun.
@@ -124,7 +108,7 @@ func beganRoomText(rec *database.Outage, hold *database.Hold, policy string, now
 		if hold != nil && !hold.Until.IsZero() {
 			end += ", at " + hour(hold.Until) + " at the latest"
 		}
-		return fmt.Sprintf("**This is a drill.** Since %s we behave as if Microsoft Teams were unavailable. %s", from, keptText(policy, end))
+		return fmt.Sprintf("**This is a drill.** Since %s we behave as if Microsoft Teams were unavailable. %s", from, keptText(portal.PolicyFull, end))
 	case isDeclared(rec):
 		return fmt.Sprintf("Microsoft Teams is unavailable%s since %s, say our administrators: %s. %s",
 			again, from, esc(strings.TrimRight(rec.Detail, ".")), keptText(policy, "when Teams is back"))
@@ -225,6 +209,10 @@ func reasonWords(reason string) string {
 		return "too large for Teams"
 	case "bad request", "conflict", "precondition failed":
 		return "Teams refused it"
+	case portal.ReasonKept:
+		return "what is written in an outage stays here"
+	case portal.ReasonTooOld:
+		return "waited too long"
 	default:
 		return reason
 	}
@@ -290,11 +278,4 @@ func wasWere(n int) string {
 		return "was"
 	}
 	return "were"
-}
-
-func upperFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"teamsbridge/database"
-	"teamsbridge/teams"
 )
 
 // wireOutages makes the part that looks after outages.
@@ -13,16 +12,16 @@ func (r *runtime) wireOutages() {
 		return down, known
 	}
 	r.outages.say, r.outages.admins = r.notices.say, r.notices.admins
-	r.outages.reads = func() readTimes {
-		out := readTimes{}
-		for _, scope := range r.poller.Scopes() {
-			out[teams.Scope(scope.Scope)] = scope
-		}
-		return out
-	}
 	r.outages.policy = func(portalID string) string {
 		policy, _ := r.retention.policy(portalID)
 		return policy
+	}
+	r.outages.reads = func() readTimes {
+		out := readTimes{}
+		for _, scope := range r.poller.Scopes() {
+			out[scope.Scope] = scope
+		}
+		return out
 	}
 	r.outages.title = r.title
 	r.outages.roster = r.rosterOf

@@ -31,21 +31,20 @@ type runtime struct {
 	now   func() time.Time
 	began time.Time
 
-	db      *database.Database
-	secrets secrets
-	graph   *graphAccess
-	dir     *directory
-	catalog *catalog
-	rooms   *matrixRooms
-	staff   *staffing
-	mirror  *mirror
-	photos  *photos
-	health  *health
-	holds   *holds
-	queues  *queues
-	notices *notices
-	outages *outages
-	// retention is what becomes of what waited.
+	db        *database.Database
+	secrets   secrets
+	graph     *graphAccess
+	dir       *directory
+	catalog   *catalog
+	rooms     *matrixRooms
+	staff     *staffing
+	mirror    *mirror
+	photos    *photos
+	health    *health
+	holds     *holds
+	queues    *queues
+	notices   *notices
+	outages   *outages
 	retention *retention
 	metrics   *metrics
 	writers   *writers
@@ -99,7 +98,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
-	r.retention = &retention{cfg: r.c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
+	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
 	r.wireOutages()
 	r.wirePortal()
 	r.queues = r.newQueues()
@@ -114,7 +113,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 
 func (r *runtime) wireHealth() {
 	h := r.health
-	h.down, h.changed, h.up = r.outages.down, r.outages.changed, r.graphUp
+	h.down, h.changed, h.up = r.outages.down, r.graphChanged, r.graphUp
 	h.stepped = r.metrics.dependencyStep
 	h.pokeGraph = r.poke(r.graph.endpoints.Root())
 	h.pokeSignIn = r.poke(r.graph.endpoints.ConfigurationURL(r.c.Config.TenantID))
@@ -139,10 +138,9 @@ func (r *runtime) wirePortal() {
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
-	keep := r.retention
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
-		Policy: keep.policy, DigestAbove: keep.digestAbove, Kept: keep.kept, Outage: keep.outage, Reaction: r.c.Config.Outage.Reaction,
+		Policy: r.retention.policy, DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Outage: r.retention.outage, Reaction: r.c.Config.Outage.Reaction,
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
@@ -284,6 +282,12 @@ func (r *runtime) stop() {
 			r.log.Warn().Msg("Some services did not stop in time")
 		}
 	})
+}
+
+// graphChanged tells that an outage goes on for another reason.
+func (r *runtime) graphChanged(ctx context.Context, o outage) {
+	r.outages.changed(ctx, o)
+	r.notices.graphChanged(ctx, o)
 }
 
 // graphUp makes everything go on at once that an outage has held up.
