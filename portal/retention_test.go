@@ -94,15 +94,16 @@ func TestTooOldMessagesStayInMatrix(t *testing.T) {
 		out.Policy = func(string) (string, time.Duration) { return portal.PolicyFull, time.Hour }
 		out.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 		out.LateAfter = 24 * time.Hour
+		// Nothing is tried before it is too old: a row that may be on its way
+		// when the bridge stops is looked for and sent, whatever its age.
+		out.Held = func(string) bool { return ahead.Load() == 0 }
 	}
 	r.Start()
-	over := outage(r)
 	old, older := r.Say(portaltest.AliceMXID, "old"), r.Say(portaltest.BobMXID, "old, too")
 	edit := r.Edit(portaltest.AliceMXID, old, "edited")
 	r.Eventually(func() bool { return lastStatus(r, older) == event.MessageStatusPending })
 	ahead.Store(int64(2 * time.Hour))
 	r.Restart()
-	over()
 	r.Quiet()
 	for _, evt := range []id.EventID{old, older} {
 		require.Equal(t, event.MessageStatusFail, lastStatus(r, evt))
