@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -154,6 +155,33 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	require.GreaterOrEqual(t, second.Sub(first), 290*time.Millisecond)
 }
 
+// What Teams has told to wait is not sent early by the end of an outage, also
+// not after a restart, when nobody else remembers.
+func TestRetryAfterSurvivesARestart(t *testing.T) {
+	r := started(t)
+	var mu sync.Mutex
+	var sent []time.Time
+	const pause = 600 * time.Millisecond
+	r.Tenant.SetFault(func(string, string) portaltest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if sent = append(sent, time.Now()); len(sent) == 1 {
+			return portaltest.Fault{Refuse: &teams.Error{Op: "post", Kind: teams.KindThrottled, Status: 429, RetryAfter: pause}}
+		}
+		return portaltest.Fault{}
+	})
+	e := r.Say(portaltest.AliceMXID, "patience")
+	r.Eventually(func() bool {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), e.String())
+		return err == nil && row != nil && row.Reason == "throttled"
+	})
+	r.Restart()
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	require.Len(t, sent, 2)
+	require.GreaterOrEqual(t, sent[1].Sub(sent[0]), pause-10*time.Millisecond)
+}
+
 // Proves M3.
 func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
 	r := started(t)
@@ -172,7 +200,13 @@ func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
 	st := r.HS.Statuses(bad)
 	require.Equal(t, event.MessageStatusFail, st[len(st)-1].Status)
 	require.False(t, st[len(st)-1].Notice, "the framework's notice would be a second one")
-	require.Len(t, answers(r, bad), 2, "one about the message, one about its edit")
+	told := len(answers(r, bad))
+	for _, st := range r.HS.Statuses(edit) {
+		if st.Notice {
+			told++ // the edit came when the message was parked, and was refused at once
+		}
+	}
+	require.Equal(t, 2, told, "one about the message, one about its edit")
 	require.Equal(t, event.MessageStatusFail, lastStatus(r, edit))
 	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, reply))
 	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, more))
