@@ -17,8 +17,9 @@
 //	M2  The journal's row ends in the transaction that writes the outbox's row
 //	    and the provisional message row (portal: Outbox), or when a status says
 //	    that the event is not for Teams. There is no instant without an owner.
-//	M3  An outbox row ends as done, failed or cancelled. Failed has a reason,
-//	    which the author is told; waiting is never a failure.
+//	M3  An outbox row ends as done, parked, failed or cancelled. Parked (Teams
+//	    refuses it) and failed (it stays in Matrix) have a reason, which the
+//	    author is told once, whatever happens; waiting is never a failure.
 //	M4  A part is marked before it is posted. A post of unknown outcome is
 //	    looked for in Teams before it is repeated (portal: Sender, Echo).
 //	M5  One lane per conversation, first in, first out; a conversation that can't

@@ -158,15 +158,16 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 		}
 		return nil
 	}
-	for _, row := range rows {
-		if _, shown := t.shown[row.ID]; !shown {
-			t.shown[row.ID] = struct{}{}
-			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
-		}
-	}
+	t.show(ctx, rows)
 	if t.o.Outage(ctx, g.portal) || t.pending(ctx, g.portal) {
 		return nil
 	}
+	// What was ended while they were read belongs to them.
+	rows, err := t.members(ctx, g)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	t.show(ctx, rows)
 	content := &event.MessageEventContent{
 		MsgType: event.MsgNotice, Body: "⚠️ " + togetherText(g.reason, len(rows)), Mentions: &event.Mentions{},
 	}
@@ -182,6 +183,35 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 		}
 		return nil
 	})
+}
+
+// show sends the status of rows that are told of together, once.
+func (t *teller) show(ctx context.Context, rows []*database.OutboxRow) {
+	for _, row := range rows {
+		if _, shown := t.shown[row.ID]; !shown {
+			t.shown[row.ID] = struct{}{}
+			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+		}
+	}
+}
+
+// members returns the rows of a group that nobody was told of.
+func (t *teller) members(ctx context.Context, g group) (out []*database.OutboxRow, err error) {
+	for after := int64(0); ; {
+		rows, err := t.o.DB.Outbox.Untold(ctx, after, tellBatch)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			after, row.Payload = row.ID, nil
+			if isToldTogether(row) && (group{row.Portal, row.Reason}) == g {
+				out = append(out, row)
+			}
+		}
+		if len(rows) < tellBatch {
+			return out, nil
+		}
+	}
 }
 
 // togetherText says what became of several messages.

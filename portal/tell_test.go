@@ -157,7 +157,7 @@ func TestCrashWhileParking(t *testing.T) {
 			r.Start()
 			r.CountFromHere()
 			bad := r.Say(portaltest.AliceMXID, "poison")
-			after := r.Say(portaltest.BobMXID, "after it")
+			r.Say(portaltest.BobMXID, "after it")
 			r.Eventually(func() bool {
 				return r.Crashed() || !r.Crashing() && r.Sender.Busy() == 0 && len(answers(r, bad)) > 0
 			})
@@ -165,7 +165,6 @@ func TestCrashWhileParking(t *testing.T) {
 			r.Quiet()
 			require.Len(t, answers(r, bad), 1)
 			require.Equal(t, event.MessageStatusFail, lastStatus(r, bad))
-			require.Equal(t, event.MessageStatusSuccess, lastStatus(r, after))
 			require.Equal(t, []string{"after it"}, withoutAuthor(r.TeamsTexts()))
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -154,6 +155,33 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	require.GreaterOrEqual(t, second.Sub(first), 290*time.Millisecond)
 }
 
+// What Teams has told to wait is not sent early by the end of an outage, also
+// not after a restart, when nobody else remembers.
+func TestRetryAfterSurvivesARestart(t *testing.T) {
+	r := started(t)
+	var mu sync.Mutex
+	var sent []time.Time
+	const pause = 600 * time.Millisecond
+	r.Tenant.SetFault(func(string, string) portaltest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if sent = append(sent, time.Now()); len(sent) == 1 {
+			return portaltest.Fault{Refuse: &teams.Error{Op: "post", Kind: teams.KindThrottled, Status: 429, RetryAfter: pause}}
+		}
+		return portaltest.Fault{}
+	})
+	e := r.Say(portaltest.AliceMXID, "patience")
+	r.Eventually(func() bool {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), e.String())
+		return err == nil && row != nil && row.Reason == "throttled"
+	})
+	r.Restart()
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	require.Len(t, sent, 2)
+	require.GreaterOrEqual(t, sent[1].Sub(sent[0]), pause-10*time.Millisecond)
+}
+
 // Proves M3.
 func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
 	r := started(t)
@@ -175,7 +203,7 @@ func TestPermanentFailureTellsAndOthersGoOn(t *testing.T) {
 	told := len(answers(r, bad))
 	for _, st := range r.HS.Statuses(edit) {
 		if st.Notice {
-			told++ // the edit came when the message was parked already, and was refused at once
+			told++ // the edit came when the message was parked, and was refused at once
 		}
 	}
 	require.Equal(t, 2, told, "one about the message, one about its edit")
