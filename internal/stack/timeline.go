@@ -114,10 +114,19 @@ func (e *Entry) fill(content *event.MessageEventContent) {
 // entry from, empty for what was said in Matrix. The bridge writes it into the
 // content as team/channel/message/version/part.
 func SourceMessage(e Entry) string {
+	message, _ := sourceOf(e)
+	return message
+}
+
+// sourceOf returns which part of which Teams message an entry shows. The part's
+// name has what was done in front: new, edit, or again after a deletion.
+func sourceOf(e Entry) (message, part string) {
 	key, _ := e.Raw["org.teamsbridge.source"].(string)
-	parts := strings.Split(key, "/")
-	if len(parts) < 5 {
-		return ""
+	fields := strings.Split(key, "/")
+	if len(fields) < 5 {
+		return "", ""
 	}
-	return parts[len(parts)-3]
+	_, part, _ = strings.Cut(fields[len(fields)-1], ":")
+	part, _, _ = strings.Cut(part, "@") // when it was added
+	return fields[len(fields)-3], part
 }
