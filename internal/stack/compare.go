@@ -28,9 +28,9 @@ type said struct {
 	id string
 	// key is the text without markup, spaces and punctuation, with a mark for
 	// each picture; words is what of it must come through.
-	key       string
-	words     []string
-	author    string
+	key    string
+	words  []string
+	author string
 	// inMatrix says that it was said in Matrix.
 	inMatrix  bool
 	root      string // the root's id in Teams, "" for a post

@@ -17,7 +17,7 @@ import (
 func inTeams(texts ...string) []teamstest.MessageState {
 	var out []teamstest.MessageState
 	for i, text := range texts {
-		out = append(out, teamstest.MessageState{ID: fmt.Sprint(i + 1), ContentType: "text", Content: text, Created: time.UnixMilli(int64(i + 1))})
+		out = append(out, teamstest.MessageState{ID: fmt.Sprint(i + 1), ContentType: "html", Content: text, Created: time.UnixMilli(int64(i + 1))})
 	}
 	return out
 }
@@ -77,6 +77,8 @@ func TestCompare(t *testing.T) {
 		{"swapped, excused", inTeams("one", "two"), []Entry{two, one}, map[string]bool{"1": true}, nil},
 		{"swapped among others, excused", inTeams("one", "two", "three"), []Entry{shown("3", "new:0", "three"), two, one}, map[string]bool{"1": true}, []string{"too early in the room"}},
 		{"swapped on the way to Teams", inTeams("one", "two"), ofMatrix("two", "one"), nil, []string{"too early in the room"}},
+		{"late through an own account", inTeams("<p>(written 2026-01-02 03:04 UTC) one</p>"), ofMatrix("one"), nil, nil},
+		{"late through a relay account", inTeams("<p><b>Ben</b> (written 2026-01-02 03:04 UTC): one</p>"), ofMatrix("one"), nil, nil},
 		{"crossed on the way", inTeams("one", "two"), []Entry{two, shown("", "", "one")}, nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -44,7 +44,7 @@ type Stack struct {
 	// between the homeserver, which delivers transactions, and the bridge.
 	Proxy, Inbound *Proxy
 	Tenant         *teamstest.Tenant
-	Bridge     *Bridge
+	Bridge         *Bridge
 	// Admin is the Matrix account that the bridge's config names as administrator.
 	Admin *mautrix.Client
 
