@@ -73,7 +73,7 @@ func (r *run) readers(rng *rand.Rand, first string) map[string]any {
 // fault is a fault of the tenant as trouble; with settings, the bridge is
 // restarted in the middle of it.
 func (r *run) fault(f teamstest.Fault, settings map[string]any) trouble {
-	t := trouble{name: string(f.Kind), want: 3, least: 500 * time.Millisecond, most: 8 * time.Second}
+	t := trouble{name: string(f.Kind), want: 3, least: 500 * time.Millisecond, most: 5 * time.Second}
 	if f.Times > 0 {
 		t.want = f.Times
 	}

@@ -22,8 +22,10 @@ type voice interface {
 }
 
 // window is how many messages may be on their way in each direction; whoever
-// would say more waits. It keeps both directions under way all the time.
-const window = 120
+// would say more waits. It keeps both directions under way all the time, and
+// what waits for Teams is sent within seconds at one message per second and
+// channel.
+func (r *run) window() int { return min(120, 8*len(r.places)) }
 
 // voices is how many people speak at once on a side.
 const voices = 4
@@ -40,7 +42,7 @@ func (r *run) talk(ctx context.Context, s side, v voice, rng *rand.Rand) error {
 		}
 	}
 	for !r.enough() {
-		if said, arrived := r.book.counts(s); said-arrived >= window {
+		if said, arrived := r.book.counts(s); said-arrived >= r.window() {
 			select {
 			case <-time.After(10 * time.Millisecond):
 				continue
