@@ -30,7 +30,9 @@ func (r *run) graphFaults(rng *rand.Rand) []trouble {
 		{Kind: teamstest.FaultGatewayTimeout, Match: any, Chance: .3},
 		{Kind: teamstest.FaultHTML, Match: any, Chance: .3},
 		{Kind: teamstest.FaultExpireToken, Chance: .2},
-		{Kind: teamstest.FaultClaimsChallenge, Chance: .2},
+		// A second challenge in a row means that a policy asks for a new sign-in.
+		{Kind: teamstest.FaultClaimsChallenge, Match: teamstest.Match{Caller: teamstest.CallerApp}, Chance: .3},
+		{Kind: teamstest.FaultClaimsChallenge, Times: 1},
 		{Kind: teamstest.FaultCut, Match: any, Chance: .3},
 		{Kind: teamstest.FaultAcceptLose, Match: any, Chance: .3},
 		{Kind: teamstest.FaultAcceptHang, Match: any, Chance: .1},
@@ -115,11 +117,12 @@ func (r *run) excuse(kind teamstest.FaultKind, s teamstest.Struck) {
 // people only talk.
 func (r *run) revocation(rng *rand.Rand) trouble {
 	account := r.relays[rng.IntN(len(r.relays))]
-	t := trouble{name: string(teamstest.FaultRevokeRefresh), want: 2, least: time.Second, most: 10 * time.Second}
+	t := trouble{name: string(teamstest.FaultRevokeRefresh), want: 2, most: 10 * time.Second}
 	t.begin = func(ctx context.Context) (func() int, func(context.Context) error, error) {
 		if err := r.onlyTalking(ctx); err != nil {
+			// Slow today: another time.
 			r.onlyTalk.Store(false)
-			return nil, nil, err
+			return never, func(context.Context) error { return nil }, context.Cause(ctx)
 		}
 		match := teamstest.Match{Service: teamstest.ServiceGraph, Caller: account.ID}
 		faults := r.stack.Tenant.Faults()
@@ -138,21 +141,22 @@ func (r *run) revocation(rng *rand.Rand) trouble {
 	return t
 }
 
+// errBusy says that the queue did not get empty in time.
+var errBusy = errors.New("too much is on its way")
+
 // onlyTalking stops changes in Matrix and waits until none is on its way.
 func (r *run) onlyTalking(ctx context.Context) error {
 	r.gates[inMatrix].Lock() // nobody says anything until the queue is empty
 	defer r.gates[inMatrix].Unlock()
 	r.onlyTalk.Store(true)
-	return stack.Eventually(ctx, 2*time.Minute, func(ctx context.Context) error {
+	err := stack.Eventually(ctx, 40*time.Second, func(ctx context.Context) error {
 		m, err := r.metrics(ctx)
-		if err != nil {
-			return err
+		if err == nil && m.waitingForTeams() > 0 {
+			err = errBusy
 		}
-		if n := m.waitingForTeams(); n > 0 {
-			return fmt.Errorf("%d rows wait", n)
-		}
-		return nil
+		return err
 	})
+	return err
 }
 
 // outages are both services down in every mode.

@@ -76,6 +76,9 @@ func (r *run) trouble(ctx context.Context, rng *rand.Rand, t trouble, share int)
 // always is the count of a trouble that strikes by being there.
 func always() int { return 1 }
 
+// never is the count of one that could not be begun.
+func never() int { return 0 }
+
 // troubles lists one of every kind.
 func (r *run) troubles(rng *rand.Rand) []trouble {
 	list := r.graphFaults(rng)

@@ -17,27 +17,26 @@ import (
 
 // compareLimit is how long a conversation may go on changing after the bridge
 // is at rest.
-const compareLimit = 20 * time.Second
+const compareLimit = 90 * time.Second
 
 // compare holds both sides of every conversation against each other and against
 // the book.
 func (r *run) compare() error {
 	cli := r.people[0].cli
 	for _, at := range r.places {
-		var v verdict
-		var failed error
-		_ = stack.Eventually(r.ctx, compareLimit, func(ctx context.Context) error {
+		var v *verdict
+		err := stack.Eventually(r.ctx, compareLimit, func(ctx context.Context) error {
 			entries, err := stack.Timeline(ctx, cli, at.room)
-			if failed = err; err != nil {
+			if err != nil {
 				return err
 			}
 			v = r.judge(at, at.channel.Messages(), entries)
 			return v.differs()
 		})
-		if failed != nil {
-			return failed
+		if v == nil {
+			return err
 		}
-		r.report.add(at.channel.DisplayName(), v)
+		r.report.add(at.channel.DisplayName(), *v)
 	}
 	repeated := r.stack.Tenant.Violations(teamstest.ViolationRepeatedWrite)
 	for _, w := range repeated {
@@ -74,8 +73,8 @@ type found struct {
 	reactions []string
 }
 
-func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack.Entry) verdict {
-	var v verdict
+func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack.Entry) *verdict {
+	v := &verdict{}
 	r.mu.Lock()
 	late := maps.Clone(r.late[at.channel.ID])
 	r.mu.Unlock()
