@@ -21,11 +21,14 @@ type voice interface {
 	unreact(ctx context.Context, m *remark, by *person, reaction id.EventID) error
 }
 
-// window is how many messages may be on their way in each direction; whoever
-// would say more waits. It keeps both directions under way all the time, and
-// what waits for Teams is sent within seconds at one message per second and
-// channel.
+// window is how many messages may be on their way in each direction before
+// people become slow, and then fall silent at twice as many. It keeps both
+// directions under way all the time, while the bridge is away too, and what waits
+// for Teams is sent within seconds at one message per second and channel.
 func (r *run) window() int { return min(120, 8*len(r.places)) }
+
+// slowly is how long each waits when much is on its way.
+const slowly = 300 * time.Millisecond
 
 // voices is how many people speak at once on a side.
 const voices = 4
@@ -41,8 +44,10 @@ func (r *run) talk(ctx context.Context, s side, v voice, rng *rand.Rand) error {
 			}
 		}
 	}
+	spoke := time.Now()
 	for !r.enough() {
-		if said, arrived := r.book.counts(s); said-arrived >= r.window() {
+		said, arrived := r.book.counts(s)
+		if late := said - arrived; late >= 2*r.window() || late >= r.window() && time.Since(spoke) < slowly {
 			select {
 			case <-time.After(10 * time.Millisecond):
 				continue
@@ -50,6 +55,7 @@ func (r *run) talk(ctx context.Context, s side, v voice, rng *rand.Rand) error {
 				return context.Cause(ctx)
 			}
 		}
+		spoke = time.Now()
 		by, at := speakers[rng.IntN(len(speakers))], r.places[rng.IntN(len(r.places))]
 		if err := r.act(ctx, s, v, rng, by, at); err != nil {
 			return fmt.Errorf("%s in %s: %w", by.user.DisplayName(), s, err)
