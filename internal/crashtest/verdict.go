@@ -15,28 +15,38 @@ import (
 	"teamsbridge/teams/teamstest"
 )
 
-// compareLimit is how long a conversation may go on changing after the bridge
-// is at rest.
-const compareLimit = 90 * time.Second
+// compareLimit is how long the sides may go on changing after the bridge is at
+// rest.
+const compareLimit = time.Minute
 
 // compare holds both sides of every conversation against each other and against
 // the book.
 func (r *run) compare() error {
 	cli := r.people[0].cli
-	for _, at := range r.places {
-		var v *verdict
-		err := stack.Eventually(r.ctx, compareLimit, func(ctx context.Context) error {
-			entries, err := stack.Timeline(ctx, cli, at.room)
+	verdicts := map[*place]*verdict{}
+	err := stack.Eventually(r.ctx, compareLimit, func(ctx context.Context) error {
+		for _, at := range r.places {
+			if v := verdicts[at]; v != nil && v.differs() == nil {
+				continue
+			}
+			entries, err := stack.Timeline(r.ctx, cli, at.room)
 			if err != nil {
 				return err
 			}
-			v = r.judge(at, at.channel.Messages(), entries)
-			return v.differs()
-		})
-		if v == nil {
-			return err
+			verdicts[at] = r.judge(at, at.channel.Messages(), entries)
 		}
-		r.report.add(at.channel.DisplayName(), *v)
+		for _, v := range verdicts {
+			if err := v.differs(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if len(verdicts) < len(r.places) {
+		return err
+	}
+	for _, at := range r.places {
+		r.report.add(at.channel.DisplayName(), *verdicts[at])
 	}
 	repeated := r.stack.Tenant.Violations(teamstest.ViolationRepeatedWrite)
 	for _, w := range repeated {
