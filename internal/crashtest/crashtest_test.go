@@ -60,13 +60,16 @@ func TestVerdict(t *testing.T) {
 		m     *remark
 		want  verdict
 	}{
-		"lost":           {func(c []teamstest.MessageState) []teamstest.MessageState { return c[1:] }, post, verdict{lost: 1}},
-		"doubled":        {func(c []teamstest.MessageState) []teamstest.MessageState { return append(c, c[0]) }, post, verdict{doubled: 1}},
-		"other text":     {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Content += "x"; return c }, post, verdict{different: 1}},
-		"no reaction":    {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Reactions = nil; return c }, post, verdict{different: 1}},
-		"not in thread":  {func(c []teamstest.MessageState) []teamstest.MessageState { return append(c[1:], c[0].Replies[0]) }, reply, verdict{different: 1}},
-		"still there":    {func(c []teamstest.MessageState) []teamstest.MessageState { c[1].Deleted = time.Time{}; return c }, gone, verdict{different: 1}},
-		"too many pics":  {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Images = make([]teamstest.Image, 1); return c }, post, verdict{different: 1}},
+		"lost":          {func(c []teamstest.MessageState) []teamstest.MessageState { return c[1:] }, post, verdict{lost: 1}},
+		"doubled":       {func(c []teamstest.MessageState) []teamstest.MessageState { return append(c, c[0]) }, post, verdict{doubled: 1}},
+		"other text":    {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Content += "x"; return c }, post, verdict{different: 1}},
+		"no reaction":   {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Reactions = nil; return c }, post, verdict{different: 1}},
+		"not in thread": {func(c []teamstest.MessageState) []teamstest.MessageState { return append(c[1:], c[0].Replies[0]) }, reply, verdict{different: 1}},
+		"still there":   {func(c []teamstest.MessageState) []teamstest.MessageState { c[1].Deleted = time.Time{}; return c }, gone, verdict{different: 1}},
+		"too many pics": {func(c []teamstest.MessageState) []teamstest.MessageState {
+			c[0].Images = make([]teamstest.Image, 1)
+			return c
+		}, post, verdict{different: 1}},
 		"reply vanished": {func(c []teamstest.MessageState) []teamstest.MessageState { c[0].Replies = nil; return c }, reply, verdict{lost: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {

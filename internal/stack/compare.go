@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 // Agreement is the outcome of a comparison.
 type Agreement struct {
 	Messages, Replies, Reactions int
-	// Reordered is how many messages come too early in the room.
+	// Reordered is how many messages are out of order in the room.
 	Reordered int
 	// Differences are sentences for people; none means that both sides agree.
 	Differences []string
@@ -172,16 +173,36 @@ func (c *comparison) compareOrder() {
 		if slices.Equal(ids, right[name]) {
 			continue
 		}
-		// Each that comes before one that Teams has earlier.
-		least := len(c.teams)
-		for _, messageID := range slices.Backward(right[name]) {
-			if place[messageID] > least {
-				c.out.Reordered++
-				c.say("too early in the room: %s", describe(c.byID[messageID]))
-			}
-			least = min(least, place[messageID])
+		for _, messageID := range misplaced(right[name], place) {
+			c.out.Reordered++
+			c.say("out of order in the room: %s", describe(c.byID[messageID]))
 		}
 	}
+}
+
+// misplaced returns the fewest ids that have to be taken away so that the rest
+// are in their order: those outside a longest rising run.
+func misplaced(ids []string, place map[string]int) []string {
+	var ends []int // the place that ends the best run of each length
+	length := make([]int, len(ids))
+	for i, id := range ids {
+		at, _ := slices.BinarySearch(ends, place[id])
+		if at == len(ends) {
+			ends = append(ends, 0)
+		}
+		ends[at], length[i] = place[id], at+1
+	}
+	var out []string
+	want, below := len(ends), math.MaxInt
+	for i, id := range slices.Backward(ids) {
+		if length[i] == want && place[id] < below {
+			want, below = want-1, place[id]
+		} else {
+			out = append(out, id)
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func describe(s *said) string {

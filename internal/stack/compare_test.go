@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -73,10 +74,10 @@ func TestCompare(t *testing.T) {
 		{"another thread", inTeams("one", "two"), []Entry{one, inThread}, nil, []string{"another thread"}},
 		{"reactions", inTeams("one"), []Entry{liked}, nil, []string{"reactions are"}},
 		{"pictures", inTeams("one"), []Entry{picture}, nil, []string{"number of pictures", "is missing"}},
-		{"swapped", inTeams("one", "two"), []Entry{two, one}, nil, []string{"too early in the room"}},
+		{"swapped", inTeams("one", "two"), []Entry{two, one}, nil, []string{"out of order in the room"}},
 		{"swapped, excused", inTeams("one", "two"), []Entry{two, one}, map[string]bool{"1": true}, nil},
-		{"swapped among others, excused", inTeams("one", "two", "three"), []Entry{shown("3", "new:0", "three"), two, one}, map[string]bool{"1": true}, []string{"too early in the room"}},
-		{"swapped on the way to Teams", inTeams("one", "two"), ofMatrix("two", "one"), nil, []string{"too early in the room"}},
+		{"swapped among others, excused", inTeams("one", "two", "three"), []Entry{shown("3", "new:0", "three"), two, one}, map[string]bool{"1": true}, []string{"out of order in the room"}},
+		{"swapped on the way to Teams", inTeams("one", "two"), ofMatrix("two", "one"), nil, []string{"out of order in the room"}},
 		{"late through an own account", inTeams("<p>(written 2026-01-02 03:04 UTC) one</p>"), ofMatrix("one"), nil, nil},
 		{"late through a relay account", inTeams("<p><b>Ben</b> (written 2026-01-02 03:04 UTC): one</p>"), ofMatrix("one"), nil, nil},
 		{"crossed on the way", inTeams("one", "two"), []Entry{two, shown("", "", "one")}, nil, nil},
@@ -89,4 +90,30 @@ func TestCompare(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An edit names its source outside of the new content.
+func TestEditKeepsItsSource(t *testing.T) {
+	source := "team/channel/1/100/edit:0"
+	raw := func(v map[string]any) (c event.Content) {
+		data, err := json.Marshal(v)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(data, &c))
+		return c
+	}
+	entries := assemble([]*event.Event{
+		{ID: "$a", Type: event.EventMessage, Sender: "@a:b", Content: raw(map[string]any{"msgtype": "m.text", "body": "one", sourceField: "team/channel/1/0/new:0"})},
+		{ID: "$b", Type: event.EventMessage, Sender: "@a:b", Content: raw(map[string]any{"msgtype": "m.text", "body": "* two", sourceField: source,
+			"m.new_content": map[string]any{"msgtype": "m.text", "body": "two"}, "m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": "$a"}})},
+	})
+	require.Len(t, entries, 1)
+	require.Equal(t, "two", entries[0].Body)
+	require.Equal(t, "1", SourceMessage(entries[0]))
+}
+
+func TestMisplaced(t *testing.T) {
+	place := map[string]int{"a": 0, "b": 1, "c": 2, "d": 3}
+	require.Empty(t, misplaced([]string{"a", "b", "d"}, place))
+	require.Equal(t, []string{"a"}, misplaced([]string{"b", "c", "d", "a"}, place), "one that is late, and not all before it")
+	require.Equal(t, []string{"d"}, misplaced([]string{"d", "a", "b", "c"}, place))
 }
