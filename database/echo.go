@@ -84,6 +84,13 @@ func (s *Echoes) Get(ctx context.Context, sourceKey string) (*Echo, error) {
 	return one(ctx, s.base, "echo", scanEcho, `SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE source_key = $1`, sourceKey)
 }
 
+// ByEvent returns the echo that is an event, nil where none of the time since
+// then is. That time must be near: there is no index by event.
+func (s *Echoes) ByEvent(ctx context.Context, eventID string, since time.Time) (*Echo, error) {
+	return one(ctx, s.base, "echo of an event", scanEcho,
+		`SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE seen_at >= $1 AND event_id = $2`, ms(since), eventID)
+}
+
 // Forget forgets a source change's echo: what it announced did not happen.
 func (s *Echoes) Forget(ctx context.Context, sourceKey string) error {
 	_, err := s.exec(ctx, "forget echo", `DELETE FROM teams_echo WHERE source_key = $1`, sourceKey)

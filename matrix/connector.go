@@ -127,8 +127,8 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 	c.Connector.SendMessageStatus(ctx, &copied, info)
 }
 
-// waitsForTarget reports whether a redaction found nothing only because its
-// target's handling is going to be repeated.
+// waitsForTarget reports whether a redaction or reaction found nothing only
+// because its target's handling is going to be repeated.
 func (c *Connector) waitsForTarget(ctx context.Context, status *bridgev2.MessageStatus, eventID string) bool {
 	return errors.Is(status.InternalError, bridgev2.ErrTargetMessageNotFound) && c.journal.waitsForTarget(ctx, eventID)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidwall/gjson"
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -337,17 +338,37 @@ func (j *journal) runHeld(ctx context.Context) {
 	}
 }
 
-// waitsForTarget reports whether the framework did not find a redaction's
-// target only because handling that failed and is going to be repeated.
+// waitsForTarget reports whether the framework did not find the target of a
+// redaction or reaction only because handling that failed and is going to be
+// repeated.
 func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	entry, err := j.db.Journal.Get(ctx, eventID)
-	if err != nil || entry == nil || entry.Type != redactionType {
+	if err != nil || entry == nil {
+		return false
+	}
+	if entry.Type == event.EventReaction.Type {
+		return j.now().Sub(entry.ReceivedAt) < unclaimedWait && j.isUnclaimed(ctx, entry)
+	} else if entry.Type != redactionType {
 		return false
 	}
 	target, err := j.db.Journal.Get(ctx, redactionTarget(gjson.ParseBytes(entry.Raw)))
 	return err == nil && target != nil
+}
+
+// unclaimedWait is how long a reaction waits for what it is about.
+const unclaimedWait = time.Hour
+
+// isUnclaimed reports whether a reaction is about an event that the bridge has
+// sent, but has no row for: its delivery was cut off in between and is repeated.
+func (j *journal) isUnclaimed(ctx context.Context, entry *database.JournalEntry) bool {
+	target := gjson.GetBytes(entry.Raw, `content.m\.relates_to.event_id`).Str
+	if target == "" {
+		return false
+	}
+	echo, err := j.db.Echoes.ByEvent(ctx, target, j.now().Add(-24*time.Hour))
+	return err == nil && echo != nil && echo.RoomID == entry.RoomID
 }
 
 func (j *journal) count(reason string) {

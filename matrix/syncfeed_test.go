@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -344,6 +345,26 @@ func TestRedactionWaitsForARow(t *testing.T) {
 	require.NoError(t, b.conn.journal.settleHeld(ctx))
 	require.Zero(t, b.conn.Redactions().Waiting)
 	b.eventually("the framework had it", func() bool { return b.journalCount() == 0 })
+}
+
+// TestReactionToWhatHasNoRow: the event was sent by the bridge, but its delivery
+// was cut off before its row was written. A reaction to it waits; one to an
+// event that nobody knows does not.
+func TestReactionToWhatHasNoRow(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{redactions: RedactionsPush, network: &network{rows: true}})
+	_, err := b.db.Echoes.Record(context.Background(), []database.Echo{{SourceKey: "t/c/1/0/new:", EventID: "$sent", RoomID: portalRoom, At: b.clock.Now()}})
+	require.NoError(t, err)
+	keeps := func(eventID, target string, age time.Duration) bool {
+		entry := database.JournalEntry{EventID: eventID, RoomID: portalRoom, Type: "m.reaction", ReceivedAt: b.clock.Now().Add(-age),
+			Raw: []byte(`{"content":{"m.relates_to":{"rel_type":"m.annotation","event_id":"` + target + `"}}}`)}
+		require.NoError(t, b.db.Journal.Append(context.Background(), []database.JournalEntry{entry}))
+		status := &bridgev2.MessageStatus{InternalError: fmt.Errorf("reaction %w", bridgev2.ErrTargetMessageNotFound)}
+		return b.conn.waitsForTarget(context.Background(), status, eventID)
+	}
+	require.True(t, keeps("$known", "$sent", 0))
+	require.False(t, keeps("$unknown", "$nothing", 0))
+	require.False(t, keeps("$old", "$sent", 2*unclaimedWait), "it does not wait for ever")
 }
 
 // TestRedactionOfWhatIsTriedAgain: the target's handling failed because of us

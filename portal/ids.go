@@ -96,3 +96,12 @@ func LoginID(aadID string) networkid.UserLoginID { return networkid.UserLoginID(
 func SourceKey(ref teams.ChannelRef, messageID string, version int64, part string) string {
 	return fmt.Sprintf("%s/%s/%d/%s", ref, messageID, version, part)
 }
+
+// sourceMessage returns the message that a source key is a change of.
+func sourceMessage(key string) (messageID string, ok bool) {
+	fields := strings.SplitN(key, "/", 5)
+	if len(fields) < 5 {
+		return "", false
+	}
+	return fields[2], true
+}

@@ -82,6 +82,8 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 		if root.ThreadRoot != "" {
 			stored.ThreadRoot = root.ThreadRoot
 		}
+	} else if err = b.unclaimedRoot(ctx, msg, row, stored); err != nil {
+		return nil, err
 	}
 	if msg.ReplyTo != nil {
 		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
@@ -102,6 +104,34 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	b.queued(ctx, row, inserted)
 	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+}
+
+// unclaimedFor is how long a delivery to a room may be cut off between its event
+// and its message row.
+const unclaimedFor = 24 * time.Hour
+
+// unclaimedRoot finds the root of a reply whose event is there, but not its row:
+// its delivery was cut off in between. The event's echo says which message of
+// Teams it is; the row comes with the next attempt.
+func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow, stored *brdb.Message) error {
+	event := ""
+	if msg.Content != nil && msg.Content.RelatesTo != nil {
+		event = msg.Content.RelatesTo.GetThreadParent().String()
+	}
+	if event == "" {
+		return nil
+	}
+	echo, err := b.o.DB.Echoes.ByEvent(ctx, event, b.o.Now().Add(-unclaimedFor))
+	if err != nil || echo == nil || echo.RoomID != row.RoomID {
+		return err
+	}
+	ch, isChannel := ParsePortal(msg.Portal.ID)
+	message, ok := sourceMessage(echo.SourceKey)
+	if !ok || !isChannel {
+		return nil
+	}
+	row.RootEventID, stored.ThreadRoot = event, MessageID(ch, message)
+	return nil
 }
 
 // HandleEdit queues an edit. While the message itself is queued the edit

@@ -131,7 +131,18 @@ func (s *Sender) rootOf(ctx context.Context, row *database.OutboxRow) (root, err
 		return root{}, fmt.Errorf("get message row of root: %w", err)
 	}
 	thread := ProvisionalID(id.EventID(row.RootEventID))
-	if stored != nil {
+	if stored == nil {
+		// What the root is was known when the reply was queued, though there was
+		// no row for it yet.
+		own, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.EventID))
+		if err != nil {
+			return root{}, fmt.Errorf("get message row of reply: %w", err)
+		} else if own != nil {
+			if _, remote, ok := ParseMessageID(own.ThreadRoot); ok {
+				return root{id: remote}, nil
+			}
+		}
+	} else {
 		thread = stored.ID
 		if stored.ThreadRoot != "" {
 			thread = stored.ThreadRoot

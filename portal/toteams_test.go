@@ -111,6 +111,24 @@ func TestThreadsToTeams(t *testing.T) {
 	require.Equal(t, m.ID, msgs[len(msgs)-1].ReplyToID)
 }
 
+// A reply to a message from Teams whose delivery was cut off after the homeserver
+// had taken it: there is an event to answer, and no row for it yet.
+func TestReplyToARootWithoutARow(t *testing.T) {
+	r := started(t)
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "Teams root")
+	r.Quiet()
+	event := last(t, r)
+	require.NoError(t, r.Echo(t.Context(), event))
+	row, err := r.Bridge.DB.Message.GetPartByMXID(t.Context(), event.ID)
+	require.NoError(t, err)
+	require.NoError(t, r.Bridge.DB.Message.Delete(t.Context(), row.RowID))
+
+	r.Reply(portaltest.AliceMXID, event.ID, "answer")
+	r.Quiet()
+	msgs := r.Tenant.Messages(portaltest.Channel)
+	require.Equal(t, m.ID, msgs[len(msgs)-1].ReplyToID)
+}
+
 // Proves M3 and M5.
 func TestOutageKeepsOrderAndTells(t *testing.T) {
 	r := started(t)

@@ -93,42 +93,29 @@ func (t *tour) pictureIn(text string) func(ctx context.Context) error {
 func (t *tour) signIns() error {
 	t.out.heading("Signing in with the bot, by device code")
 	var err error
-	if t.bot, err = openBot(t.ctx, t.stack, t.stack.Admin); err != nil {
+	if t.bot, err = t.stack.OpenBotChat(t.ctx, t.stack.Admin); err != nil {
 		return err
 	}
 	if err = t.signIn(t.bot, "relay login", t.relay, "the administrator signs in a relay account"); err != nil {
 		return err
 	}
-	own, err := openBot(t.ctx, t.stack, t.as(t.writer))
+	own, err := t.stack.OpenBotChat(t.ctx, t.as(t.writer))
 	if err != nil {
 		return err
 	}
 	return t.signIn(own, "login", t.writer, t.writer.DisplayName()+" signs in")
 }
 
-func (t *tour) signIn(bot *botChat, command string, account *teamstest.User, what string) error {
+func (t *tour) signIn(bot *stack.BotChat, command string, account *teamstest.User, what string) error {
 	return t.step(what, func() error {
-		if err := bot.say(t.ctx, command); err != nil {
+		if err := bot.Say(t.ctx, command); err != nil {
 			return err
 		}
-		return t.wait("a device code", func(context.Context) error {
-			for _, p := range t.stack.Tenant.PendingDevices() {
-				return t.stack.Tenant.ApproveDevice(p.UserCode, account)
-			}
-			return errors.New("no sign-in is pending")
-		})
-	}, func(ctx context.Context) error {
-		said, err := bot.answers(ctx)
-		if err != nil {
-			return err
+		if err := bot.Approve(t.ctx, patience, account); err != nil {
+			return fmt.Errorf("a device code: %w", err)
 		}
-		for _, yes := range []string{"signed in", "logged in", "relay pool"} {
-			if strings.Contains(strings.ToLower(said), yes) {
-				return nil
-			}
-		}
-		return fmt.Errorf("the bot said %q", said)
-	})
+		return nil
+	}, bot.SignedIn)
 }
 
 func (t *tour) fromMatrix() error {
@@ -231,8 +218,8 @@ func (t *tour) commands() error {
 	t.out.heading("The administrator asks the bot")
 	for _, command := range []string{"status", "teams"} {
 		var said string
-		if err := t.step(command, func() error { t.bot.mark(t.ctx); return t.bot.say(t.ctx, command) }, func(ctx context.Context) (err error) {
-			if said, err = t.bot.answers(ctx); err == nil && said == "" {
+		if err := t.step(command, func() error { t.bot.Mark(t.ctx); return t.bot.Say(t.ctx, command) }, func(ctx context.Context) (err error) {
+			if said, err = t.bot.Answers(ctx); err == nil && said == "" {
 				err = errors.New("no answer")
 			}
 			return err
@@ -286,7 +273,7 @@ func (t *tour) verdict() error {
 			if err != nil {
 				return err
 			}
-			a := stack.Compare(ch.Messages(), entries, t.isBot)
+			a := stack.Compare(ch.Messages(), entries, t.stack.IsBot)
 			sum.Messages += a.Messages
 			sum.Replies += a.Replies
 			sum.Reactions += a.Reactions

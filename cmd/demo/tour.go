@@ -31,7 +31,7 @@ type tour struct {
 	general                 *teamstest.Channel
 	// room is the room of the channel general.
 	room id.RoomID
-	bot  *botChat
+	bot  *stack.BotChat
 }
 
 // prepare fills the tenant, makes the Matrix accounts, starts the bridge and
@@ -99,7 +99,7 @@ func (t *tour) agree(ctx context.Context, ch *teamstest.Channel) error {
 	if err != nil {
 		return err
 	}
-	if a := stack.Compare(ch.Messages(), entries, t.isBot); len(a.Differences) > 0 {
+	if a := stack.Compare(ch.Messages(), entries, t.stack.IsBot); len(a.Differences) > 0 {
 		return fmt.Errorf("%s:\n  %s", ch.DisplayName(), strings.Join(a.Differences, "\n  "))
 	}
 	return nil
@@ -119,8 +119,6 @@ func (t *tour) read(ctx context.Context, ch *teamstest.Channel) ([]stack.Entry, 
 	}
 	return stack.Timeline(ctx, cli, room)
 }
-
-func (t *tour) isBot(user id.UserID) bool { return user == t.stack.UserID("teamsbot") }
 
 // as returns a person's Matrix client; RegisterStaff has made all of them.
 func (t *tour) as(u *teamstest.User) *mautrix.Client {

@@ -280,6 +280,14 @@ func testEchoes(t *testing.T, ctx context.Context, e *env) {
 	got, err := e.db.Echoes.Get(ctx, "k1")
 	require.NoError(t, err)
 	require.Equal(t, &a, got)
+	got, err = e.other.Echoes.ByEvent(ctx, "$1", e.clock.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, &a, got)
+	for event, since := range map[string]time.Time{"$1": e.clock.Now().Add(time.Second), "$none": e.clock.Now().Add(-time.Hour)} {
+		got, err = e.db.Echoes.ByEvent(ctx, event, since)
+		require.NoError(t, err)
+		require.Nil(t, got)
+	}
 	got, err = e.db.Echoes.Get(ctx, "none")
 	require.NoError(t, err)
 	require.Nil(t, got)

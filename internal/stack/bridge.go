@@ -20,13 +20,17 @@ type Bridge struct {
 	// Registrations are the files that the homeserver must load: the
 	// bridge's own and the one for double puppeting.
 	Registrations []string
+	// DatabaseURI is the connection string of the bridge's PostgreSQL database,
+	// empty on SQLite.
+	DatabaseURI string
 
 	proc *process
 }
 
 // NewBridge makes a folder with both registrations. It runs the binary's own
 // -e, -g and -d as an operator would, so these are exercised by every test.
-func NewBridge(ctx context.Context, binary, dir, serverName string) (*Bridge, error) {
+// address is where the homeserver reaches it, empty for the bridge's own port.
+func NewBridge(ctx context.Context, binary, dir, serverName, address string) (*Bridge, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the bridge's folder: %w", err)
 	}
@@ -41,10 +45,13 @@ func NewBridge(ctx context.Context, binary, dir, serverName string) (*Bridge, er
 	if err = b.run(ctx, "-c", b.configPath(), "-e"); err != nil {
 		return nil, fmt.Errorf("write the example config: %w", err)
 	}
+	if address == "" {
+		address = fmt.Sprintf("http://127.0.0.1:%d", b.Port)
+	}
 	base := map[string]any{
 		"homeserver": map[string]any{"address": "http://127.0.0.1:1", "domain": serverName},
 		"appservice": map[string]any{
-			"address": fmt.Sprintf("http://127.0.0.1:%d", b.Port), "hostname": "127.0.0.1", "port": b.Port,
+			"address": address, "hostname": "127.0.0.1", "port": b.Port,
 		},
 		"network": map[string]any{"tenant_id": "00000000-0000-0000-0000-000000000000", "client_id": "00000000-0000-0000-0000-000000000000", "client_secret": "set later"},
 		"bridge":  map[string]any{"permissions": map[string]any{serverName: "user"}},

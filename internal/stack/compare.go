@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,8 @@ import (
 // Agreement is the outcome of a comparison.
 type Agreement struct {
 	Messages, Replies, Reactions int
+	// Reordered is how many messages are out of order in the room.
+	Reordered int
 	// Differences are sentences for people; none means that both sides agree.
 	Differences []string
 }
@@ -26,20 +29,30 @@ type said struct {
 	id string
 	// key is the text without markup, spaces and punctuation, with a mark for
 	// each picture; words is what of it must come through.
-	key       string
-	words     []string
-	author    string
+	key    string
+	words  []string
+	author string
+	// inMatrix says that it was said in Matrix.
+	inMatrix  bool
 	root      string // the root's id in Teams, "" for a post
 	at        time.Time
 	reactions map[string]int
 }
 
 // Compare holds a channel against its room, message by message: nothing
-// missing on either side, nothing twice, threads and reactions alike, and the
-// messages of each author in the same order. What the bridge brought to Matrix
-// is recognised by the source that it names, what was said in Matrix by its words.
+// missing on either side, nothing twice, threads and reactions alike, and what
+// was said on one side in the same order on the other. What the bridge brought
+// to Matrix is recognised by the source that it names, what was said in Matrix
+// by its words.
 func Compare(channel []teamstest.MessageState, room []Entry, isBot func(id.UserID) bool) Agreement {
-	c := &comparison{teams: fromTeams(channel), byID: map[string]*said{}, taken: map[string]bool{}}
+	return CompareBut(channel, room, isBot, nil)
+}
+
+// CompareBut is Compare where nobody can say when the messages with the given
+// Teams ids ought to have come: their notification was lost or held back. They
+// are not held to any order; everything else is.
+func CompareBut(channel []teamstest.MessageState, room []Entry, isBot func(id.UserID) bool, late map[string]bool) Agreement {
+	c := &comparison{teams: fromTeams(channel), byID: map[string]*said{}, taken: map[string]bool{}, late: late}
 	c.out.Messages = len(c.teams)
 	for _, s := range c.teams {
 		c.byID[s.id] = s
@@ -68,6 +81,8 @@ type comparison struct {
 	taken map[string]bool
 	// order is the counterparts' ids in the order of the room.
 	order []string
+	// late are the ids of messages that have no place in the order.
+	late map[string]bool
 }
 
 func (c *comparison) say(format string, args ...any) {
@@ -79,6 +94,9 @@ func (c *comparison) pairAll(room []Entry, isBot func(id.UserID) bool) {
 	rootOf := map[id.EventID]string{}
 	for _, message := range messagesOf(room, isBot, rootOf) {
 		m, thread := message.said, message.thread
+		for _, part := range message.doubled {
+			c.say("twice in Matrix (part %s): %s", part, describe(m))
+		}
 		if thread != "" {
 			if m.root = rootOf[thread]; m.root == "" {
 				c.say("in a thread whose root is unknown: %s", describe(m))
@@ -93,7 +111,7 @@ func (c *comparison) pairAll(room []Entry, isBot func(id.UserID) bool) {
 			c.say("twice in Matrix: %s", describe(m))
 			continue
 		}
-		c.taken[t.id] = true
+		c.taken[t.id], t.inMatrix = true, m.id == ""
 		c.order = append(c.order, t.id)
 		rootOf[message.event] = t.id
 		c.compareOne(t, m)
@@ -113,7 +131,7 @@ func (c *comparison) counterpart(m *said) *said {
 }
 
 func (c *comparison) compareOne(t, m *said) {
-	if t.root != m.root && m.root != deletedRoot && c.byID[t.root] != nil {
+	if t.root != m.root && m.root != deletedRoot && (t.root == "" || c.byID[t.root] != nil) {
 		c.say("in another thread in Matrix: %s", describe(t))
 	}
 	if x, y := reactionList(t), reactionList(m); x != y {
@@ -131,26 +149,60 @@ func (c *comparison) compareOne(t, m *said) {
 }
 
 // compareOrder compares the order within each conversation (the posts, and each
-// thread) of the messages that one author wrote. Messages of different authors
-// on different sides may cross on the way; nobody can say which was first.
+// thread) of what was said on the same side, whoever said it. Messages of
+// different sides may cross on the way; nobody can say which was first.
 func (c *comparison) compareOrder() {
-	lane := func(s *said) string { return s.root + "\x00" + s.author }
-	left, right := map[string][]string{}, map[string][]string{}
-	for _, s := range c.teams {
-		if c.taken[s.id] {
-			left[lane(s)] = append(left[lane(s)], s.id)
+	type lane struct {
+		root     string
+		inMatrix bool
+	}
+	place := map[string]int{}
+	left, right := map[lane][]string{}, map[lane][]string{}
+	for i, s := range c.teams {
+		place[s.id] = i
+		if c.taken[s.id] && !c.late[s.id] {
+			left[lane{s.root, s.inMatrix}] = append(left[lane{s.root, s.inMatrix}], s.id)
 		}
 	}
 	for _, messageID := range c.order {
-		s := c.byID[messageID]
-		right[lane(s)] = append(right[lane(s)], messageID)
-	}
-	for name, ids := range left {
-		if !slices.Equal(ids, right[name]) {
-			_, author, _ := strings.Cut(name, "\x00")
-			c.say("what %s said is in another order in Matrix", author)
+		if s := c.byID[messageID]; !c.late[messageID] {
+			right[lane{s.root, s.inMatrix}] = append(right[lane{s.root, s.inMatrix}], messageID)
 		}
 	}
+	for name, ids := range left {
+		if slices.Equal(ids, right[name]) {
+			continue
+		}
+		for _, messageID := range misplaced(right[name], place) {
+			c.out.Reordered++
+			c.say("out of order in the room: %s", describe(c.byID[messageID]))
+		}
+	}
+}
+
+// misplaced returns the fewest ids that have to be taken away so that the rest
+// are in their order: those outside a longest rising run.
+func misplaced(ids []string, place map[string]int) []string {
+	var ends []int // the place that ends the best run of each length
+	length := make([]int, len(ids))
+	for i, id := range ids {
+		at, _ := slices.BinarySearch(ends, place[id])
+		if at == len(ends) {
+			ends = append(ends, 0)
+		}
+		ends[at], length[i] = place[id], at+1
+	}
+	var out []string
+	want, below := len(ends), math.MaxInt
+	for i, id := range slices.Backward(ids) {
+		if length[i] == want && place[id] < below {
+			want, below = want-1, place[id]
+		} else {
+			out = append(out, id)
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 func describe(s *said) string {
@@ -177,12 +229,16 @@ func reactionList(s *said) string {
 type roomMessage struct {
 	*said
 	event, thread id.EventID
+	// parts are the parts of the source that are there, doubled those that
+	// are there again.
+	parts   map[string]bool
+	doubled []string
 }
 
 // messagesOf gathers a room's messages. Roots that are deleted are put into rootOf.
 func messagesOf(room []Entry, isBot func(id.UserID) bool, rootOf map[id.EventID]string) []roomMessage {
 	var out []roomMessage
-	parts := map[string]int{}
+	index := map[string]int{}
 	for _, e := range room {
 		// A thread whose root was deleted hangs on the redacted event, or on a
 		// placeholder where the root was deleted before it was ever seen.
@@ -190,7 +246,7 @@ func messagesOf(room []Entry, isBot func(id.UserID) bool, rootOf map[id.EventID]
 			rootOf[e.EventID] = deletedRoot
 			continue
 		}
-		source := SourceMessage(e)
+		source, part := sourceOf(e)
 		if e.MsgType == event.MsgNotice && isBot(e.Sender) && source == "" {
 			continue
 		}
@@ -201,14 +257,19 @@ func messagesOf(room []Entry, isBot func(id.UserID) bool, rootOf map[id.EventID]
 				key = letters(e.Body) + pictureMark
 			}
 		}
-		if i, ok := parts[source]; ok && source != "" {
+		if i, ok := index[source]; ok && source != "" {
+			if out[i].parts[part] {
+				out[i].doubled = append(out[i].doubled, part)
+				continue
+			}
+			out[i].parts[part] = true
 			out[i].key += key
 			for k, who := range e.Reactions {
 				out[i].reactions[emojiKey(k, "")] += len(who)
 			}
 			continue
 		}
-		m := roomMessage{said: &said{id: source, key: key, at: e.At, reactions: map[string]int{}}, event: e.EventID, thread: e.Thread}
+		m := roomMessage{said: &said{id: source, key: key, at: e.At, reactions: map[string]int{}}, event: e.EventID, thread: e.Thread, parts: map[string]bool{part: true}}
 		for k, who := range e.Reactions {
 			m.reactions[emojiKey(k, "")] += len(who)
 		}
@@ -216,7 +277,7 @@ func messagesOf(room []Entry, isBot func(id.UserID) bool, rootOf map[id.EventID]
 			if isBot(e.Sender) {
 				continue // a system message: Teams tells it, nobody said it
 			}
-			parts[source] = len(out)
+			index[source] = len(out)
 		}
 		out = append(out, m)
 	}

@@ -23,6 +23,7 @@ var (
 	anyTag      = regexp.MustCompile(`(?s)<[^>]*>`)
 	emojiTag    = regexp.MustCompile(`<emoji[^>]*\balt="([^"]*)"[^>]*>`)
 	atTag       = regexp.MustCompile(`(?s)<at\b[^>]*\bid="(\d+)"[^>]*>.*?</at>`)
+	lateNote    = regexp.MustCompile(`(?s)^\s*(?:<(?:p|div)[^>]*>\s*)*\(written \d{4}-\d\d-\d\d \d\d:\d\d [^)]*\)`)
 	relayPrefix = regexp.MustCompile(`(?s)^\s*(?:<(?:p|div)[^>]*>\s*)*<(?:b|strong)>([^<]+)</(?:b|strong)>(?: \([^)]*\))?:\s*`)
 )
 
@@ -68,6 +69,7 @@ func relayed(content string) (name, rest string, ok bool) {
 // Matrix says in its own words does not count: mentions of everybody.
 func teamsText(m teamstest.MessageState) (key string, words []string) {
 	_, content, _ := relayed(m.Content)
+	content = lateNote.ReplaceAllString(content, "")
 	if m.ContentType == "html" {
 		everybody := map[string]bool{}
 		for _, mention := range m.Mentions {
@@ -89,6 +91,20 @@ func teamsText(m teamstest.MessageState) (key string, words []string) {
 	}
 	return letters(text) + strings.Repeat(pictureMark, len(m.Images)), words
 }
+
+// TeamsText is what a message in Teams says, reduced to what survives the way
+// between both sides: without markup, spaces, punctuation, the name in front of
+// what went through a relay account, and the note that it is late.
+func TeamsText(m teamstest.MessageState) string {
+	key, _ := teamsText(m)
+	return strings.ReplaceAll(key, pictureMark, "")
+}
+
+// Letters reduces a text in the same way.
+func Letters(text string) string { return letters(text) }
+
+// ReactionKey makes the emoji of both sides comparable.
+func ReactionKey(emoji string) string { return emojiKey(emoji, "") }
 
 // letters keeps what survives every change of markup.
 func letters(text string) string {

@@ -1,54 +1,76 @@
 package stack
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Proxy stands between the bridge and the homeserver and writes down what is
-// asked, so that a test can say how many requests something cost.
+// Proxy stands in one direction between the bridge and the homeserver. It
+// writes down what is asked, so that a test can say how many requests something
+// cost, and fails requests on demand.
 type Proxy struct {
 	server *http.Server
 	addr   string
 	done   chan struct{}
+	target atomic.Pointer[url.URL]
+	// forward has no timeout of its own: /sync waits long.
+	forward *httputil.ReverseProxy
 
 	mu       sync.Mutex
 	requests []ProxiedRequest
+	counted  int
+	faults   func(r *http.Request) ProxyFault
+	// conns are those that are open, to be cut.
+	conns map[net.Conn]struct{}
 }
 
-// ProxiedRequest is one request of the bridge to the homeserver.
+// ProxiedRequest is one request that passed.
 type ProxiedRequest struct {
 	At           time.Time
 	Method, Path string
 }
 
-// newProxy forwards to the target from a port of its own.
-func newProxy(target string) (*Proxy, error) {
-	to, err := url.Parse(target)
-	if err != nil {
-		return nil, fmt.Errorf("parse the homeserver's address: %w", err)
-	}
+// ProxyFault is what becomes of a request.
+type ProxyFault int
+
+const (
+	// ProxyPass lets the request pass.
+	ProxyPass ProxyFault = iota
+	// ProxyRefuse cuts the connection before anything was forwarded.
+	ProxyRefuse
+	// ProxyLose forwards the request and cuts the connection in place of the answer.
+	ProxyLose
+	// ProxyTwice forwards the request twice, one after the other, and passes the
+	// second answer.
+	ProxyTwice
+)
+
+// proxyLog bounds what is remembered of requests; long runs make millions.
+const proxyLog = 100_000
+
+// newProxy listens on a port of its own; aim says where it forwards to.
+func newProxy() (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("listen for the homeserver proxy: %w", err)
+		return nil, fmt.Errorf("listen for a proxy: %w", err)
 	}
-	forward := httputil.NewSingleHostReverseProxy(to)
-	forward.Transport = &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
-	// A homeserver that is away is a refused connection to the bridge, not a 502.
-	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
-	p := &Proxy{addr: listener.Addr().String(), done: make(chan struct{})}
-	p.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.mu.Lock()
-		p.requests = append(p.requests, ProxiedRequest{At: time.Now(), Method: r.Method, Path: r.URL.Path})
-		p.mu.Unlock()
-		forward.ServeHTTP(w, r)
-	})}
+	p := &Proxy{addr: listener.Addr().String(), done: make(chan struct{}), conns: map[net.Conn]struct{}{}}
+	p.forward = &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(p.target.Load()) },
+		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		// One that is away is a cut connection to the other, not a 502.
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	p.server = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: p, ConnState: p.track}
 	go func() {
 		defer close(p.done)
 		_ = p.server.Serve(listener)
@@ -56,21 +78,100 @@ func newProxy(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// URL is the address that the bridge uses as the homeserver's.
+// aim sets where the proxy forwards to.
+func (p *Proxy) aim(target string) error {
+	to, err := url.Parse(target)
+	if err != nil {
+		return fmt.Errorf("parse the address to forward to: %w", err)
+	}
+	p.target.Store(to)
+	return nil
+}
+
+// ServeHTTP forwards a request, or fails it.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch p.note(r) {
+	case ProxyRefuse:
+		panic(http.ErrAbortHandler)
+	case ProxyLose:
+		p.forward.ServeHTTP(discard{http.Header{}}, r)
+		panic(http.ErrAbortHandler)
+	case ProxyTwice:
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		first := r.Clone(r.Context())
+		first.Body, r.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
+		p.forward.ServeHTTP(discard{http.Header{}}, first)
+	}
+	p.forward.ServeHTTP(w, r)
+}
+
+func (p *Proxy) note(r *http.Request) ProxyFault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counted++
+	if len(p.requests) < proxyLog {
+		p.requests = append(p.requests, ProxiedRequest{At: time.Now(), Method: r.Method, Path: r.URL.Path})
+	}
+	if p.faults == nil {
+		return ProxyPass
+	}
+	return p.faults(r)
+}
+
+// Fail asks choose about every request, one at a time, until it is nil again.
+func (p *Proxy) Fail(choose func(r *http.Request) ProxyFault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = choose
+}
+
+// Cut closes every open connection and refuses all requests until Fail is
+// called again, as a network that is gone does.
+func (p *Proxy) Cut() {
+	p.Fail(func(*http.Request) ProxyFault { return ProxyRefuse })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		_ = conn.Close()
+	}
+}
+
+func (p *Proxy) track(conn net.Conn, state http.ConnState) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		p.conns[conn] = struct{}{}
+	case http.StateClosed, http.StateHijacked:
+		delete(p.conns, conn)
+	}
+}
+
+// URL is the proxy's address.
 func (p *Proxy) URL() string { return "http://" + p.addr }
 
-// Requests returns what was asked since the last Reset.
+// Requests returns what was asked since the last Reset, the first 100,000.
 func (p *Proxy) Requests() []ProxiedRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]ProxiedRequest(nil), p.requests...)
 }
 
+// Count is how many requests there were since the last Reset.
+func (p *Proxy) Count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counted
+}
+
 // Reset forgets the requests so far.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.requests = nil
+	p.requests, p.counted = nil, 0
 }
 
 func (p *Proxy) close() {
@@ -81,3 +182,10 @@ func (p *Proxy) close() {
 	}
 	<-p.done
 }
+
+// discard is where an answer goes that nobody gets.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d discard) WriteHeader(int)             {}

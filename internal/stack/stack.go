@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/internal/pgserver"
 	"teamsbridge/teams/teamstest"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	Tenant     teamstest.Options
 	// Settings are merged into the bridge's config last.
 	Settings map[string]any
+	// Database is the bridge's: "sqlite" or "postgres", empty for SQLite.
+	Database string
 	// NoDoublePuppet leaves the second registration out of the bridge's config.
 	NoDoublePuppet bool
 	// BridgeBinary and DendriteBinary are built where they are empty.
@@ -37,11 +40,15 @@ type Options struct {
 type Stack struct {
 	Dir        string
 	Homeserver Homeserver
-	Proxy      *Proxy
-	Tenant     *teamstest.Tenant
-	Bridge     *Bridge
+	// Proxy is between the bridge, which asks, and the homeserver; Inbound is
+	// between the homeserver, which delivers transactions, and the bridge.
+	Proxy, Inbound *Proxy
+	Tenant         *teamstest.Tenant
+	Bridge         *Bridge
 	// Admin is the Matrix account that the bridge's config names as administrator.
 	Admin *mautrix.Client
+
+	postgres *pgserver.Server
 
 	mu      sync.Mutex
 	clients map[string]*mautrix.Client
@@ -72,13 +79,25 @@ func Up(ctx context.Context, opts Options) (_ *Stack, err error) {
 	if opts.Homeserver == "synapse" {
 		serverName = "synapse.test"
 	}
-	if s.Bridge, err = NewBridge(ctx, opts.BridgeBinary, filepath.Join(opts.Dir, "bridge"), serverName); err != nil {
+	if s.Inbound, err = newProxy(); err != nil {
+		return nil, err
+	}
+	if s.Bridge, err = NewBridge(ctx, opts.BridgeBinary, filepath.Join(opts.Dir, "bridge"), serverName, s.Inbound.URL()); err != nil {
+		return nil, err
+	}
+	if err = s.Inbound.aim(fmt.Sprintf("http://127.0.0.1:%d", s.Bridge.Port)); err != nil {
+		return nil, err
+	}
+	if err = s.startDatabase(ctx, opts.Database); err != nil {
 		return nil, err
 	}
 	if err = s.startHomeserver(ctx, opts); err != nil {
 		return nil, err
 	}
-	if s.Proxy, err = newProxy(s.Homeserver.URL()); err != nil {
+	if s.Proxy, err = newProxy(); err != nil {
+		return nil, err
+	}
+	if err = s.Proxy.aim(s.Homeserver.URL()); err != nil {
 		return nil, err
 	}
 	if s.Tenant, err = teamstest.Start(opts.Tenant); err != nil {
@@ -222,9 +241,15 @@ func (s *Stack) Close() {
 	if s.Homeserver != nil {
 		s.Homeserver.Stop()
 	}
-	if s.Proxy != nil {
-		s.Proxy.close()
-		s.Proxy = nil
+	for _, proxy := range []**Proxy{&s.Proxy, &s.Inbound} {
+		if *proxy != nil {
+			(*proxy).close()
+			*proxy = nil
+		}
+	}
+	if s.postgres != nil {
+		_ = s.postgres.Stop()
+		s.postgres = nil
 	}
 	if s.Tenant != nil {
 		_ = s.Tenant.Close()

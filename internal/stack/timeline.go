@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func assemble(events []*event.Event) []Entry {
 				entries[i].fill(content.NewContent)
 				entries[i].Edited = true
 				if fresh, ok := evt.Content.Raw["m.new_content"].(map[string]any); ok {
-					entries[i].Raw = fresh
+					entries[i].Raw = withSource(fresh, evt.Content.Raw)
 				}
 			}
 			continue
@@ -103,6 +104,18 @@ func assemble(events []*event.Event) []Entry {
 	return entries
 }
 
+// withSource is an edit's new content with the source that its event names; the
+// bridge names it outside of the new content.
+func withSource(fresh, outer map[string]any) map[string]any {
+	source, named := outer[sourceField]
+	if _, has := fresh[sourceField]; has || !named {
+		return fresh
+	}
+	out := maps.Clone(fresh)
+	out[sourceField] = source
+	return out
+}
+
 func (e *Entry) fill(content *event.MessageEventContent) {
 	e.MsgType, e.Body, e.HTML, e.URL, e.Mentions = content.MsgType, content.Body, content.FormattedBody, content.URL, content.Mentions
 	if content.Format != event.FormatHTML {
@@ -110,14 +123,26 @@ func (e *Entry) fill(content *event.MessageEventContent) {
 	}
 }
 
+// sourceField is where the bridge names the source of an event.
+const sourceField = "org.teamsbridge.source"
+
 // SourceMessage returns the id of the Teams message that the bridge made the
 // entry from, empty for what was said in Matrix. The bridge writes it into the
 // content as team/channel/message/version/part.
 func SourceMessage(e Entry) string {
-	key, _ := e.Raw["org.teamsbridge.source"].(string)
-	parts := strings.Split(key, "/")
-	if len(parts) < 5 {
-		return ""
+	message, _ := sourceOf(e)
+	return message
+}
+
+// sourceOf returns which part of which Teams message an entry shows. The part's
+// name has what was done in front: new, edit, or again after a deletion.
+func sourceOf(e Entry) (message, part string) {
+	key, _ := e.Raw[sourceField].(string)
+	fields := strings.Split(key, "/")
+	if len(fields) < 5 {
+		return "", ""
 	}
-	return parts[len(parts)-3]
+	_, part, _ = strings.Cut(fields[len(fields)-1], ":")
+	part, _, _ = strings.Cut(part, "@") // when it was added
+	return fields[len(fields)-3], part
 }

@@ -125,8 +125,23 @@ func (c *conn) authorized(ctx context.Context, info *abstractions.RequestInforma
 		return err
 	}
 	info.Headers.Remove("Authorization")
-	return run()
+	return refusedAnew(run())
 }
+
+// refusedAnew says what it means that Graph refuses a token which the sign-in
+// service has only just given. That service decides whether somebody has to sign
+// in again; Graph may be behind, so this is something that passes.
+func refusedAnew(err error) error {
+	var e *teams.Error
+	if !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Hint == hintPolicy {
+		return err
+	}
+	passing := *e
+	passing.Kind, passing.Hint = teams.KindUnavailable, "Graph refuses a token that was just renewed"
+	return &passing
+}
+
+const hintPolicy = "a policy asks for a new sign-in"
 
 // typed makes every error an *teams.Error and takes the URL out of it, which
 // net/http puts around.
@@ -142,7 +157,7 @@ func typed(err error) error {
 	if errors.As(err, &api) && api.GetStatusCode() == http.StatusUnauthorized {
 		// A second claims challenge in a row.
 		return &teams.Error{Op: "request", Kind: teams.KindSignInExpired, Status: http.StatusUnauthorized,
-			Hint: "a policy asks for a new sign-in"}
+			Hint: hintPolicy}
 	}
 	return &teams.Error{Op: "request", Kind: teams.KindUnknown, Err: err}
 }

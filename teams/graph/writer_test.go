@@ -162,6 +162,15 @@ func TestSignInOfPeople(t *testing.T) {
 	require.NotEqual(t, first, now)
 	require.Empty(t, w.sim.Violations(teamstest.ViolationRepeatedWrite))
 
+	// Graph refuses the renewed token, too. That passes, and is no reason to
+	// have somebody sign in again: the sign-in service took the old sign-in.
+	stuck := w.sim.Faults().Add(teamstest.Fault{Kind: teamstest.FaultExpireToken})
+	_, err = ann.Post(ctx, ref(w.channel), "", teams.Draft{HTML: "<p>refused twice</p>"})
+	require.Equal(t, teams.KindUnavailable, teams.KindOf(err), err)
+	require.False(t, teams.IsAmbiguous(err))
+	stuck.Clear()
+	require.Len(t, w.channel.Messages(), 3)
+
 	w.sim.RevokeSessions(w.ann)
 	w.sim.ExpireTokens()
 	for range 2 {

@@ -147,8 +147,12 @@ type Injected struct {
 	path    *regexp.Regexp
 	seen    int
 	hits    int
+	struck  []Struck
 	cleared chan struct{}
 }
+
+// Struck is a message whose notification met a fault.
+type Struck struct{ ChannelID, MessageID string }
 
 // Faults is the set of faults of a tenant. The first that matches strikes.
 type Faults struct {
@@ -210,6 +214,20 @@ func (in *Injected) Hits() int {
 	in.set.mu.Lock()
 	defer in.set.mu.Unlock()
 	return in.hits
+}
+
+// Struck lists the messages whose notifications met the fault, one entry for
+// each notification.
+func (in *Injected) Struck() []Struck {
+	in.set.mu.Lock()
+	defer in.set.mu.Unlock()
+	return slices.Clone(in.struck)
+}
+
+func (in *Injected) note(s Struck) {
+	in.set.mu.Lock()
+	defer in.set.mu.Unlock()
+	in.struck = append(in.struck, s)
 }
 
 // end closes cleared once. The set's lock is held.

@@ -197,6 +197,9 @@ func (n *notifier) offer(it *item) {
 		n.release(it)
 		return
 	}
+	if it.change.MessageID != "" {
+		in.note(Struck{ChannelID: it.change.ChannelID, MessageID: it.change.MessageID})
+	}
 	switch in.fault.Kind {
 	case FaultNotifyNever:
 		n.count(func(s *NotificationStats) { s.Dropped++ })

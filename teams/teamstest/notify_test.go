@@ -323,8 +323,9 @@ func TestNotificationFaults(t *testing.T) {
 	twice := say("twice")
 	b.eventually("twice", func() bool { return slices.Equal(ids(), []string{twice, twice}) })
 
-	b.Faults().Add(teamstest.Fault{Kind: teamstest.FaultNotifyNever, Times: 1})
-	say("never")
+	lost := b.Faults().Add(teamstest.Fault{Kind: teamstest.FaultNotifyNever, Times: 1})
+	never := say("never")
+	require.Equal(t, []teamstest.Struck{{ChannelID: b.general.ID, MessageID: never}}, lost.Struck())
 	next := say("next")
 	b.settled()
 	require.Equal(t, []string{twice, twice, next}, ids())

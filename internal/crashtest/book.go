@@ -1,0 +1,177 @@
+package crashtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"maunium.net/go/mautrix/id"
+)
+
+// side is one of the two systems.
+type side int
+
+const (
+	inTeams side = iota
+	inMatrix
+)
+
+func (s side) String() string { return [...]string{"Teams", "Matrix"}[s] }
+
+func (s side) other() side { return 1 - s }
+
+// remark is one message and what must be there of it in the end. The book's
+// lock guards it.
+type remark struct {
+	token  string
+	side   side
+	author *person
+	place  *place
+	root   *remark // nil for a post
+	text   string
+	// picture says that there is a picture with the text.
+	picture bool
+	deleted bool
+	// closed takes no more replies, so that it can be deleted.
+	closed  bool
+	replies int
+	// reactions are those that are there in the end, with the Matrix event of
+	// those made there. used are all that there ever were.
+	reactions map[string]id.EventID
+	used      map[string]bool
+	// busy is somebody changing it at this moment.
+	busy bool
+	// event and message are its ids on both sides, once they are known.
+	event   id.EventID
+	message string
+	arrived bool
+}
+
+// book is what was said.
+type book struct {
+	mu      sync.Mutex
+	all     []*remark
+	byToken map[string]*remark
+	said    [2]int
+	// arrived counts the messages that are on the other side, and those that
+	// were deleted before.
+	arrived [2]int
+	// edits, deletes, reactions and removals count changes by side.
+	edits, deletes, reactions, removals, replies, pictures [2]int
+}
+
+func newBook() *book { return &book{byToken: map[string]*remark{}} }
+
+// progress is how many messages have arrived, both ways.
+func (b *book) progress() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.arrived[inTeams] + b.arrived[inMatrix]
+}
+
+func (b *book) counts(s side) (said, arrived int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.said[s], b.arrived[s]
+}
+
+// open begins a message; root is nil for a post. It is not to be found by
+// others until it has an id.
+func (b *book) open(s side, by *person, at *place, root *remark, words string, picture bool) *remark {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &remark{side: s, author: by, place: at, root: root, picture: picture, reactions: map[string]id.EventID{}, used: map[string]bool{}}
+	r.token = fmt.Sprintf("%cq%06d", "tm"[s], b.said[s])
+	r.text = r.token + " " + words
+	b.said[s]++
+	if root != nil {
+		b.replies[s]++
+	}
+	if picture {
+		b.pictures[s]++
+	}
+	b.all = append(b.all, r)
+	b.byToken[r.token] = r
+	at.remarks = append(at.remarks, r)
+	return r
+}
+
+// seen notes that a message is on a side.
+func (b *book) seen(token string, on side, event id.EventID, message string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byToken[token]
+	if r == nil {
+		return
+	}
+	if event != "" && r.event == "" {
+		r.event = event
+	}
+	if message != "" && r.message == "" {
+		r.message = message
+	}
+	if on != r.side {
+		b.arrive(r)
+	}
+}
+
+func (b *book) arrive(r *remark) {
+	if !r.arrived {
+		r.arrived = true
+		b.arrived[r.side]++
+	}
+}
+
+// within bounds how far back people look for something to react to.
+const within = 40
+
+// pick finds a message that fits, among a place's newest.
+func (b *book) pick(rng *rand.Rand, at *place, fits func(r *remark) bool) *remark {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	recent := at.remarks[max(0, len(at.remarks)-within):]
+	for _, i := range rng.Perm(len(recent)) {
+		if r := recent[i]; !r.deleted && !r.busy && fits(r) {
+			return r
+		}
+	}
+	return nil
+}
+
+// known reports whether a message has an id on a side.
+func (r *remark) known(on side) bool {
+	if on == inTeams {
+		return r.message != ""
+	}
+	return r.event != ""
+}
+
+// answer finds a post to reply to, which is not deleted from now on.
+func (b *book) answer(rng *rand.Rand, on side, at *place) *remark {
+	return b.pick(rng, at, func(r *remark) bool {
+		ok := r.root == nil && !r.closed && r.known(on)
+		if ok {
+			r.replies++
+		}
+		return ok
+	})
+}
+
+// change finds a message that its author changes on its own side.
+func (b *book) change(rng *rand.Rand, on side, at *place, fits func(r *remark) bool) *remark {
+	return b.pick(rng, at, func(r *remark) bool {
+		ok := r.side == on && r.known(on) && fits(r)
+		r.busy = r.busy || ok
+		return ok
+	})
+}
+
+// done ends a change; note writes down what came of it.
+func (b *book) done(r *remark, note func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if note != nil {
+		note()
+	}
+	r.busy = false
+}
