@@ -18,11 +18,6 @@ import (
 	"teamsbridge/teams"
 )
 
-// rootPatience is how long a reply waits for a root that Graph does not show:
-// what was just written may be missing at first, and a reply without its root
-// would stay outside its thread for good.
-const rootPatience = 30 * time.Second
-
 // errOwnEdit says that an edit of ours is on its way to Teams.
 var errOwnEdit = errors.New("an edit of ours is on its way")
 
@@ -121,7 +116,7 @@ func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 	root, err := d.in.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: d.m.Channel, ID: d.m.ReplyToID})
 	switch kind := teams.KindOf(err); kind {
 	case teams.KindNotFound, teams.KindGone, teams.KindPermission, teams.KindBadRequest:
-		if kind == teams.KindNotFound && d.in.o.Now().Before(d.m.Created.Add(rootPatience)) {
+		if kind == teams.KindNotFound && d.in.o.Now().Before(d.m.Created.Add(d.in.o.RootPatience)) {
 			return nil, fmt.Errorf("fetch the root of a reply: %w", err) // Graph may not show it yet
 		}
 		d.in.o.Metrics.Count(MetricDelivered, "root missing")

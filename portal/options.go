@@ -99,6 +99,10 @@ type IngestOptions struct {
 	// EchoWait is how long a message by one of our accounts waits for the
 	// outcome of that account's post. Default 30 s.
 	EchoWait time.Duration
+	// RootPatience is how long after it was written a reply waits for a root that
+	// Graph does not show: what was just written may be missing at first, and a
+	// reply without its root would stay outside its thread for good. Default 30 s.
+	RootPatience time.Duration
 	// Look brings the echoes up to date with a room's newest events
 	// (matrix.Connector.LookForSends); nil means that only what the homeserver
 	// pushes is known. It is called where a send is in doubt.
@@ -131,6 +135,7 @@ func (o *IngestOptions) setDefaults() {
 	def(&o.MaxImage, 50<<20)
 	def(&o.MediaPatience, 5*time.Minute)
 	def(&o.EchoWait, 30*time.Second)
+	def(&o.RootPatience, 30*time.Second)
 	if o.Look == nil {
 		o.Look = func(context.Context, id.RoomID) error { return nil }
 	}

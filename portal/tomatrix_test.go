@@ -153,7 +153,9 @@ func TestReplyWhoseRootIsNotTaken(t *testing.T) {
 }
 
 func TestReplyWhoseRootIsGoneStandsAlone(t *testing.T) {
-	r := started(t)
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.RootPatience = 50 * time.Millisecond }
+	})
 	r.Tenant.SetChanged(nil)
 	root := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "gone")
 	one := r.Tenant.Post(portaltest.Channel, root.ID, portaltest.Dave, "one")
