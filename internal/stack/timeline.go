@@ -35,6 +35,10 @@ type Entry struct {
 	Raw map[string]any
 }
 
+// timelinePage is large because Dendrite loses or repeats events of the same
+// depth where two pages meet.
+const timelinePage = 20_000
+
 // Timeline reads a whole room as the given user, oldest first. State events
 // and reactions are no entries of their own; redacted messages are.
 func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry, error) {
@@ -42,7 +46,7 @@ func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry
 	seen := map[id.EventID]bool{}
 	from := ""
 	for {
-		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, 200)
+		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, timelinePage)
 		if err != nil {
 			return nil, fmt.Errorf("read the timeline of %s: %w", room, err)
 		}
