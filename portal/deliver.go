@@ -273,10 +273,11 @@ func (d *delivery) onceKey(part string) string {
 
 // sentBefore returns the event that a source key became in a delivery whose
 // end nobody saw: an earlier attempt, one of an earlier process, or one of an
-// earlier version.
+// earlier version. A newer version begins to count attempts anew, so what this
+// process has tried is asked too.
 func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
 	doubt := d.in.doubts.has(d.row.Portal)
-	if !doubt && d.row.Attempts == 0 && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
+	if !doubt && d.row.Attempts == 0 && !d.in.wasTried(d.row) && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
 		return "", nil
 	}
 	echo, err := d.in.o.DB.Echoes.Get(ctx, key)

@@ -65,7 +65,9 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 
 // isOwnEdit reports whether a text in Teams comes from an edit in Matrix that
 // is not finished. Where a crash has left open what an edit did, the delivery
-// waits until the edit was repeated.
+// waits until the edit was repeated. An edit that was tried and goes back to the
+// queue may have been accepted all the same, and it will say the last word in any
+// case; for that nobody waits, because it may take an outage.
 func (d *delivery) isOwnEdit(ctx context.Context, row *brdb.Message, print string) (bool, error) {
 	if d.in.o.Echo.isEdit(row.MXID.String(), print) {
 		return true, nil
@@ -75,8 +77,12 @@ func (d *delivery) isOwnEdit(ctx context.Context, row *brdb.Message, print strin
 		return false, err
 	}
 	for _, w := range waiting {
-		if w.Kind == database.KindEdit && w.State == database.StateSending {
+		if w.Kind != database.KindEdit {
+			continue
+		} else if w.State == database.StateSending {
 			return false, errOwnEdit
+		} else if w.Attempts > 0 {
+			return true, nil
 		}
 	}
 	return false, nil
