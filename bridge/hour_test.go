@@ -30,7 +30,7 @@ func TestHourOfOutage(t *testing.T) {
 	const seed = 1
 	messages, rooms, users, relays := 5000, 100, 200, 10
 	if testing.Short() {
-		messages, rooms, users = 1000, 20, 40
+		messages, rooms, users, relays = 1000, 20, 40, 2
 	}
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("seed %d", seed)
@@ -72,16 +72,16 @@ func hourFault(down time.Time) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		switch gone := time.Since(down); {
 		case gone < 20*time.Minute && n.Add(1)%10 == 0:
-			return answer(http.StatusServiceUnavailable, struct{}{}, 2*time.Minute), nil
+			return announced(http.StatusServiceUnavailable, 2*time.Minute, nil), nil
 		case gone < 20*time.Minute:
-			return answer(http.StatusServiceUnavailable, struct{}{}, 0), nil
+			return answer(http.StatusServiceUnavailable, struct{}{}), nil
 		case gone < 30*time.Minute:
 			<-req.Context().Done()
 			return nil, req.Context().Err()
 		case gone < 45*time.Minute:
 			return nil, errors.New("connection refused")
 		default:
-			return answer(http.StatusGatewayTimeout, struct{}{}, 0), nil
+			return answer(http.StatusGatewayTimeout, struct{}{}), nil
 		}
 	}
 }
@@ -91,8 +91,8 @@ func throttleSome(g *strictGraph) func(*http.Request) (*http.Response, error) {
 	var posts atomic.Int64
 	return func(req *http.Request) (*http.Response, error) {
 		if req.Method == http.MethodPost {
-			if n := posts.Add(1); n == 300 || n == 700 {
-				return answer(http.StatusTooManyRequests, struct{}{}, 30*time.Second), nil
+			if n := posts.Add(1); n == 100 || n == 500 {
+				return announced(http.StatusTooManyRequests, 30*time.Second, nil), nil
 			}
 		}
 		return nil, nil

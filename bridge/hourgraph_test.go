@@ -60,14 +60,25 @@ func (g *strictGraph) latency() time.Duration {
 	return 20*time.Millisecond + time.Duration(g.rng.Int64N(int64(80*time.Millisecond)))
 }
 
+// pauseHeader is how strictGraph itself knows of a pause, however it is told.
+const pauseHeader = "X-Test-Pause"
+
 // answer makes an answer of Graph.
-func answer(status int, body any, retryAfter time.Duration) *http.Response {
+func answer(status int, body any) *http.Response {
 	raw, _ := json.Marshal(body)
-	h := http.Header{}
-	if retryAfter > 0 {
-		h.Set("Retry-After", fmt.Sprint(int(retryAfter.Seconds())))
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(raw)))}
+}
+
+// announced makes an answer that announces a pause: in seconds, or as tell does.
+func announced(status int, pause time.Duration, tell func(h http.Header, pause time.Duration) any) *http.Response {
+	h := http.Header{pauseHeader: {fmt.Sprint(int(pause.Seconds()))}, "Retry-After": {fmt.Sprint(int(pause.Seconds()))}}
+	var body any = struct{}{}
+	if tell != nil {
+		body = tell(h, pause)
 	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(string(raw)))}
+	resp := answer(status, body)
+	resp.Header = h
+	return resp
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -77,7 +88,7 @@ func (g *strictGraph) RoundTrip(req *http.Request) (*http.Response, error) {
 	isPost := req.Method == http.MethodPost
 	resp, err := g.serve(req, left, isPost)
 	back := g.latency()
-	if resp != nil && isPost && resp.Header.Get("Retry-After") != "" {
+	if resp != nil && isPost && resp.Header.Get(pauseHeader) != "" {
 		g.announce(resp, back)
 	}
 	time.Sleep(back)
@@ -98,10 +109,13 @@ func (g *strictGraph) serve(req *http.Request, left time.Time, isPost bool) (*ht
 		}
 	}
 	if !isPost {
-		return answer(http.StatusOK, struct{}{}, 0), nil
+		return answer(http.StatusOK, struct{}{}), nil
 	}
 	if closedFor > 0 {
-		return answer(http.StatusTooManyRequests, struct{}{}, closedFor+time.Second), nil
+		// It left before the bridge had heard of the pause, which goes on.
+		resp := announced(http.StatusTooManyRequests, closedFor.Truncate(time.Second)+time.Second, nil)
+		resp.Header.Del(pauseHeader)
+		return resp, nil
 	}
 	return g.post(req)
 }
@@ -112,15 +126,13 @@ func (g *strictGraph) announce(resp *http.Response, back time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var seconds int
-	_, _ = fmt.Sscan(resp.Header.Get("Retry-After"), &seconds)
+	_, _ = fmt.Sscan(resp.Header.Get(pauseHeader), &seconds)
 	now := time.Now()
 	until := now.Add(time.Duration(seconds) * time.Second)
 	if !until.After(g.closed) {
 		return
 	}
-	if g.closed.Before(now) {
-		g.told = now.Add(back)
-	}
+	g.told = now.Add(back)
 	g.pauses = append(g.pauses, until.Sub(latest(now, g.closed)))
 	g.closed = until
 }
@@ -158,14 +170,14 @@ func (g *strictGraph) limit(account, channel string) bool {
 func (g *strictGraph) post(req *http.Request) (*http.Response, error) {
 	segs := strings.Split(strings.Trim(req.URL.Path, "/"), "/")
 	if len(segs) != 6 && len(segs) != 8 {
-		return answer(http.StatusBadRequest, struct{}{}, 0), nil
+		return answer(http.StatusBadRequest, struct{}{}), nil
 	}
 	account, ch, root := req.Header.Get("X-Account"), teams.ChannelRef{TeamID: segs[2], ChannelID: segs[4]}, ""
 	if len(segs) == 8 {
 		root = segs[6]
 	}
 	if !g.limit(account, ch.ChannelID) {
-		return answer(http.StatusTooManyRequests, struct{}{}, time.Second), nil
+		return announced(http.StatusTooManyRequests, time.Second, nil), nil
 	}
 	var draft teams.Draft
 	if err := json.NewDecoder(req.Body).Decode(&draft); err != nil {
@@ -174,11 +186,11 @@ func (g *strictGraph) post(req *http.Request) (*http.Response, error) {
 	m, err := g.tenant.Writer(account, nil).Post(context.Background(), ch, root, draft)
 	var e *teams.Error
 	if errors.As(err, &e) {
-		return answer(e.Status, struct{}{}, 0), nil
+		return answer(e.Status, struct{}{}), nil
 	} else if err != nil {
 		return nil, err
 	}
-	return answer(http.StatusCreated, m, 0), nil
+	return answer(http.StatusCreated, m), nil
 }
 
 // do sends a request through the bridge's HTTP stack.
