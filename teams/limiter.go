@@ -127,9 +127,11 @@ func (l *Limiter) waitError(ctx context.Context, c call, err error) error {
 		return e
 	}
 	if ctx.Err() != nil {
-		return canceled(c, ctx.Err(), false)
+		e := canceled(c, ctx.Err(), false)
+		e.Unsent = true
+		return e
 	}
-	return &Error{Op: c.op, Kind: KindThrottled, Hint: "more requests are waiting than Graph's limits let through", Err: err}
+	return &Error{Op: c.op, Kind: KindThrottled, Unsent: true, Hint: "more requests are waiting than Graph's limits let through", Err: err}
 }
 
 // ready waits until b would let one request through.
@@ -139,7 +141,7 @@ func (l *Limiter) ready(ctx context.Context, c call, b *bucket) error {
 		pause, delay := b.wait(time.Now())
 		l.mu.Unlock()
 		if pause > l.opts.MaxPause {
-			return &Error{Op: c.op, Kind: KindThrottled, RetryAfter: pause, Hint: "Graph has announced a pause"}
+			return &Error{Op: c.op, Kind: KindThrottled, RetryAfter: pause, Unsent: true, Hint: "Graph has announced a pause"}
 		}
 		if pause <= 0 && delay <= 0 {
 			return nil
