@@ -38,7 +38,9 @@ type strictGraph struct {
 	// closed is until when an announced pause of posting lasts, told when the
 	// bridge has heard of it.
 	closed, told time.Time
-	pauses       []time.Duration
+	// pauses and ends are how long each pause was and when it ended.
+	pauses []time.Duration
+	ends   []time.Time
 	// disobeyed are posts that were sent during an announced pause.
 	disobeyed int
 }
@@ -134,6 +136,7 @@ func (g *strictGraph) announce(resp *http.Response, back time.Duration) {
 	}
 	g.told = now.Add(back)
 	g.pauses = append(g.pauses, until.Sub(latest(now, g.closed)))
+	g.ends = append(g.ends, until)
 	g.closed = until
 }
 
