@@ -367,3 +367,29 @@ func TestServicesStartAgainAndStop(t *testing.T) {
 		require.True(t, s.stop(time.Second), "stopping twice does no harm")
 	})
 }
+
+// A probe that an announced pause holds back says nothing: in an outage in which
+// Graph answers 503 with a Retry-After, it must not pass for Graph being there,
+// nor for Graph being away where it is there.
+func TestHealthTakesNoProbeForAnAnswerThatWasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		held := &teams.Error{Op: "GET organization", Kind: teams.KindThrottled, RetryAfter: 2 * time.Minute, Unsent: true}
+		r.broken.Store(unavailable(http.StatusServiceUnavailable))
+		r.doubt()
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, r.began.Load())
+		r.broken.Store(held)
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, r.ended.Load(), "nobody knows that it is over")
+		r.broken.Store(nil)
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, r.ended.Load())
+
+		r.broken.Store(&teams.Error{Op: "GET organization", Kind: teams.KindUnavailable, Unsent: true, Err: context.DeadlineExceeded})
+		r.doubt()
+		time.Sleep(10 * time.Minute)
+		require.EqualValues(t, 1, r.began.Load())
+	})
+}

@@ -117,7 +117,10 @@ func (h *health) askGraph(ctx context.Context) {
 	probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	err := h.probe(probeCtx)
-	if ctx.Err() != nil {
+	var held *teams.Error
+	if ctx.Err() != nil || errors.As(err, &held) && held.Unsent {
+		// What an announced pause has held back was not asked: taken for an
+		// answer, it would end an outage in which Graph announces pauses.
 		return
 	}
 	outcome := probeOutcome(err)

@@ -54,7 +54,10 @@ type Error struct {
 	Location string
 	// Ambiguous marks a write of which nobody knows whether it was accepted.
 	Ambiguous bool
-	Err       error
+	// Unsent marks a request that was never sent, because a limit or an announced
+	// pause held it back: it says nothing about the service.
+	Unsent bool
+	Err    error
 }
 
 // Error implements error. It holds no body, token or query.

@@ -16,6 +16,11 @@ type LimiterOptions struct {
 	// Utilisation is the share of a documented rate that is used steadily, the
 	// rest being the burst (0 means 0.83, which Microsoft calls safe).
 	Utilisation float64
+	// PostUtilisation is the same for posts of one account and to one channel
+	// (0 means Utilisation, and 0.87 where that is 0, too). One a second leaves
+	// nothing to burst with, so the rest is there only for requests that take
+	// different times to arrive; and it is what a backlog goes at.
+	PostUtilisation float64
 	// MaxPause is the longest announced pause that a call waits out; a longer
 	// one fails the call with KindThrottled at once (0 means 1 minute).
 	MaxPause time.Duration
@@ -65,6 +70,12 @@ func NewLimiter(opts LimiterOptions) *Limiter {
 	}
 	if opts.Utilisation <= 0 || opts.Utilisation > 1 {
 		opts.Utilisation = 0.83
+		if opts.PostUtilisation <= 0 || opts.PostUtilisation > 1 {
+			opts.PostUtilisation = 0.87
+		}
+	}
+	if opts.PostUtilisation <= 0 || opts.PostUtilisation > 1 {
+		opts.PostUtilisation = opts.Utilisation
 	}
 	if opts.MaxPause <= 0 {
 		opts.MaxPause = time.Minute
@@ -127,9 +138,11 @@ func (l *Limiter) waitError(ctx context.Context, c call, err error) error {
 		return e
 	}
 	if ctx.Err() != nil {
-		return canceled(c, ctx.Err(), false)
+		e := canceled(c, ctx.Err(), false)
+		e.Unsent = true
+		return e
 	}
-	return &Error{Op: c.op, Kind: KindThrottled, Hint: "more requests are waiting than Graph's limits let through", Err: err}
+	return &Error{Op: c.op, Kind: KindThrottled, Unsent: true, Hint: "more requests are waiting than Graph's limits let through", Err: err}
 }
 
 // ready waits until b would let one request through.
@@ -139,7 +152,7 @@ func (l *Limiter) ready(ctx context.Context, c call, b *bucket) error {
 		pause, delay := b.wait(time.Now())
 		l.mu.Unlock()
 		if pause > l.opts.MaxPause {
-			return &Error{Op: c.op, Kind: KindThrottled, RetryAfter: pause, Hint: "Graph has announced a pause"}
+			return &Error{Op: c.op, Kind: KindThrottled, RetryAfter: pause, Unsent: true, Hint: "Graph has announced a pause"}
 		}
 		if pause <= 0 && delay <= 0 {
 			return nil
@@ -258,9 +271,13 @@ func (l *Limiter) bucket(key bucketKey, perSecond float64) *bucket {
 		b = &bucket{key: key, turn: make(chan struct{}, 1)}
 		if perSecond > 0 && !l.opts.Disabled {
 			perSecond *= l.opts.Scale
-			b.interval = time.Duration(float64(time.Second) / (perSecond * l.opts.Utilisation))
+			share := l.opts.Utilisation
+			if key.row == rowPost && key.kind != "tenant" {
+				share = l.opts.PostUtilisation
+			}
+			b.interval = time.Duration(float64(time.Second) / (perSecond * share))
 			// Steady rate and burst together stay within one second's limit.
-			if spare := int(perSecond * (1 - l.opts.Utilisation)); spare > 1 {
+			if spare := int(perSecond * (1 - share)); spare > 1 {
 				b.burst = time.Duration(spare-1) * b.interval
 			}
 		}

@@ -15,6 +15,9 @@ type row struct {
 	tenant, resource, user float64
 }
 
+// rowPost is the row of posts and replies.
+const rowPost = "post message"
+
 // The documented rows that the bridge's calls fall into (Teams throttling
 // limits of February 2026).
 func rows() map[string]row {
@@ -25,7 +28,7 @@ func rows() map[string]row {
 		{"channel members", 60, 1, 0},
 		{"team members", 60, 4, 0},
 		{"messages", 20, 1, 0},
-		{"post message", 50, 1, 1},
+		{rowPost, 50, 1, 1},
 		{"patch message", 30, 1, 0},
 		{"soft delete", 30, 1, 0},
 		{"list hosted contents", 50, 1, 0},
@@ -163,7 +166,7 @@ func (c *call) classifyMessage(method string, segs []string) {
 	case method == http.MethodGet:
 		c.op, c.row = "channel messages", "messages"
 	case method == http.MethodPost:
-		c.op, c.row = "channel message", "post message"
+		c.op, c.row = "channel message", rowPost
 	case method == http.MethodPatch:
 		c.op, c.row = "channel message", "patch message"
 	default:
