@@ -11,6 +11,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
 )
 
@@ -44,7 +45,10 @@ func TestNewerVersionAfterAFailedAttemptDoublesNothing(t *testing.T) {
 // An edit that Teams took, although it answered that it can't be reached, is no
 // edit made in Teams, also for the bridge that is started after.
 func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
-	r := started(t)
+	var held atomic.Bool
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.Held = func(string) bool { return held.Load() } }
+	})
 	e := r.Say(portaltest.AliceMXID, "first")
 	r.Quiet()
 	r.Tenant.SetChanged(nil)
@@ -60,6 +64,7 @@ func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 		return err == nil && row != nil && row.State == database.StateQueued && row.Attempts > 0
 	}
 	r.Eventually(queued)
+	held.Store(true) // it is not tried again before Teams has been listed
 	r.Restart()
 	require.NoError(t, r.Ingest.Accept(context.Background(), "list", r.Tenant.Messages(portaltest.Channel)))
 	r.Eventually(func() bool {
@@ -67,6 +72,8 @@ func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 		return err == nil && in.ByState[database.StatePending] == 0
 	})
 	r.Tenant.SetFault(nil)
+	held.Store(false)
+	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
 	for _, e := range r.HS.Messages(r.Room) {
 		require.False(t, strings.Contains(e.Text(), "edited in Teams"), e.Text())
