@@ -47,9 +47,11 @@ func TestNewerVersionAfterAFailedAttemptDoublesNothing(t *testing.T) {
 func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 	var held atomic.Bool
 	r := started(t, func(r *portaltest.Rig) {
-		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.Held = func(string) bool { return held.Load() } }
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.Held = func(string) bool { return held.Load() }
+		}
 	})
-	e := r.Say(portaltest.AliceMXID, "first")
+	e := r.Say(portaltest.BobMXID, "first")
 	r.Quiet()
 	r.Tenant.SetChanged(nil)
 	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
@@ -58,7 +60,7 @@ func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 		}
 		return portaltest.Fault{}
 	})
-	edit := r.Edit(portaltest.AliceMXID, e, "second")
+	edit := r.Edit(portaltest.BobMXID, e, "second")
 	queued := func() bool {
 		row, err := r.DB.Outbox.ByEvent(context.Background(), edit.String())
 		return err == nil && row != nil && row.State == database.StateQueued && row.Attempts > 0
