@@ -47,7 +47,7 @@ func beganOpsText(rec *database.Outage, hold *database.Hold, seen *outage) strin
 	fmt.Fprintf(&b, " %s", whyOps(rec))
 	b.WriteString("\n\nRooms go on as usual.")
 	if seen != nil && seen.NoReading && !seen.NoWriting {
-		b.WriteString(" What is written in them still goes to Teams; what is written in Teams comes when it can be read again.")
+		b.WriteString(" What is written in Teams comes when it can be read again. What is written in Matrix goes to Teams as long as Teams takes it, else it is kept.")
 		return b.String()
 	}
 	b.WriteString(" What is written in them is kept and goes to Teams, in order, when Teams is back.")
@@ -60,9 +60,14 @@ func beganOpsText(rec *database.Outage, hold *database.Hold, seen *outage) strin
 	return b.String()
 }
 
-// changedOpsText tells administrators that an outage goes on for another reason.
+// changedOpsText tells administrators that an outage goes on for another reason,
+// or that something else is concerned now.
 func changedOpsText(seen outage) string {
-	return fmt.Sprintf("**Microsoft Teams is still unavailable**, now for another reason. %s", sentence(esc(seen.Cause)))
+	text := fmt.Sprintf("**Microsoft Teams is still unavailable.** %s", sentence(esc(seen.Cause)))
+	if seen.NoWriting {
+		text += " What is written in Matrix is kept and goes to Teams when it is back."
+	}
+	return text
 }
 
 // untilText says when a drill ends by itself.
