@@ -447,7 +447,7 @@ func (b *Outbox) unpark(ctx context.Context, row *database.OutboxRow) error {
 	if row == nil || row.State != database.StateParked {
 		return nil
 	}
-	return b.o.DB.Outbox.Fail(ctx, row.ID, "taken back after it was parked", "")
+	return b.o.DB.Outbox.Fail(ctx, row.ID, reasonTakenBack, "")
 }
 
 // lost answers what acts on a message that never got to Teams.
@@ -465,5 +465,8 @@ func (b *Outbox) refused(ctx context.Context, why error) error {
 	zerolog.Ctx(ctx).Debug().Err(why).Msg("Refusing a Matrix event")
 	return refuse(why, nil)
 }
+
+// reasonTakenBack is why a parked row failed whose author took it back.
+const reasonTakenBack = "taken back after it was parked"
 
 var errUnreadable = errors.New("the event can't be read")
