@@ -18,8 +18,6 @@ const (
 
 func (s side) String() string { return [...]string{"Teams", "Matrix"}[s] }
 
-func (s side) other() side { return 1 - s }
-
 // remark is one message and what must be there of it in the end. The book's
 // lock guards it.
 type remark struct {
