@@ -35,23 +35,39 @@ type Entry struct {
 	Raw map[string]any
 }
 
-// timelinePage is large because Dendrite loses or repeats events of the same
-// depth where two pages meet.
-const timelinePage = 20_000
+// Dendrite (0.15.2) gives pages of at most 100 events, and loses or repeats
+// events of the same depth where two pages meet. So a room is read twice, with
+// pages that meet in different places.
+const (
+	timelinePage      = 100
+	timelineOtherPage = 61
+)
 
 // Timeline reads a whole room as the given user, oldest first. State events
 // and reactions are no entries of their own; redacted messages are.
 func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry, error) {
+	events, err := readRoom(ctx, cli, room, timelinePage)
+	if err != nil {
+		return nil, err
+	}
+	again, err := readRoom(ctx, cli, room, timelineOtherPage)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(mergeEvents(events, again)), nil
+}
+
+// readRoom reads a room in pages of a size and returns its events, oldest first.
+func readRoom(ctx context.Context, cli *mautrix.Client, room id.RoomID, page int) ([]*event.Event, error) {
 	var events []*event.Event
 	seen := map[id.EventID]bool{}
 	from := ""
 	for {
-		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, timelinePage)
+		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, page)
 		if err != nil {
 			return nil, fmt.Errorf("read the timeline of %s: %w", room, err)
 		}
 		for _, evt := range resp.Chunk {
-			// Dendrite shows the event at the seam of two pages twice.
 			if !seen[evt.ID] {
 				seen[evt.ID] = true
 				events = append(events, evt)
@@ -63,7 +79,31 @@ func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry
 		from = resp.End
 	}
 	slices.Reverse(events)
-	return assemble(events), nil
+	return events, nil
+}
+
+// mergeEvents puts what only the second list has into the first, each event
+// behind the one that it follows there.
+func mergeEvents(events, again []*event.Event) []*event.Event {
+	at := func(eventID id.EventID) int {
+		return slices.IndexFunc(events, func(evt *event.Event) bool { return evt.ID == eventID })
+	}
+	known := map[id.EventID]bool{}
+	for _, evt := range events {
+		known[evt.ID] = true
+	}
+	for i, evt := range again {
+		if known[evt.ID] {
+			continue
+		}
+		place := 0
+		if i > 0 {
+			place = at(again[i-1].ID) + 1
+		}
+		events = slices.Insert(events, place, evt)
+		known[evt.ID] = true
+	}
+	return events
 }
 
 // assemble applies edits and reactions to the messages they belong to.
