@@ -220,10 +220,15 @@ func (w *world) checkOrder(room int, matrix, teams map[int][]seen) {
 
 // takenBefore reports whether the ledger certainly had a message from Teams
 // before, or together with, another one. Of what was taken at the moment of a
-// crash nobody knows.
+// crash nobody knows, and a reply that was taken has its root fetched at once.
 func (w *world) takenBefore(a, b int) bool {
 	before, known := w.taken[w.said[a].teamsID]
 	after, alsoKnown := w.taken[w.said[b].teamsID]
+	for msg, m := range w.p.messages {
+		if reply, ok := w.taken[w.said[msg].teamsID]; ok && m.root == b && m.side == inTeams {
+			after = min(after, reply)
+		}
+	}
 	return known && alsoKnown && before <= after
 }
 
