@@ -270,17 +270,20 @@ func (h *Homeserver) Event(eventID id.EventID) Event {
 }
 
 // Messages returns a room's messages that are not redacted, as a client shows
-// them: with their last edit, without edits of their own.
+// them: with their last edit, without edits of their own. Which edit is the last
+// one their time says, as Matrix has it, and not when they came.
 func (h *Homeserver) Messages(room id.RoomID) []Event {
 	var out []Event
 	at := map[id.EventID]int{}
+	newest := map[id.EventID]Event{}
 	for _, e := range h.Events(room) {
 		if e.Type != event.EventMessage && e.Type != event.EventSticker {
 			continue
 		}
 		if e.Relation("rel_type") == "m.replace" {
 			i, ok := at[id.EventID(e.Relation("event_id"))]
-			if ok && !e.Redacted && out[i].Sender == e.Sender {
+			if ok && !e.Redacted && out[i].Sender == e.Sender && !e.At.Before(newest[out[i].ID].At) {
+				newest[out[i].ID] = e
 				if content, ok := e.Content["m.new_content"].(map[string]any); ok {
 					out[i].Content = merge(content, out[i].Content["m.relates_to"])
 				}
