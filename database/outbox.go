@@ -59,9 +59,11 @@ const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
 		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark`
 	// untouched holds for rows of which Teams cannot have seen anything: a
-	// message in several parts goes back to queued when a later part fails, and
-	// what a digest says stays as it was when that was put together.
+	// message in several parts goes back to queued when a later part fails, a
+	// reaction when its answer got lost, and what a digest says stays as it was
+	// when that was put together.
 	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)
+		AND NOT EXISTS (SELECT 1 FROM teams_sent_reaction WHERE teams_sent_reaction.event_id = teams_outbox.event_id)
 		AND digest = ''`
 )
 

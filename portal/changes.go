@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -237,10 +238,21 @@ func (s *Sender) reactAs(ctx context.Context, row *database.OutboxRow, w teams.W
 	}
 	if others == 0 {
 		if err = w.React(ctx, ref, emoji); err != nil {
-			return fmt.Errorf("react: %w", err)
+			return s.maybeReacted(ctx, r, fmt.Errorf("react: %w", err))
 		}
 	}
 	return s.o.DB.SentReactions.Add(ctx, r)
+}
+
+// maybeReacted returns the error of a reaction. One that Teams may have all the
+// same is noted, so that taking it back is not taken for having nothing to do.
+func (s *Sender) maybeReacted(ctx context.Context, r database.SentReaction, err error) error {
+	if !isAmbiguous(err) {
+		return err
+	}
+	ctx, cancel := durable(ctx)
+	defer cancel()
+	return errors.Join(err, s.o.DB.SentReactions.Add(ctx, r))
 }
 
 // unreact takes a reaction back in Teams, unless others stand behind it.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -433,6 +434,38 @@ func TestReactionMadeAgain(t *testing.T) {
 		rows, err := r.Bridge.DB.Reaction.GetAllToMessage(ctx, "", message.ID)
 		require.NoError(t, err)
 		require.Empty(t, rows)
+	}
+}
+
+// A reaction that Teams took, although nobody saw the answer, is taken back
+// before it is repeated: it does not stay in Teams.
+//
+// Proves M2 and M4.
+func TestReactionTakenBackWhoseAnswerGotLost(t *testing.T) {
+	for _, who := range []id.UserID{portaltest.AliceMXID, portaltest.BobMXID} {
+		r := started(t)
+		r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "react")
+		r.Quiet()
+		target := last(t, r).ID
+		var tries atomic.Int32
+		r.Tenant.SetFault(func(string, string) portaltest.Fault {
+			if tries.Add(1) == 1 {
+				return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+			}
+			return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
+		})
+		reaction := r.React(who, target, "🎉")
+		r.Eventually(func() bool { return tries.Load() > 1 })
+		require.Len(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions, 1)
+		removal := r.Redact(who, reaction)
+		r.Eventually(func() bool {
+			row, err := r.DB.Outbox.ByEvent(context.Background(), removal.String())
+			return err == nil && row != nil
+		})
+		r.Tenant.SetFault(nil)
+		r.Quiet()
+		require.Empty(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions)
+		require.Empty(t, r.HS.Reactions(r.Room, target))
 	}
 }
 
