@@ -176,6 +176,7 @@ func (s *Sender) ackRemove(ctx context.Context, row *database.OutboxRow) error {
 		}
 		meta := metaOf(stored)
 		meta.Deleted, meta.Deleting, meta.ContentHash = true, false, ""
+		meta.DeletedMS = s.o.Now().UnixMilli()
 		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
 			return fmt.Errorf("mark row deleted: %w", err)
 		}

@@ -166,6 +166,9 @@ func (d *delivery) applyVersion(ctx context.Context, p *bridgev2.Portal, source 
 		return nil
 	case !d.m.Deleted.IsZero():
 		return d.remove(ctx, p, existing)
+	case d.isBeforeDeletion(existing[0]):
+		d.count("older than its deletion")
+		return nil
 	case metaOf(existing[0]).Deleted, metaOf(existing[0]).Gone:
 		if existing, err = d.restore(ctx, p, existing); err != nil {
 			return err

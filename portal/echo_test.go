@@ -246,6 +246,35 @@ func TestLateListingOfAnEarlierTextIsNoEdit(t *testing.T) {
 	require.Equal(t, []string{"v3"}, r.Texts())
 }
 
+// What a message said before its author deleted it in Matrix comes late, and is
+// no news: the message stays deleted. It comes back when Teams brings it back.
+//
+// Proves M4 and T4.
+func TestLateVersionOfADeletedMessage(t *testing.T) {
+	for _, who := range []id.UserID{portaltest.AliceMXID, portaltest.BobMXID} {
+		r := started(t)
+		r.Tenant.SetChanged(nil) // the notifications come late
+		e := r.Say(who, "regretted")
+		r.Quiet()
+		old := r.Tenant.Messages(portaltest.Channel)
+		require.Len(t, old, 1)
+		r.Redact(who, e)
+		r.Quiet()
+		accept(t, r, old...)
+		r.Quiet()
+		require.Empty(t, r.HS.Messages(r.Room))
+
+		deleted := r.Tenant.Messages(portaltest.Channel)
+		require.False(t, deleted[0].Deleted.IsZero())
+		accept(t, r, deleted...)
+		r.Quiet()
+		require.Empty(t, r.HS.Messages(r.Room))
+		accept(t, r, r.Tenant.Change(portaltest.Channel, old[0].ID, portaltest.SetUndeleted("wanted again")))
+		r.Quiet()
+		require.Len(t, r.HS.Messages(r.Room), 1)
+	}
+}
+
 func TestAmbiguousEditsAndReactionsAreRepeated(t *testing.T) {
 	r := started(t)
 	e := r.Say(portaltest.AliceMXID, "v1")

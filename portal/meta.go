@@ -73,6 +73,9 @@ type MessageMetadata struct {
 	// Deleted marks a message that was deleted on either side. Its row stays,
 	// because its thread goes on under its event.
 	Deleted bool `json:"deleted,omitempty"`
+	// DeletedMS is when Teams took a deletion made in Matrix, by our clock; 0
+	// again once Teams has shown it.
+	DeletedMS int64 `json:"deleted_at,omitempty"`
 	// Placeholder marks a notice that stands for a root which was deleted
 	// before the bridge saw it.
 	Placeholder bool `json:"placeholder,omitempty"`

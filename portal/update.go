@@ -212,6 +212,18 @@ func (d *delivery) dropPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	return nil
 }
 
+// isBeforeDeletion reports whether this version is from before a deletion made
+// in Matrix that Teams has taken, and not yet shown: a late notification must
+// not bring the message back.
+func (d *delivery) isBeforeDeletion(row *brdb.Message) bool {
+	at := metaOf(row).DeletedMS
+	listed := d.m.Modified
+	if listed.IsZero() {
+		listed = time.UnixMilli(d.row.Version)
+	}
+	return at != 0 && metaOf(row).Deleted && listed.Before(time.UnixMilli(at).Add(reactionSkew))
+}
+
 // restore shows a message again whose deletion was undone, or whose event is
 // not there any more. A redacted event can't come back, so the message gets a
 // new one.
@@ -267,7 +279,13 @@ func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*
 
 // remove redacts a message that was deleted in Teams. Its rows stay, marked.
 func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) error {
-	if metaOf(existing[0]).Deleted {
+	if meta := metaOf(existing[0]); meta.Deleted {
+		if meta.DeletedMS != 0 { // whatever comes after is newer
+			meta.DeletedMS = 0
+			if err := p.Bridge.DB.Message.Update(ctx, existing[0]); err != nil {
+				return fmt.Errorf("note that Teams shows the deletion: %w", err)
+			}
+		}
 		return d.markDeleted(ctx, true)
 	}
 	if d.own != nil && d.own.Part > 0 {
