@@ -37,6 +37,8 @@ type Ingest struct {
 	// refused counts how often a row was refused for a reason of its own, in
 	// whatever version; a row that failed for any reason is in it.
 	refused map[string]int
+	// imageless is since when a row's images can't be fetched, by the same key.
+	imageless map[string]time.Time
 }
 
 var _ teams.Sink = (*Ingest)(nil)
@@ -49,7 +51,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		o:       o,
 		loop:    loop{bridge: o.Bridge, source: o.Source, timeout: o.DeliverTimeout},
 		began:   o.Now(),
-		refused: map[string]int{},
+		refused: map[string]int{}, imageless: map[string]time.Time{},
 		doubts:  &doubts{pending: o.DB.Inbox.Heads},
 		doubled: make(chan struct{}, 1),
 	}
@@ -290,6 +292,7 @@ func (in *Ingest) forgetRefusals(key string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	delete(in.refused, key)
+	delete(in.imageless, key)
 }
 
 func portalIDOf(row *database.InboxRow) networkid.PortalID { return networkid.PortalID(row.Portal) }

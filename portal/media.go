@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
@@ -96,7 +97,21 @@ func (in *Ingest) givesUpImage(d *delivery, err error) bool {
 			return own
 		}
 	}
-	return in.o.Now().Sub(d.row.ReceivedAt) > in.o.MediaPatience
+	return in.imagelessFor(refusalKey(d.row)) > in.o.MediaPatience
+}
+
+// imagelessFor returns how long a row's images have not been there to fetch. It
+// counts from the first try: a message that has waited for something else, or
+// for the bridge to run, has not waited for its images.
+func (in *Ingest) imagelessFor(key string) time.Duration {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := in.o.Now()
+	since, ok := in.imageless[key]
+	if !ok {
+		since, in.imageless[key] = now, now
+	}
+	return now.Sub(since)
 }
 
 // problemOf says in a few words why there is no picture.

@@ -94,7 +94,8 @@ type IngestOptions struct {
 	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
 	MaxImage int64
 	// MediaPatience is how long a message waits for its images while Graph does
-	// not answer, before it goes without them. Default 5 minutes.
+	// not answer, from the first try on, before it goes without them. Default 5
+	// minutes.
 	MediaPatience time.Duration
 	// EchoWait is how long a message by one of our accounts waits for the
 	// outcome of that account's post. Default 30 s.

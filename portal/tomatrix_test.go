@@ -450,6 +450,23 @@ func TestImages(t *testing.T) {
 		r.Quiet()
 		require.Equal(t, 1, r.HS.Media())
 	})
+	t.Run("patience begins with the first try", func(t *testing.T) {
+		r := started(t, func(r *portaltest.Rig) {
+			// Whatever is in the ledger has been there for longer.
+			r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.MediaPatience = time.Nanosecond }
+		})
+		r.Tenant.AddImage(imageURL, []byte("png"))
+		var tries atomic.Int32
+		r.Tenant.SetRead(func(string) error {
+			if tries.Add(1) == 1 {
+				return portaltest.ErrUnavailable
+			}
+			return nil
+		})
+		require.NoError(t, r.Ingest.Accept(context.Background(), "webhook", []teams.Message{imageMessage(body)}))
+		r.Quiet()
+		require.Equal(t, 1, r.HS.Media())
+	})
 	t.Run("second part refused once", func(t *testing.T) {
 		r := started(t)
 		r.Tenant.AddImage(imageURL, []byte("png"))
