@@ -143,7 +143,9 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 	case edit.Event.Sender != target.SenderMXID:
 		return b.refused(ctx, errNotAuthorEdit)
 	case meta.Deleted || meta.Deleting:
-		return b.refused(ctx, errDeleted)
+		if err := b.refusedIfNew(ctx, edit.Event.ID, errDeleted); err != nil {
+			return err
+		}
 	}
 	if err := b.checkMirrored(ctx, edit.Portal, edit.Event.ID, errDetached); err != nil {
 		return err
@@ -304,7 +306,9 @@ func (b *Outbox) setAside(ctx context.Context, target *brdb.Message, sender netw
 func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReaction, by Actor) (*brdb.Reaction, error) {
 	target := react.TargetMessage
 	if meta := metaOf(target); meta.Deleted || meta.Deleting {
-		return nil, b.refused(ctx, errDeleted)
+		if err := b.refusedIfNew(ctx, react.Event.ID, errDeleted); err != nil {
+			return nil, err
+		}
 	}
 	if err := b.checkMirrored(ctx, react.Portal, react.Event.ID, errDetached); err != nil {
 		return nil, err
@@ -431,6 +435,12 @@ func (b *Outbox) checkMirrored(ctx context.Context, p *bridgev2.Portal, eventID 
 	if meta, ok := p.Metadata.(*PortalMetadata); !ok || meta == nil || meta.Detached == "" {
 		return nil
 	}
+	return b.refusedIfNew(ctx, eventID, why)
+}
+
+// refusedIfNew refuses an event, unless the outbox took it when there was no
+// reason to: it only came once more.
+func (b *Outbox) refusedIfNew(ctx context.Context, eventID id.EventID, why error) error {
 	if row, err := b.o.DB.Outbox.ByEvent(ctx, eventID.String()); err != nil || row != nil {
 		return err
 	}

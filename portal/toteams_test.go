@@ -469,6 +469,30 @@ func TestReactionTakenBackWhoseAnswerGotLost(t *testing.T) {
 	}
 }
 
+// The homeserver delivers a reaction and an edit once more after the message was
+// deleted in Teams: nobody is told that they failed.
+//
+// Proves M3.
+func TestDeliveredAgainAfterTheMessageWasDeleted(t *testing.T) {
+	r := started(t)
+	said := r.Say(portaltest.AliceMXID, "v1")
+	r.Quiet()
+	again := []id.EventID{r.Edit(portaltest.AliceMXID, said, "v2"), r.React(portaltest.BobMXID, said, "🎉")}
+	r.Quiet()
+	r.Tenant.Change(portaltest.Channel, r.Tenant.Messages(portaltest.Channel)[0].ID, portaltest.SetDeleted())
+	r.Quiet()
+	require.Empty(t, r.HS.Messages(r.Room))
+	for _, e := range again {
+		r.Redeliver(e)
+	}
+	r.Quiet()
+	for _, e := range again {
+		for _, s := range r.HS.Statuses(e) {
+			require.NotEqual(t, event.MessageStatusFail, s.Status, "%s", s.Message)
+		}
+	}
+}
+
 func TestRelayReactionOfSeveralPeople(t *testing.T) {
 	r := started(t)
 	r.People.SignIn(portaltest.Alice, false)
