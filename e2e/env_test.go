@@ -79,7 +79,7 @@ type env struct {
 func start(t *testing.T, opts stack.Options) *env {
 	t.Helper()
 	build(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
 	dir, err := os.MkdirTemp("", "teamsbridge-e2e-run-*")
 	require.NoError(t, err)

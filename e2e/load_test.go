@@ -48,7 +48,7 @@ func TestTwoHundredChannelsUnderLimits(t *testing.T) {
 	o.run()
 	ben := o.as(stack.Localpart(o.ben))
 	rooms := map[string]id.RoomID{}
-	o.within(4*time.Minute, "200 rooms", func(ctx context.Context) error {
+	o.within(8*time.Minute, "200 rooms", func(ctx context.Context) error {
 		joined, err := ben.JoinedRooms(ctx)
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func TestTwoHundredChannelsUnderLimits(t *testing.T) {
 	}
 	require.NoError(t, send.Wait())
 	t.Logf("burst said in %s", time.Since(began).Round(time.Millisecond))
-	o.within(5*time.Minute, "all of it in Teams", func(context.Context) error {
+	o.within(10*time.Minute, "all of it in Teams", func(context.Context) error {
 		n := 0
 		for _, ch := range channels {
 			for _, m := range ch.Messages() {
@@ -105,7 +105,7 @@ func TestTwoHundredChannelsUnderLimits(t *testing.T) {
 	})
 	t.Logf("all of it in Teams after %s", time.Since(began).Round(time.Millisecond))
 	for _, ch := range channels {
-		o.within(2*time.Minute, "agreement about "+ch.DisplayName(), func(ctx context.Context) error {
+		o.within(4*time.Minute, "agreement about "+ch.DisplayName(), func(ctx context.Context) error {
 			entries, err := stack.Timeline(ctx, ben, rooms[ch.ID])
 			if err != nil {
 				return err
