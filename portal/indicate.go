@@ -7,14 +7,25 @@ import (
 	"teamsbridge/database"
 )
 
-// indicate shows rows of a portal as queued that have waited for a while, and
-// returns when the lane has to look again at the latest.
+// indicate shows rows of a portal as queued that have waited for a while, marks
+// them where they can't go, and returns when the lane has to look again at the
+// latest.
 func (s *Sender) indicate(ctx context.Context, portal string, next time.Time) time.Time {
+	next, waits := s.showQueued(ctx, portal, next)
+	if waits {
+		s.marks.wait(portal)
+	}
+	return next
+}
+
+// showQueued sends the status of rows of a portal that have waited for a while,
+// and reports whether there are any that it had not shown before.
+func (s *Sender) showQueued(ctx context.Context, portal string, next time.Time) (look time.Time, waits bool) {
 	rows, err := s.o.DB.Outbox.Queue(ctx, portal, 200)
 	if err != nil {
-		return next
+		return next, false
 	}
-	now, waits := s.o.Now(), false
+	now := s.o.Now()
 	for _, row := range rows {
 		if row.Kind != database.KindMessage || row.State == database.StateSent {
 			continue
@@ -37,14 +48,13 @@ func (s *Sender) indicate(ctx context.Context, portal string, next time.Time) ti
 			s.status.pending(ctx, row, errIsQueued)
 		}
 	}
-	if waits {
-		s.marks.wait(portal)
-	}
-	return next
+	return next, waits
 }
 
 // indicateBehind looks over a portal whose messages go, but late, because many
-// are in front of them: what was said meanwhile is to be shown as queued, too.
+// are in front of them: what was said meanwhile is to be shown as queued, too. It
+// gets no marks: they would cost the homeserver two events a message in a burst
+// that only keeps to Graph's limits.
 func (s *Sender) indicateBehind(ctx context.Context, sent *database.OutboxRow) {
 	now := s.o.Now()
 	if now.Sub(sent.CreatedAt) < s.o.IndicateAfter {
@@ -57,7 +67,7 @@ func (s *Sender) indicateBehind(ctx context.Context, sent *database.OutboxRow) {
 	}
 	s.mu.Unlock()
 	if !recently {
-		s.indicate(ctx, sent.Portal, now)
+		s.showQueued(ctx, sent.Portal, now)
 	}
 }
 
