@@ -104,8 +104,8 @@ func (e *env) run() {
 	require.NoError(e.t, e.StartBridge(e.ctx))
 }
 
-// until waits for a state, at most half a minute.
-const testLimit = 30 * time.Second
+// until waits for a state, a little more than a minute at most.
+const testLimit = 75 * time.Second
 
 func (e *env) until(what string, check func(ctx context.Context) error) {
 	e.t.Helper()

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long one step may take before the tour calls it a failure.
-const patience = 45 * time.Second
+const patience = 2 * time.Minute
 
 // tour is the demo's organisation and the people who act in it.
 type tour struct {
