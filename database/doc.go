@@ -20,6 +20,10 @@
 //     delivered. What Graph lists is the truth, the inbox is how far we are.
 //   - Echoes: which Matrix event a source change became, as the homeserver
 //     itself confirmed it.
+//   - Digests: what a digest of a long backlog says, before anything of it is
+//     posted and as long as its messages can change.
+//   - Holds and Outages: which queues are held and why; when Teams could not be
+//     used, and who was told of it.
 //   - The rest is bookkeeping that can be rebuilt, except accounts and keys,
 //     which hold secrets and are sealed.
 //

@@ -13,8 +13,8 @@ import (
 	"teamsbridge/internal/crashtest"
 )
 
-// crashSeed is the seed of the short form. The gate has the same one each time:
-// what it says has to be about the change, and the long form looks for more.
+// crashSeed is the seed of the short form, the same each time: what it says has
+// to be about the change, and the long form looks for more.
 func crashSeed(t *testing.T) uint64 {
 	s := os.Getenv("TEAMSBRIDGE_TEST_SEED")
 	if s == "" {

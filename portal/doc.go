@@ -48,6 +48,11 @@
 // again. The echo of a post is recognised by its id, and while the id is not
 // known yet, by account, thread, time and fingerprint.
 //
+// Where a conversation's policy is that, a long backlog goes as a digest: one
+// post with the messages in its thread (digest*.go). What it says is stored
+// before anything is posted; its posts are sent parts like any other, under the
+// digest's own id.
+//
 // # Comparing
 //
 // Verifier reads a channel and its room back and compares them, message by
