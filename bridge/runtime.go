@@ -135,7 +135,7 @@ func (r *runtime) wirePortal() {
 		Metrics: counts, Logger: r.log, Now: r.now, WithKey: matrix.WithKey,
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
-		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, MaxImage: r.c.Config.Limits.ImageSize,
+		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, MaxImage: r.c.Config.Limits.ImageSize,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
@@ -186,7 +186,7 @@ func (r *runtime) wireReading() error {
 		Source: r.graph.reader, Sink: r.watchedSink(), Cursors: cursorStore{r.db.Cursors}, Teams: r.catalog.polled,
 		Readers: cfg.Poller.Readers, Continuous: cfg.Poller.Mode == ModeContinuous, Interval: cfg.Poller.Interval,
 		RequestsPerSecond: cfg.Poller.RequestsPerSecond, ReconcileEvery: cfg.Poller.ReconcileInterval, Start: r.readFrom,
-		Changes: r.mirror, Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
+		Changes: r.mirror, Read: r.ingest.Read, Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
 	})
 	if err != nil || !cfg.Webhook.Enabled {
 		return err
@@ -197,11 +197,19 @@ func (r *runtime) wireReading() error {
 			LoginURL: r.graph.endpoints.Login, ClientID: cfg.ClientID, TenantIDs: []string{cfg.TenantID}, Client: r.graph.http, Now: r.now,
 		}),
 		Certificates: r.keys.certificates, TenantID: cfg.TenantID, Changes: r.mirror, Lifecycle: lifecycle{r},
-		LeaveToPoller: func(ref teams.MessageRef, reason string) { r.poller.Request(reason, teams.Scope(ref.ChannelRef)) },
-		Counters:      teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
+		LeaveToPoller: r.leaveToPoller, Arrivals: r.ingest,
+		Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
 	})
 	return nil
 }
+
+// leaveToPoller has a channel read of which a notification can't be used.
+func (r *runtime) leaveToPoller(ref teams.MessageRef, reason string) {
+	r.poller.Request(reason, teams.Scope(ref.ChannelRef))
+}
+
+// behind says what poller.Behind does, once there is one.
+func (r *runtime) behind(ch teams.ChannelRef) (behind, failing bool) { return r.poller.Behind(ch) }
 
 // watchedSink is where the readers put what they read.
 func (r *runtime) watchedSink() *watchedSink {

@@ -28,8 +28,9 @@ type Ingest struct {
 	lanes *lanes
 	// began is when this process started: rows older than that may have been
 	// sent by the one before.
-	began  time.Time
-	doubts *doubts
+	began    time.Time
+	doubts   *doubts
+	arrivals *arrivals
 	// doubled wakes the healing of duplicates.
 	doubled chan struct{}
 
@@ -56,6 +57,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		doubled: make(chan struct{}, 1),
 	}
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
+	in.arrivals = newArrivals(o.Now, o.Behind, in.lanes.wake)
 	return in
 }
 
@@ -73,6 +75,9 @@ func (in *Ingest) Accept(ctx context.Context, source string, msgs []teams.Messag
 		case !in.o.Wanted(m.Channel):
 			in.o.Metrics.Count(MetricDropped, "not mirrored")
 			continue
+		}
+		if source == teams.SourceWebhook && !m.Modified.IsZero() {
+			in.arrivals.delayed(now.Sub(m.Modified), in.o.SettleMax)
 		}
 		payload, err := teams.EncodeStored(m)
 		if err != nil {
@@ -99,6 +104,9 @@ func (in *Ingest) Accept(ctx context.Context, source string, msgs []teams.Messag
 		for key := range portals {
 			in.lanes.wakeAfter(key, in.o.Settle)
 		}
+	}
+	for i := range rows {
+		in.arrivals.arrived(rows[i].Portal, rows[i].MessageID)
 	}
 	return nil
 }
@@ -171,14 +179,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		reread := false
 		for i := range rows {
 			row := &rows[i]
-			at := row.NextAt
-			if rested := row.ReceivedAt.Add(in.o.Settle); rested.After(at) {
-				at = rested
-			}
-			if until := in.doubts.rest(portal); until.After(at) {
-				at = until
-			}
-			if at.After(in.o.Now()) {
+			if at := in.dueAt(row); at.After(in.o.Now()) {
 				return at
 			}
 			var wait time.Time
@@ -199,6 +200,29 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// dueAt returns when a row may be delivered.
+func (in *Ingest) dueAt(row *database.InboxRow) time.Time {
+	at := row.ReceivedAt.Add(in.settle())
+	if row.NextAt.After(at) {
+		at = row.NextAt
+	}
+	if until := in.doubts.rest(row.Portal); until.After(at) {
+		at = until
+	}
+	if row.Delivered > 0 || row.Source == teams.SourceHistory {
+		return at // a change has no place of its own, and history is read whole
+	}
+	if until := in.arrivals.rest(row.Portal, row.CreatedAt, row.ReceivedAt); until.After(at) {
+		at = until
+	}
+	return at
+}
+
+// settle is how long messages rest at present.
+func (in *Ingest) settle() time.Duration {
+	return in.o.Settle + in.arrivals.lagSpread(in.o.SettleMax)
 }
 
 // errReread says that the ledger has got a row that comes first.

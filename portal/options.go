@@ -89,6 +89,15 @@ type IngestOptions struct {
 	// messages whose notifications were swapped arrive in order. Default 150 ms;
 	// negative means not at all.
 	Settle time.Duration
+	// SettleMax is how much longer it rests where notifications come with lags
+	// that differ: as long as they differ at present, but not more than this.
+	// Default 3 s; negative means not at all.
+	SettleMax time.Duration
+	// Behind reports whether a channel has yet to be read, so that messages may
+	// be missing before one that a notification has brought, and whether reading
+	// fails at present. Ingest.Read must be called when that changes. Nil means
+	// never.
+	Behind func(teams.ChannelRef) (behind, failing bool)
 	// Concurrency is how many conversations are delivered at once. Default 16.
 	Concurrency int
 	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
@@ -132,6 +141,10 @@ func (o *IngestOptions) setDefaults() {
 		o.Wanted = func(teams.ChannelRef) bool { return true }
 	}
 	def(&o.Settle, 150*time.Millisecond)
+	def(&o.SettleMax, 3*time.Second)
+	if o.Behind == nil {
+		o.Behind = func(teams.ChannelRef) (bool, bool) { return false, false }
+	}
 	def(&o.Concurrency, 16)
 	def(&o.MaxImage, 50<<20)
 	def(&o.MediaPatience, 5*time.Minute)

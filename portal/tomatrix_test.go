@@ -496,3 +496,50 @@ func TestImages(t *testing.T) {
 		require.Zero(t, r.HS.Media())
 	})
 }
+
+// A notification that was stored late, or whose message has to be fetched, does
+// not lose its place. Proves T5.
+func TestAnnouncedMessageIsWaitedFor(t *testing.T) {
+	r := started(t)
+	r.Tenant.SetChanged(nil)
+	ctx := context.Background()
+	one := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "one")
+	two := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "two")
+	lost := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "lost")
+	three := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "three")
+	r.Ingest.Announced([]teams.MessageRef{one.Ref(), lost.Ref()})
+	require.NoError(t, r.Ingest.Accept(ctx, "webhook", []teams.Message{three, two}))
+	require.Never(t, func() bool { return len(r.Texts()) > 0 }, 100*time.Millisecond, 5*time.Millisecond)
+	require.NoError(t, r.Ingest.Accept(ctx, "export", []teams.Message{one}))
+	r.Eventually(func() bool { return len(r.Texts()) == 2 })
+	r.Ingest.GivenUp([]teams.MessageRef{lost.Ref()})
+	r.Quiet()
+	require.Equal(t, []string{"one", "two", "three"}, r.Texts())
+}
+
+// What notifications bring before a channel was read does not overtake what the
+// bridge has missed; a change of what is there already goes at once. Proves T5.
+func TestNewMessagesWaitForTheChannelToBeRead(t *testing.T) {
+	var behind atomic.Bool
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) {
+			in.Behind = func(teams.ChannelRef) (bool, bool) { return behind.Load(), false }
+		}
+	})
+	ctx := context.Background()
+	old := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "old")
+	r.Quiet()
+	behind.Store(true)
+	r.Tenant.SetChanged(nil)
+	missed := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "missed")
+	fresh := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "fresh")
+	edited := r.Tenant.Change(portaltest.Channel, old.ID, func(m *teams.Message, at time.Time) { m.Body, m.Edited = "old, edited", at })
+	require.NoError(t, r.Ingest.Accept(ctx, "webhook", []teams.Message{fresh, edited}))
+	r.Eventually(func() bool { return len(r.HS.Events(r.Room)) == 2 })
+	require.NoError(t, r.Ingest.Accept(ctx, "delta", []teams.Message{missed}))
+	require.Never(t, func() bool { return len(r.HS.Events(r.Room)) > 2 }, 100*time.Millisecond, 5*time.Millisecond)
+	behind.Store(false)
+	r.Ingest.Read(teams.Scope(portaltest.Channel))
+	r.Quiet()
+	require.Equal(t, []string{"old, edited", "missed", "fresh"}, r.Texts())
+}

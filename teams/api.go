@@ -91,6 +91,27 @@ type Sink interface {
 	Accept(ctx context.Context, source string, msgs []Message) error
 }
 
+// Arrivals is told what the sink is going to be given, so that what came later
+// does not overtake it: notifications keep no order, and what they announce may
+// have to be fetched first. Messages that are not of its channels may be among
+// them. No call may block.
+type Arrivals interface {
+	// Announced is told of new messages that are on their way, again while
+	// that takes long.
+	Announced(refs []MessageRef)
+	// GivenUp is told of those that will not come after all.
+	GivenUp(refs []MessageRef)
+}
+
+// NoArrivals is an Arrivals that nobody listens to.
+type NoArrivals struct{}
+
+// Announced implements Arrivals.
+func (NoArrivals) Announced([]MessageRef) {}
+
+// GivenUp implements Arrivals.
+func (NoArrivals) GivenUp([]MessageRef) {}
+
 // ChangeSink is told that something of the directory may have changed; what
 // Graph then lists is the truth.
 type ChangeSink interface {

@@ -207,10 +207,7 @@ func decodeItem(obj gjson.Result, now func() time.Time) (Message, replies, error
 // settle fills what Graph may leave out from what it always says.
 func settle(m *Message, etag string, removed bool, now func() time.Time) {
 	if m.Created.IsZero() {
-		// A message's id is its creation time in milliseconds.
-		if ms, err := strconv.ParseInt(m.ID, 10, 64); err == nil && ms > 0 && ms < maxMilli {
-			m.Created = time.UnixMilli(ms).UTC()
-		}
+		m.Created = timeOfID(m.ID)
 	}
 	m.ETag = version(etag)
 	for _, t := range []time.Time{m.Modified, m.Created} {

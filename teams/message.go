@@ -2,6 +2,7 @@ package teams
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -21,6 +22,17 @@ type MessageRef struct {
 	// RootID is the id of the post that a reply belongs to, empty for a post.
 	RootID string
 	ID     string
+}
+
+// Created returns when the message was written: its id is that time in
+// milliseconds. It is zero for an id of another form.
+func (r MessageRef) Created() time.Time { return timeOfID(r.ID) }
+
+func timeOfID(id string) time.Time {
+	if ms, err := strconv.ParseInt(id, 10, 64); err == nil && ms > 0 && ms < maxMilli {
+		return time.UnixMilli(ms).UTC()
+	}
+	return time.Time{}
 }
 
 // BodyType tells how Body of a Message is to be read.

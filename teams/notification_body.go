@@ -72,6 +72,29 @@ func (i *notificationItem) shaped() bool {
 	return i.SubscriptionID != "" && (i.LifecycleEvent != "" || (i.ChangeType != "" && i.Resource != ""))
 }
 
+// created returns the new message that the item announces, if it does.
+func (i *notificationItem) created() (ref MessageRef, ok bool) {
+	if i.ChangeType != changeCreated || i.LifecycleEvent != "" {
+		return MessageRef{}, false
+	}
+	r, ok := ParseResource(i.Resource)
+	if !ok || r.Kind != ResourceMessage {
+		return MessageRef{}, false
+	}
+	ref = r.Message()
+	return ref, ref.TeamID != "" && ref.ChannelID != "" && ref.ID != ""
+}
+
+// created returns the new messages that the body announces.
+func (b *notificationBody) created() (refs []MessageRef) {
+	for i := range b.Value {
+		if ref, ok := b.Value[i].created(); ok {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
 func (b *notificationBody) encode() ([]byte, error) { return json.Marshal(b) }
 
 func decodeBody(raw []byte) (notificationBody, error) {

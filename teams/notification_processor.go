@@ -66,9 +66,11 @@ type ProcessorOptions struct {
 	Changes       ChangeSink
 	Lifecycle     LifecycleHandler
 	LeaveToPoller func(ref MessageRef, reason string)
-	Counters      Counters
-	Logger        zerolog.Logger
-	Now           func() time.Time
+	// Arrivals may be nil.
+	Arrivals Arrivals
+	Counters Counters
+	Logger   zerolog.Logger
+	Now      func() time.Time
 }
 
 // Processor turns logged notifications into messages. A body leaves the log
@@ -120,6 +122,9 @@ func NewProcessor(opts ProcessorOptions) *Processor {
 		opts.Now = time.Now
 	}
 	opts.Counters = countersOr(opts.Counters)
+	if opts.Arrivals == nil {
+		opts.Arrivals = NoArrivals{}
+	}
 	return &Processor{opts: opts, wake: make(chan struct{}, 1), rows: map[int64]*rowState{}, lanes: map[string]int{}}
 }
 
@@ -260,6 +265,7 @@ func (p *Processor) prepare(raw RawNotification) (w *rowWork, slow bool) {
 		w.spoil(reasonPanic)
 		w.body = notificationBody{}
 	}
+	p.opts.Arrivals.Announced(w.coming(0))
 	lane = w.state.lane
 	if lane == "" {
 		return w, false
@@ -375,6 +381,7 @@ func (p *Processor) finish(ctx context.Context, w *rowWork) {
 		} else {
 			p.opts.Counters.Count(CountProcessed, "", 1)
 		}
+		p.opts.Arrivals.GivenUp(w.body.created()) // those that the sink does not have
 		p.mu.Lock()
 		delete(p.rows, seq)
 		p.status.Last = p.opts.Now()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -23,7 +22,10 @@ const (
 )
 
 // The changes that a notification reports.
-const changeDeleted = "deleted"
+const (
+	changeCreated = "created"
+	changeDeleted = "deleted"
+)
 
 // rowWork is one attempt at one body.
 type rowWork struct {
@@ -41,6 +43,17 @@ type rowWork struct {
 }
 
 func (w *rowWork) messages() []Message { return w.got }
+
+// coming returns the new messages that items from the given one on announce and
+// that are not done.
+func (w *rowWork) coming(from int) (refs []MessageRef) {
+	for i := from; i < len(w.body.Value); i++ {
+		if ref, ok := w.body.Value[i].created(); ok && !w.state.done[i] {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
 
 // accepted notes what the sink said of the row's messages.
 func (w *rowWork) accepted(err error, n int) {
@@ -232,6 +245,8 @@ func (p *Processor) fetched(ctx context.Context, w *rowWork, i int, item *notifi
 	if w.away {
 		return // w.err is set
 	}
+	// Said again, because a busy channel's messages come one a second.
+	p.opts.Arrivals.Announced(w.coming(i))
 	m, err := fetch.get(ctx, ref)
 	switch KindOf(err) {
 	case KindNotFound, KindGone:
@@ -253,6 +268,7 @@ func (p *Processor) fetched(ctx context.Context, w *rowWork, i int, item *notifi
 			return
 		}
 		w.take(i, ref, m)
+		p.handOver(ctx, w)
 		return
 	}
 	w.state.done[i] = true
@@ -264,15 +280,10 @@ func (p *Processor) fetched(ctx context.Context, w *rowWork, i int, item *notifi
 // tombstone is a message that was announced as deleted and that Graph does not
 // show any more. Any later state of it is newer.
 func tombstone(ref MessageRef, at time.Time) Message {
-	m := Message{
+	return Message{
 		Channel: ref.ChannelRef, ID: ref.ID, ReplyToID: ref.RootID, Type: TypeMessage,
-		ETag: at.UnixMilli(), Modified: at.UTC(), Deleted: at.UTC(),
+		ETag: at.UnixMilli(), Created: ref.Created(), Modified: at.UTC(), Deleted: at.UTC(),
 	}
-	// A message's id is its creation time in milliseconds.
-	if ms, err := strconv.ParseInt(ref.ID, 10, 64); err == nil && ms > 0 && ms < maxMilli {
-		m.Created = time.UnixMilli(ms).UTC()
-	}
-	return m
 }
 
 func (p *Processor) leave(ref MessageRef, reason string) {
@@ -280,6 +291,14 @@ func (p *Processor) leave(ref MessageRef, reason string) {
 	if p.opts.LeaveToPoller != nil {
 		p.opts.LeaveToPoller(ref, reason)
 	}
+	p.opts.Arrivals.GivenUp([]MessageRef{ref}) // the poller knows of it by now
+}
+
+// handOver gives the sink what was fetched so far: the rest of a body may take
+// a second for each message.
+func (p *Processor) handOver(ctx context.Context, w *rowWork) {
+	p.accept(ctx, []*rowWork{w})
+	w.got, w.took = nil, nil
 }
 
 func (p *Processor) lifecycle(ctx context.Context, w *rowWork, i int, item *notificationItem) {

@@ -71,7 +71,10 @@ type PollerOptions struct {
 	// Start is where a scope without a cursor begins; default is now.
 	Start func(Scope) time.Time
 	// Changes may be nil; it is told of system messages and of lost scopes.
-	Changes  ChangeSink
+	Changes ChangeSink
+	// Read may be nil; it is told of every scope that was read completely, and
+	// must not block.
+	Read     func(Scope)
 	Counters Counters
 	Logger   zerolog.Logger
 	Now      func() time.Time

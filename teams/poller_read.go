@@ -275,6 +275,9 @@ func (p *Poller) finish(ctx context.Context, u *unit, done bool, err error) {
 	}
 	p.signal()
 	p.mu.Unlock()
+	if done && err == nil && p.opts.Read != nil {
+		p.opts.Read(u.scope)
+	}
 	if missing && p.opts.Changes != nil {
 		what := HintTeam
 		if u.scope.ChannelID != "" {

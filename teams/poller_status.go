@@ -35,6 +35,26 @@ func (p *Poller) Lag() time.Duration {
 	return p.lag(p.opts.Now())
 }
 
+// Behind reports whether the channel is being read, or somebody has asked for
+// that, and whether it waits because reading fails. PollerOptions.Read is called
+// when it is done.
+func (p *Poller) Behind(ch ChannelRef) (behind, failing bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.planned.IsZero() {
+		return true, false
+	}
+	for _, scope := range []Scope{Scope(ch), {TeamID: ch.TeamID}} {
+		u := p.units[scope]
+		if u == nil || !u.asked && !u.again && u.read == nil || scope.ChannelID == "" && p.separate[Scope(ch)] {
+			continue
+		}
+		behind = true
+		failing = failing || u.failures > 0 || p.opts.Now().Before(p.pause)
+	}
+	return behind, failing
+}
+
 func (p *Poller) lag(now time.Time) time.Duration {
 	var lag time.Duration
 	for _, u := range p.units {

@@ -63,6 +63,12 @@ func (l *memLog) QuarantineNotification(_ context.Context, seq int64, reason str
 	return nil
 }
 
+func (l *memLog) setFail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail = err
+}
+
 func (l *memLog) bodies() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -35,6 +35,11 @@ type ReceiverOptions struct {
 	Log         NotificationLog
 	// Wake is called after a body was persisted; it must not block.
 	Wake func()
+	// Arrivals may be nil. LeaveToPoller may be nil and must not block; it is
+	// told of new messages whose notification could not be stored: Graph says it
+	// again, but not soon.
+	Arrivals      Arrivals
+	LeaveToPoller func(ref MessageRef, reason string)
 	// MaxBody and StoreTimeout default to DefaultMaxBody and DefaultStoreTimeout.
 	MaxBody      int64
 	StoreTimeout time.Duration
@@ -66,6 +71,12 @@ func NewReceiver(opts ReceiverOptions) http.Handler {
 	}
 	if opts.Wake == nil {
 		opts.Wake = func() {}
+	}
+	if opts.Arrivals == nil {
+		opts.Arrivals = NoArrivals{}
+	}
+	if opts.LeaveToPoller == nil {
+		opts.LeaveToPoller = func(MessageRef, string) {}
 	}
 	opts.Counters = countersOr(opts.Counters)
 	return &receiver{
@@ -177,17 +188,31 @@ func (r *receiver) notification(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
+	created := body.created()
+	r.opts.Arrivals.Announced(created)
 	stored, err := body.encode()
 	if err == nil {
 		err = r.persist(req.Context(), stored)
 	}
 	if err != nil {
+		r.leave(created)
 		r.refuse(w, http.StatusServiceUnavailable, ReasonNotPersisted, err)
 		return
 	}
 	r.opts.Counters.Count(CountReceived, "", 1)
 	r.opts.Wake()
 	w.WriteHeader(http.StatusAccepted)
+}
+
+// leave has the messages read instead, each channel once.
+func (r *receiver) leave(created []MessageRef) {
+	asked := map[ChannelRef]bool{}
+	for _, ref := range created {
+		if !asked[ref.ChannelRef] {
+			asked[ref.ChannelRef] = true
+			r.opts.LeaveToPoller(ref, ReasonNotPersisted)
+		}
+	}
 }
 
 // keepOurs removes the items whose client state is not ours. Every item is

@@ -63,7 +63,7 @@ func newWorld(t *testing.T, p *plan) *world {
 		taken: map[string]int{}, arrived: map[id.EventID]time.Time{}, said: make([]said, len(p.messages)),
 	}
 	w.r.Fast, w.r.OwnTransactions, w.r.Channels = true, true, p.channels
-	w.r.Tune, w.r.Also = productionTimes, w.read
+	w.r.Tune, w.r.Also = w.tune, w.read
 	w.r.OnCrash = func() { w.crashed <- struct{}{} }
 	if os.Getenv("TEAMSBRIDGE_TEST_LOG") != "" {
 		w.r.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, NoColor: true})
@@ -82,9 +82,19 @@ func newWorld(t *testing.T, p *plan) *world {
 	return w
 }
 
-// productionTimes undoes the rig's short times: virtual time costs nothing.
-func productionTimes(in *portal.IngestOptions, out *portal.SenderOptions) {
-	in.Settle, in.DoubtRest, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0
+// tune undoes the rig's short times: virtual time costs nothing. And it ties the
+// ledger to the poller, as the bridge does.
+func (w *world) tune(in *portal.IngestOptions, out *portal.SenderOptions) {
+	in.Behind = func(ch teams.ChannelRef) (behind, failing bool) {
+		w.mu.Lock()
+		poller := w.poller
+		w.mu.Unlock()
+		if poller == nil {
+			return true, false
+		}
+		return poller.Behind(ch)
+	}
+	in.Settle, in.SettleMax, in.DoubtRest, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0
 	out.RetryMin, out.RetryMax, out.DoubtWindow, out.DoubtLook, out.DoubtSkew, out.IndicateAfter = 0, 0, 0, 0, 0, 0
 	in.Sweep, out.Sweep = 2*time.Minute, 2*time.Minute
 }
@@ -99,6 +109,9 @@ func (w *world) locked(f func()) {
 // start starts the bridge.
 func (w *world) start() {
 	w.locked(func() {
+		w.mu.Lock()
+		w.poller = nil
+		w.mu.Unlock()
 		w.r.Start()
 		w.up = true
 	})
@@ -123,6 +136,7 @@ func (w *world) read(ctx context.Context) {
 		Teams:      func() []teams.PolledTeam { return []teams.PolledTeam{{ID: "team", Channels: channels}} },
 		Readers:    []string{teams.SourceExport},
 		Continuous: true, Interval: 10 * time.Minute, Logger: w.r.Log,
+		Read: func(scope teams.Scope) { w.r.Ingest.Read(scope) },
 	})
 	require.NoError(w.t, err)
 	w.mu.Lock()
