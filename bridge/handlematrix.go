@@ -5,6 +5,7 @@ import (
 
 	"maunium.net/go/mautrix/bridgev2"
 	mxdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/portal"
 )
@@ -26,33 +27,60 @@ func (k *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 	return portal.ActorOf(k.userID, name, orig)
 }
 
+// inTurn fails where something that was said before the event in its room could
+// not be taken over yet. It is the first thing that every handler asks.
+func (k *client) inTurn(evt *event.Event) error {
+	if k.c.homeserver == nil {
+		return nil
+	}
+	return k.c.homeserver.InTurn(evt.ID)
+}
+
 // HandleMatrixMessage implements bridgev2.NetworkAPI.
 func (k *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
+	if err := k.inTurn(msg.Event); err != nil {
+		return nil, err
+	}
 	return k.c.rt.outbox.HandleMessage(ctx, msg, k.actor(msg.OrigSender))
 }
 
 // HandleMatrixEdit implements bridgev2.EditHandlingNetworkAPI.
 func (k *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {
+	if err := k.inTurn(msg.Event); err != nil {
+		return err
+	}
 	return k.c.rt.outbox.HandleEdit(ctx, msg, k.actor(msg.OrigSender))
 }
 
 // HandleMatrixPollStart implements bridgev2.PollHandlingNetworkAPI.
 func (k *client) HandleMatrixPollStart(ctx context.Context, msg *bridgev2.MatrixPollStart) (*bridgev2.MatrixMessageResponse, error) {
+	if err := k.inTurn(msg.Event); err != nil {
+		return nil, err
+	}
 	return k.c.rt.outbox.HandlePoll(ctx, msg, k.actor(msg.OrigSender))
 }
 
 // HandleMatrixPollVote implements bridgev2.PollHandlingNetworkAPI.
 func (k *client) HandleMatrixPollVote(ctx context.Context, msg *bridgev2.MatrixPollVote) (*bridgev2.MatrixMessageResponse, error) {
+	if err := k.inTurn(msg.Event); err != nil {
+		return nil, err
+	}
 	return k.c.rt.outbox.HandleVote(ctx, msg)
 }
 
 // HandleMatrixMessageRemove implements bridgev2.RedactionHandlingNetworkAPI.
 func (k *client) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.MatrixMessageRemove) error {
+	if err := k.inTurn(msg.Event); err != nil {
+		return err
+	}
 	return k.c.rt.outbox.HandleRemove(ctx, msg, k.actor(msg.OrigSender))
 }
 
 // PreHandleMatrixReaction implements bridgev2.ReactionHandlingNetworkAPI.
 func (k *client) PreHandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixReaction) (bridgev2.MatrixReactionPreResponse, error) {
+	if err := k.inTurn(msg.Event); err != nil {
+		return bridgev2.MatrixReactionPreResponse{}, err
+	}
 	return k.c.rt.outbox.PreHandleReaction(ctx, msg, k.actor(msg.OrigSender))
 }
 
@@ -63,5 +91,8 @@ func (k *client) HandleMatrixReaction(ctx context.Context, msg *bridgev2.MatrixR
 
 // HandleMatrixReactionRemove implements bridgev2.ReactionHandlingNetworkAPI.
 func (k *client) HandleMatrixReactionRemove(ctx context.Context, msg *bridgev2.MatrixReactionRemove) error {
+	if err := k.inTurn(msg.Event); err != nil {
+		return err
+	}
 	return k.c.rt.outbox.HandleReactionRemove(ctx, msg, k.actor(msg.OrigSender))
 }

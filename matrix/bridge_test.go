@@ -23,6 +23,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/database/databasetest"
@@ -104,6 +105,7 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 	b.main = &mxmain.BridgeMain{Name: "teamsbridge", Connector: o.network, Config: &cfg, Log: &log, DB: raw, Matrix: mxconn.NewConnector(&cfg)}
 	b.main.Bridge = bridgev2.NewBridge("", raw, log, &cfg.Bridge, b.main.Matrix, o.network, commands.NewProcessor)
 	b.main.Matrix.AS.DoublePuppetValue = b.main.Name
+	o.network.inTurn = func(eventID id.EventID) error { return b.conn.InTurn(eventID) }
 	b.conn = Install(b.main, Options{
 		DB: b.db, MaxBody: o.maxBody, Now: b.clock.Now,
 		Source: func() *bridgev2.UserLogin { return o.network.system.Load() },
@@ -193,6 +195,10 @@ type network struct {
 	silent bool          // handlers say that all is well and take nothing
 	calls  int
 	rows   bool // messages get rows, so that redactions find them
+	// refuse are events that fail with ErrNotStored so many times more.
+	refuse map[id.EventID]int
+	// inTurn is asked first.
+	inTurn func(id.EventID) error
 
 	released bool
 }
@@ -281,7 +287,14 @@ func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMe
 	c.n.mu.Lock()
 	block, failWith, silent, rows := c.n.block, c.n.err, c.n.silent, c.n.rows
 	c.n.calls++
+	if c.n.refuse[msg.Event.ID] > 0 {
+		c.n.refuse[msg.Event.ID]--
+		failWith = ErrNotStored
+	}
 	c.n.mu.Unlock()
+	if err := c.n.inTurn(msg.Event.ID); err != nil {
+		return nil, err
+	}
 	if block != nil {
 		<-block
 		return nil, context.Canceled

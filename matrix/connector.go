@@ -10,11 +10,12 @@ import (
 	"maunium.net/go/mautrix/bridgev2"
 	mxconn "maunium.net/go/mautrix/bridgev2/matrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 )
 
-// retryDelay is how long an event waits whose handling failed because of us.
+// retryDelay is how long an event waits at most whose handling failed because of us.
 const retryDelay = 30 * time.Second
 
 // Connector is mautrix's connector with the journal around it.
@@ -65,6 +66,7 @@ func (c *Connector) Replay() {
 			c.journal.run(ctx)
 		})
 		c.background.Go(func() { c.journal.runHeld(ctx) })
+		c.background.Go(func() { c.journal.runRetries(ctx) })
 	})
 }
 
@@ -110,9 +112,11 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 	copied := *status
 	eventID := string(info.SourceEventID)
 	if c.journal.isOpen(eventID) {
-		if failed(copied.Status) && (transient(copied.InternalError) || c.waitsForTarget(ctx, &copied, eventID)) {
+		// What fails before its turn may fail for want of what is in front of it.
+		ours := transient(copied.InternalError) || !c.journal.inTurn(eventID)
+		if failed(copied.Status) && (ours || c.waitsForTarget(ctx, &copied, eventID)) {
 			c.journal.log.Warn().Err(copied.InternalError).Str("event_id", eventID).Msg("An event could not be handled now, will try again")
-			c.journal.putOff(eventID, retryDelay)
+			c.journal.putOff(eventID, ours)
 			copied.Status, copied.SendNotice = event.MessageStatusPending, false
 		} else {
 			c.journal.finish(ctx, eventID)
@@ -125,6 +129,16 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 		c.opts.OnStatus(ctx, &copied, info)
 	}
 	c.Connector.SendMessageStatus(ctx, &copied, info)
+}
+
+// InTurn fails with ErrNotStored where something that was said before the event
+// in its room could not be handled yet and is tried again. Whoever handles events
+// has to ask first, else they overtake each other.
+func (c *Connector) InTurn(eventID id.EventID) error {
+	if c.journal.inTurn(string(eventID)) {
+		return nil
+	}
+	return fmt.Errorf("an earlier event of the room has to be handled first: %w", ErrNotStored)
 }
 
 // waitsForTarget reports whether a redaction or reaction found nothing only

@@ -79,7 +79,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		onTransaction: opts.OnTransaction,
 		isKnown:       isKnown(m.Bridge, opts.DB),
 		hold:          newHolding(opts.RedactionWait),
-		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{},
+		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
 	outer := http.NewServeMux()
 	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)

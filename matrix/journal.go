@@ -69,6 +69,10 @@ type journal struct {
 
 	mu   sync.Mutex
 	open map[string]*openEvent // by event id: journalled, not known to be closed
+	// late are the events that are tried again and hold back their room, places
+	// how many events were ever followed.
+	late   map[string]map[string]bool
+	places int64
 }
 
 // ServeHTTP takes a transaction: who asks, how much, what shape, into SQL, and

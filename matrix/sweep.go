@@ -68,6 +68,9 @@ func (j *journal) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := j.retry(ctx); err != nil {
+		return err
+	}
 	_, err := j.db.Echoes.Purge(ctx, start.Add(-echoTTL))
 	return err
 }
@@ -82,14 +85,14 @@ func (j *journal) look(ctx context.Context, entry database.JournalEntry) (again 
 	open := j.open[entry.EventID]
 	if open == nil {
 		// Closing it failed, or it was stored by a request that then broke off.
-		open = &openEvent{handedAt: entry.ReceivedAt}
+		open = &openEvent{handedAt: entry.ReceivedAt, roomID: entry.RoomID, receivedAt: entry.ReceivedAt}
 		j.open[entry.EventID] = open
 	}
-	state := *open
+	state, late := *open, j.late[entry.RoomID][entry.EventID]
 	j.mu.Unlock()
 	switch {
-	case now.Sub(state.handedAt) < settle || state.waiting:
-		return false
+	case late || now.Sub(state.handedAt) < settle || state.waiting:
+		return false // what is late is the retries' business
 	case !state.retryAt.IsZero():
 		return !now.Before(state.retryAt)
 	case !state.dispatched && now.Sub(state.handedAt) < stuckAfter:
@@ -143,6 +146,7 @@ func (j *journal) forget(seen map[string]bool, before time.Time) {
 	defer j.mu.Unlock()
 	for eventID, open := range j.open {
 		if !seen[eventID] && open.handedAt.Before(before) {
+			j.untie(eventID)
 			delete(j.open, eventID)
 		}
 	}

@@ -20,6 +20,12 @@ type openEvent struct {
 	waiting bool
 	// retryAt is set when handling failed for a reason that will pass.
 	retryAt time.Time
+	// roomID and place are where it stands among all events, receivedAt since when.
+	roomID     string
+	place      int64
+	receivedAt time.Time
+	// tries counts how often it was handed to the framework.
+	tries int
 }
 
 // closeTimeout bounds the SQL that closes an entry.
@@ -30,7 +36,15 @@ func (j *journal) track(entries []database.JournalEntry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, e := range entries {
-		j.open[e.EventID] = &openEvent{handedAt: j.now()}
+		open := &openEvent{handedAt: j.now(), roomID: e.RoomID, receivedAt: e.ReceivedAt, tries: 1}
+		if before := j.open[e.EventID]; before != nil && before.place > 0 {
+			open.place, open.tries = before.place, before.tries+1
+		} else {
+			j.places++
+			open.place = j.places
+		}
+		j.untie(e.EventID)
+		j.open[e.EventID] = open
 	}
 }
 
@@ -51,15 +65,6 @@ func (j *journal) isOpen(eventID string) bool {
 	return j.open[eventID] != nil
 }
 
-// putOff keeps an event whose handling failed for a reason that will pass.
-func (j *journal) putOff(eventID string, delay time.Duration) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if open := j.open[eventID]; open != nil {
-		open.retryAt = j.now().Add(delay)
-	}
-}
-
 // finish closes an event that somebody owns or that nobody will ever want. A
 // failure leaves the entry to the sweeper.
 func (j *journal) finish(ctx context.Context, eventID string) {
@@ -70,6 +75,7 @@ func (j *journal) finish(ctx context.Context, eventID string) {
 		return
 	}
 	j.mu.Lock()
+	j.untie(eventID)
 	delete(j.open, eventID)
 	j.mu.Unlock()
 }
