@@ -134,6 +134,7 @@ func TestCrashWhileMarking(t *testing.T) {
 	for at := 1; at < total; at += stride {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			r := marking(t)
+			r.Fast = true
 			r.Start()
 			r.Stop()
 			r.CrashAfter(at)
