@@ -56,6 +56,7 @@ func TestCrashAtEveryStatement(t *testing.T) {
 
 func crashAt(t *testing.T, at int) {
 	r := portaltest.New(t)
+	r.Fast = true
 	debugLog(r)
 	r.Start() // makes the room
 	r.Stop()

@@ -24,7 +24,7 @@ func digesting(t *testing.T, above int) (r *portaltest.Rig, release func()) {
 	t.Helper()
 	var free atomic.Bool
 	r = started(t, func(r *portaltest.Rig) {
-		r.Tune = digestTune(above, free.Load)
+		r.Fast, r.Tune = true, digestTune(above, free.Load)
 	})
 	return r, func() {
 		t.Helper()

@@ -150,6 +150,7 @@ func TestCrashWhileParking(t *testing.T) {
 	for at := 1; at < total; at += stride {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			r := portaltest.New(t)
+			r.Fast = true
 			refuseAlice(r)
 			r.Start()
 			r.Stop()

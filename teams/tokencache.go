@@ -29,24 +29,38 @@ type tokenCache struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	token  azcore.AccessToken
+	claims string // for which token was got
 }
 
 func (t *tokenCache) get(ctx context.Context, claims string) (azcore.AccessToken, error) {
-	cached := t.cached()
-	left := time.Until(cached.ExpiresOn)
-	if claims == "" && cached.Token != "" && left > renewBefore {
-		return cached, nil
+	seen := t.cached()
+	left := time.Until(seen.ExpiresOn)
+	if claims == "" && seen.Token != "" && left > renewBefore {
+		return seen, nil
 	}
 	if err := ctx.Err(); err != nil {
 		return azcore.AccessToken{}, canceled(call{op: t.op}, err, false)
 	}
+	token, err := t.renew(ctx, claims, seen.Token)
+	if err != nil && claims == "" && seen.Token != "" && left > usableBefore && ctx.Err() == nil && KindOf(err) != KindSignInExpired {
+		return seen, nil
+	}
+	return token, err
+}
+
+// renew gets another token than the one that the caller has seen. Whoever looked
+// before a renewal ended, and comes here after it, gets what that one brought.
+func (t *tokenCache) renew(ctx context.Context, claims, seen string) (azcore.AccessToken, error) {
 	done := t.flight.DoChan(claims, func() (any, error) {
+		if token, ok := t.renewed(claims, seen); ok {
+			return token, nil
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer cancel()
 		token, err := t.fetch(ctx, claims)
 		if err == nil {
 			t.mu.Lock()
-			t.token = token
+			t.token, t.claims = token, claims
 			t.mu.Unlock()
 		}
 		return token, err
@@ -55,14 +69,20 @@ func (t *tokenCache) get(ctx context.Context, claims string) (azcore.AccessToken
 	case <-ctx.Done():
 		return azcore.AccessToken{}, canceled(call{op: t.op}, ctx.Err(), false)
 	case r := <-done:
-		if r.Err == nil {
-			return r.Val.(azcore.AccessToken), nil
+		if r.Err != nil {
+			return azcore.AccessToken{}, r.Err
 		}
-		if claims == "" && cached.Token != "" && left > usableBefore && KindOf(r.Err) != KindSignInExpired {
-			return cached, nil
-		}
-		return azcore.AccessToken{}, r.Err
+		return r.Val.(azcore.AccessToken), nil
 	}
+}
+
+// renewed returns the token that is held if it came after the one that was seen,
+// for the same claims or where none are asked for.
+func (t *tokenCache) renewed(claims, seen string) (azcore.AccessToken, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ok := t.token.Token != "" && t.token.Token != seen && (claims == "" || claims == t.claims) && time.Until(t.token.ExpiresOn) > renewBefore
+	return t.token, ok
 }
 
 func (t *tokenCache) cached() azcore.AccessToken {

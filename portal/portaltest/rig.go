@@ -2,6 +2,8 @@ package portaltest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -241,29 +243,51 @@ func (r *Rig) Eventually(cond func() bool, msg ...any) {
 	require.Eventually(r.t, cond, 20*time.Second, 5*time.Millisecond, msg...)
 }
 
+const (
+	// stuckAfter is after how long without any change the bridge counts as stuck,
+	// restlessAfter after how long it counts as one that never comes to rest. Both
+	// are there to end a test that has failed; a slow disk is no failure.
+	stuckAfter    = 20 * time.Second
+	restlessAfter = 2 * time.Minute
+)
+
 // Quiet waits until neither direction has anything left to do.
 func (r *Rig) Quiet() {
 	r.t.Helper()
-	ctx := context.Background()
-	still := 0
-	r.Eventually(func() bool {
-		pending, err := r.DB.Journal.Count(ctx)
-		require.NoError(r.t, err)
-		in, err := r.DB.Inbox.Stats(ctx)
-		require.NoError(r.t, err)
-		out, err := r.DB.Outbox.Stats(ctx)
-		require.NoError(r.t, err)
-		untold, err := r.DB.Outbox.Untold(ctx, 0, 1)
-		require.NoError(r.t, err)
-		busy := pending + len(untold) + in.ByState[database.StatePending] + out.ByState[database.StateQueued] + out.ByState[database.StateSending] +
-			out.ByState[database.StateSent] + r.Ingest.Busy() + r.Sender.Busy()
-		if busy > 0 {
-			still = 0
-			return false
+	began := time.Now()
+	before, since := "", began
+	for still := 0; still <= 3; time.Sleep(5 * time.Millisecond) {
+		left := r.unfinished(context.Background())
+		if left == "" {
+			still++
+			continue
 		}
-		still++
-		return still > 3
-	}, "the bridge does not come to rest")
+		still = 0
+		if left != before {
+			before, since = left, time.Now()
+		}
+		if time.Since(since) > stuckAfter || time.Since(began) > restlessAfter {
+			require.Fail(r.t, "the bridge does not come to rest", left)
+		}
+	}
+}
+
+// unfinished says what the bridge has left to do, "" where that is nothing.
+func (r *Rig) unfinished(ctx context.Context) string {
+	pending, err := r.DB.Journal.Count(ctx)
+	in, inErr := r.DB.Inbox.Stats(ctx)
+	out, outErr := r.DB.Outbox.Stats(ctx)
+	untold, untoldErr := r.DB.Outbox.Untold(ctx, 0, 1)
+	if err = errors.Join(err, inErr, outErr, untoldErr); err != nil {
+		return err.Error()
+	}
+	ingest, sender := r.Ingest.Busy(), r.Sender.Busy()
+	if pending+in.ByState[database.StatePending]+out.ByState[database.StateQueued]+out.ByState[database.StateSending]+
+		out.ByState[database.StateSent]+len(untold)+ingest+sender == 0 {
+		return ""
+	}
+	return fmt.Sprint("journal ", pending, ", inbox ", in.ByState, ", outbox ", out.ByState, ", untold ", len(untold),
+		", lanes to Matrix ", ingest, ", to Teams ", sender)
 }
 
 // Texts returns what a client shows in the room.
