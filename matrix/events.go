@@ -68,8 +68,9 @@ func journalled(eventType string) bool {
 type sorted struct {
 	entries []database.JournalEntry
 	echoes  []database.Echo
-	// puppetEchoes are echoes of people's own accounts that bear no time. A copy
-	// of such an event proves nothing about duplicates: people can send it.
+	// puppetEchoes are echoes of people's own accounts that do not bear their
+	// time. A copy of such an event proves nothing about duplicates: people can
+	// send it.
 	puppetEchoes []database.Echo
 	// newest is when the newest event of somebody else was sent, 0 where there
 	// is none. What the bridge sends carries the time it had in Teams.
@@ -132,6 +133,9 @@ func (j *journal) echoOf(evt gjson.Result, roomID string, now time.Time) (databa
 		return database.Echo{}, ownEvent
 	case own || contentField(evt, appservice.DoublePuppetTSKey).Type == gjson.Number:
 		// The mark bears the event's time, which people can't choose.
+		return echo, sureEcho
+	}
+	if at := contentField(evt, TimeField); at.Type == gjson.Number && at.Int() == evt.Get("origin_server_ts").Int() {
 		return echo, sureEcho
 	}
 	return echo, puppetEcho

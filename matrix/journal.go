@@ -153,10 +153,10 @@ func (j *journal) record(ctx context.Context, events sorted) (duplicates []datab
 	err = j.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
 		if err = j.db.Journal.Append(ctx, events.entries); err != nil {
 			return err
-		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
-			return err
 		} else if duplicates, err = j.db.Echoes.Record(ctx, events.echoes); err != nil {
 			return err
+		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
+			return err // after the sure ones, so that no copy takes their place
 		}
 		return j.db.Echoes.KeepDoubled(ctx, duplicates)
 	})

@@ -18,6 +18,10 @@ const (
 	// ProofField shows that the bridge itself wrote SourceField: people can
 	// write any content, and a forged echo would suppress a message.
 	ProofField = "org.teamsbridge.proof"
+	// TimeField is the time that the bridge gave to the event, where it gave one.
+	// People can't choose when their events were sent: whose field says when it
+	// was is no copy.
+	TimeField = "org.teamsbridge.at"
 )
 
 type keyContext struct{}

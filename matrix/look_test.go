@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 )
@@ -69,6 +70,38 @@ func TestLookForSends(t *testing.T) {
 
 	hs.feed.change(func(f *fakeFeed) { f.msgs = http.StatusBadGateway })
 	require.Error(t, b.conn.LookForSends(ctx, portalRoom))
+}
+
+// What the bridge sends from somebody's own account bears the time that it gave
+// to the event, so that a second one is known from a copy that its owner sends.
+func TestDoubleOfAPuppetIsKnown(t *testing.T) {
+	ctx := context.Background()
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{})
+	prove := newProver(asToken)
+	puppet := func(eventID string, at int64) map[string]any {
+		out := mirrored(prove, eventID, "k1", map[string]any{"sender": "@alice:example.com", "origin_server_ts": at})
+		out["content"].(map[string]any)["fi.mau.double_puppet_source"] = "teamsbridge"
+		out["content"].(map[string]any)[TimeField] = 1000
+		return out
+	}
+	code, _ := hs.push(ctx, hsToken, "1", txnBody(t, puppet("$one", 1000), puppet("$copy", 2000)))
+	require.Equal(t, 200, code)
+	doubled, err := b.db.Echoes.Doubled(ctx, 10)
+	require.NoError(t, err)
+	require.Empty(t, doubled)
+	code, _ = hs.push(ctx, hsToken, "2", txnBody(t, puppet("$two", 1000)))
+	require.Equal(t, 200, code)
+	doubled, err = b.db.Echoes.Doubled(ctx, 10)
+	require.NoError(t, err)
+	require.Len(t, doubled, 1)
+	require.Equal(t, "$two", doubled[0].EventID)
+
+	sent := *b.main.Matrix.AS.Client("@alice:example.com")
+	_, err = sent.SendMessageEvent(WithKey(ctx, "k2"), portalRoom, event.EventMessage, textContent("x").Parsed, mautrix.ReqSendEvent{Timestamp: 1234})
+	require.NoError(t, err)
+	events := hs.events("m.room.message")
+	require.EqualValues(t, 1234, events[len(events)-1].Content[TimeField])
 }
 
 // TestLookAfterACutConnection: the homeserver goes on with a send whose

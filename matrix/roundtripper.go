@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"maunium.net/go/mautrix/id"
@@ -127,6 +128,9 @@ func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) er
 		}
 		if content[ProofField], err = json.Marshal(rt.prover.proof(roomID, key)); err != nil {
 			return fmt.Errorf("encode proof: %w", err)
+		}
+		if at, err := strconv.ParseInt(req.URL.Query().Get("ts"), 10, 64); err == nil {
+			content[TimeField] = strconv.AppendInt(nil, at, 10)
 		}
 		if body, err = json.Marshal(content); err != nil {
 			return fmt.Errorf("encode event: %w", err)

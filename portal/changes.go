@@ -141,10 +141,30 @@ func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams
 }
 
 func (s *Sender) deletePart(ctx context.Context, w teams.Writer, p database.SentPart) error {
-	if err := w.Delete(ctx, partRef(p)); err != nil && !isMissing(err) {
+	if err := s.delete(ctx, w, partRef(p)); err != nil {
 		return fmt.Errorf("delete part %d: %w", p.Part, err)
 	}
 	return s.o.DB.Sent.SetDeleted(ctx, p.EventID, p.Part, true)
+}
+
+// delete deletes a message that may be deleted already, by an attempt whose
+// answer nobody saw or by somebody in Teams. What Graph answers then is not
+// documented, so a refusal is believed only when the message is there.
+func (s *Sender) delete(ctx context.Context, w teams.Writer, ref teams.MessageRef) error {
+	err := w.Delete(ctx, ref)
+	if err == nil || isMissing(err) {
+		return nil
+	} else if !doesNotFit(err) {
+		return err
+	}
+	m, readErr := s.o.Reader.Message(ctx, ref)
+	switch {
+	case readErr == nil && m.Deleted.IsZero():
+		return err
+	case readErr == nil, isMissing(readErr):
+		return nil
+	}
+	return fmt.Errorf("see whether it is deleted: %w", readErr)
 }
 
 // remove brings a deletion to Teams.
@@ -174,7 +194,7 @@ func (s *Sender) remove(ctx context.Context, row *database.OutboxRow) error {
 		}
 	}
 	if len(t.parts) == 0 || t.parts[0].Part != 0 {
-		if err = w.Delete(ctx, t.ref); err != nil && !isMissing(err) {
+		if err = s.delete(ctx, w, t.ref); err != nil {
 			return s.ownAccountErr(ctx, t.account, fmt.Errorf("delete: %w", err))
 		}
 	}

@@ -96,6 +96,9 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 	} else if first == nil || first.EventID == dup.EventID || first.RoomID != dup.RoomID {
 		return in.o.DB.Echoes.Healed(ctx, dup, "")
 	}
+	if marked, since, ok := parseMark(dup.SourceKey); ok {
+		return in.healMark(ctx, p, dup, *first, marked, since)
+	}
 	remove, kept := eventID(dup.EventID), ""
 	if known, err := in.isRow(ctx, p, remove); err != nil {
 		return err
@@ -107,21 +110,62 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 			return in.o.DB.Echoes.Healed(ctx, dup, "")
 		}
 	}
-	there, err := in.isDuplicate(ctx, p, remove, dup.SourceKey)
+	if err = in.redactDouble(ctx, p, remove, dup.SourceKey); err != nil {
+		return err
+	}
+	return in.o.DB.Echoes.Healed(ctx, dup, kept)
+}
+
+// healMark removes what the row of a marked message does not know of: its mark
+// is taken away by what the row says.
+func (in *Ingest) healMark(ctx context.Context, p *bridgev2.Portal, dup, first database.Echo, marked, since string) error {
+	row, err := in.o.DB.Outbox.ByEvent(ctx, marked)
 	if err != nil {
 		return err
 	}
-	if there {
-		_, err = p.Bridge.Bot.SendMessage(in.o.WithKey(ctx, "doubled:"+remove.String()), p.MXID, event.EventRedaction, &event.Content{
-			Parsed: &event.RedactionEventContent{Redacts: remove},
-		}, &bridgev2.MatrixSendExtra{Timestamp: in.o.Now()})
-		if err != nil {
-			return fmt.Errorf("redact duplicate: %w", err)
+	kept := ""
+	if row != nil {
+		switch row.Mark {
+		case dup.EventID, first.EventID:
+			kept = row.Mark
+		case intended + since:
+			// The answer is on its way, or never comes: from now on it is this one.
+			if err = in.o.DB.Outbox.ReplaceMark(ctx, row.ID, row.Mark, first.EventID); err != nil {
+				return err
+			}
+			if row, err = in.o.DB.Outbox.ByEvent(ctx, marked); err != nil || row == nil {
+				return err
+			}
+			kept = row.Mark
 		}
-		zerolog.Ctx(ctx).Warn().Str("portal", string(p.ID)).Stringer("event_id", remove).Msg("Removed a message that was there twice")
-		in.o.Metrics.Count(MetricIngestDoubt, "doubled")
+	}
+	for _, one := range []database.Echo{dup, first} {
+		if one.EventID == kept {
+			continue
+		}
+		if err = in.redactDouble(ctx, p, eventID(one.EventID), dup.SourceKey); err != nil {
+			return err
+		}
 	}
 	return in.o.DB.Echoes.Healed(ctx, dup, kept)
+}
+
+// redactDouble takes an event away that shows what another one shows, or what
+// nothing is to show any more.
+func (in *Ingest) redactDouble(ctx context.Context, p *bridgev2.Portal, remove id.EventID, key string) error {
+	there, err := in.isDuplicate(ctx, p, remove, key)
+	if err != nil || !there {
+		return err
+	}
+	_, err = p.Bridge.Bot.SendMessage(in.o.WithKey(ctx, "doubled:"+remove.String()), p.MXID, event.EventRedaction, &event.Content{
+		Parsed: &event.RedactionEventContent{Redacts: remove},
+	}, &bridgev2.MatrixSendExtra{Timestamp: in.o.Now()})
+	if err != nil {
+		return fmt.Errorf("redact duplicate: %w", err)
+	}
+	zerolog.Ctx(ctx).Warn().Str("portal", string(p.ID)).Stringer("event_id", remove).Msg("Removed a message that was there twice")
+	in.o.Metrics.Count(MetricIngestDoubt, "doubled")
+	return nil
 }
 
 // isRow reports whether the bridge knows a message or a reaction by the event.

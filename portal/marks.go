@@ -206,7 +206,7 @@ func refusalOf(err error) (reason string, own bool) {
 
 // react sends a row's reaction, or finds out which event it is already.
 func (m *marks) react(ctx context.Context, row *database.OutboxRow) (id.EventID, error) {
-	key := fmt.Sprintf("outbox/%s/%s/mark", row.EventID, strings.TrimPrefix(row.Mark, intended))
+	key := markKey(row.EventID, strings.TrimPrefix(row.Mark, intended))
 	echo, err := m.o.DB.Echoes.Get(ctx, key)
 	if err != nil {
 		return "", err
@@ -225,6 +225,20 @@ func (m *marks) react(ctx context.Context, row *database.OutboxRow) (id.EventID,
 		return "", fmt.Errorf("mark as queued: %w", err)
 	}
 	return resp.EventID, nil
+}
+
+// markKey is the source key of a mark: of an event, since a time in milliseconds.
+func markKey(event, since string) string { return "outbox/" + event + "/" + since + "/mark" }
+
+// parseMark reverses markKey.
+func parseMark(key string) (event, since string, ok bool) {
+	rest, isOutbox := strings.CutPrefix(key, "outbox/")
+	rest, isMark := strings.CutSuffix(rest, "/mark")
+	at := strings.LastIndexByte(rest, '/')
+	if !isOutbox || !isMark || at < 0 {
+		return "", "", false
+	}
+	return rest[:at], rest[at+1:], true
 }
 
 func (m *marks) emoji() string {

@@ -27,14 +27,7 @@ func marking(t *testing.T) *portaltest.Rig {
 func marksOf(r *portaltest.Rig, evt id.EventID) []string { return r.HS.Reactions(r.Room, evt) }
 
 // allMarks counts the marks in the room.
-func allMarks(r *portaltest.Rig) (n int) {
-	for _, e := range r.HS.Events(r.Room) {
-		if e.Type == event.EventReaction && e.Sender == portaltest.BotID && !e.Redacted {
-			n++
-		}
-	}
-	return n
-}
+func allMarks(r *portaltest.Rig) int { return len(markEvents(r)) }
 
 func TestQueuedMessageIsMarkedUntilItIsDelivered(t *testing.T) {
 	r := marking(t)
@@ -189,6 +182,62 @@ func TestMarksGoWhenTheyAreTurnedOff(t *testing.T) {
 	r.Eventually(func() bool { return allMarks(r) == 0 })
 	over()
 	r.Quiet()
+}
+
+// A homeserver may carry a cut request out later: then there are two marks, of
+// which the row knows one, or none any more. None stays.
+func TestDoubledMarkIsTakenAway(t *testing.T) {
+	for name, both := range map[string]func(t *testing.T, r *portaltest.Rig, over func(), first, second portaltest.Event){
+		"while it is queued, known first": func(t *testing.T, r *portaltest.Rig, over func(), first, second portaltest.Event) {
+			require.NoError(t, r.Echo(context.Background(), first, second))
+			r.Eventually(func() bool { return allMarks(r) == 1 })
+			over()
+		},
+		"while it is queued, known last": func(t *testing.T, r *portaltest.Rig, over func(), first, second portaltest.Event) {
+			require.NoError(t, r.Echo(context.Background(), second, first))
+			r.Eventually(func() bool { return allMarks(r) == 1 })
+			over()
+		},
+		"after it was delivered": func(t *testing.T, r *portaltest.Rig, over func(), first, second portaltest.Event) {
+			over()
+			r.Eventually(func() bool { return allMarks(r) == 1 })
+			require.NoError(t, r.Echo(context.Background(), second, first))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := marking(t)
+			r.HS.SameReactions = true
+			r.Start()
+			over := outage(r)
+			r.HS.CutWhile(cutting(event.EventReaction))
+			m := r.Say(portaltest.AliceMXID, "m")
+			r.Eventually(func() bool { return r.HS.InFlight() == 1 })
+			r.HS.CutWhile(nil)
+			r.HS.Restart() // it forgets its transaction ids
+			r.Eventually(func() bool { return len(marksOf(r, m)) == 1 })
+			first := markEvents(r)[0]
+			r.HS.Finish()
+			marks := markEvents(r)
+			require.Len(t, marks, 2)
+			second := marks[0]
+			if second.ID == first.ID {
+				second = marks[1]
+			}
+			both(t, r, over, first, second)
+			r.Quiet()
+			r.Eventually(func() bool { return allMarks(r) == 0 })
+		})
+	}
+}
+
+// markEvents are the marks in the room.
+func markEvents(r *portaltest.Rig) (out []portaltest.Event) {
+	for _, e := range r.HS.Events(r.Room) {
+		if e.Type == event.EventReaction && e.Sender == portaltest.BotID && !e.Redacted {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // What a paused queue holds is shown as queued, and goes when it is let go.

@@ -696,3 +696,23 @@ func TestIDs(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, "x", app)
 }
+
+// The answer to a deletion is lost. Nobody says what Graph answers to a second
+// one; the message is looked at before a refusal is believed.
+func TestDeletionWhoseAnswerIsLost(t *testing.T) {
+	r := started(t)
+	evt := r.Say(portaltest.AliceMXID, "going")
+	r.Quiet()
+	var lost atomic.Bool
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if op == "delete" && lost.CompareAndSwap(false, true) {
+			return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+		}
+		return portaltest.Fault{}
+	})
+	gone := r.Redact(portaltest.AliceMXID, evt)
+	r.Quiet()
+	require.True(t, lost.Load())
+	require.Empty(t, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, gone))
+}

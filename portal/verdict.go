@@ -99,6 +99,13 @@ func isAmbiguous(err error) bool {
 	return !errors.As(err, &e) || e.Ambiguous
 }
 
+// doesNotFit reports whether Graph says that something can't be done with what
+// is there.
+func doesNotFit(err error) bool {
+	kind := teams.KindOf(err)
+	return kind == teams.KindBadRequest || kind == teams.KindConflict || kind == teams.KindPrecondition
+}
+
 // isMissing reports whether Graph says that something is not there.
 func isMissing(err error) bool {
 	kind := teams.KindOf(err)

@@ -89,6 +89,10 @@ type Homeserver struct {
 	// sends decides how a send of the bridge fares.
 	sends func(s Send) SendFault
 
+	// SameReactions lets somebody react with the same emoji again, as Dendrite
+	// does. It is set before anything is sent.
+	SameReactions bool
+
 	// OnEvent is told about events by the bridge's users, as a transaction would.
 	OnEvent func(e Event)
 }
@@ -182,7 +186,7 @@ func (h *Homeserver) store(s Send, at time.Time) (id.EventID, error) {
 	if parent := h.byID[id.EventID(e.Relation("event_id"))]; e.Relation("rel_type") == "m.thread" && parent != nil && parent.Relation("rel_type") != "" {
 		return "", Refused(400, "M_UNKNOWN") // no threads under an event that has a relation
 	}
-	if kind == event.EventReaction {
+	if kind == event.EventReaction && !h.SameReactions {
 		for _, other := range h.events[room] {
 			if other.Type == kind && !other.Redacted && other.Sender == user &&
 				other.Relation("event_id") == e.Relation("event_id") && other.Relation("key") == e.Relation("key") {

@@ -120,6 +120,8 @@ func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef
 			return teams.Message{}, ErrNotFound
 		case author && m.From.ID != w.user:
 			return teams.Message{}, ErrPermission
+		case what.Op == "delete" && !m.Deleted.IsZero():
+			return teams.Message{}, ErrBadRequest // as teamstest does: nobody says what Graph does
 		}
 		return w.t.change(ref.ChannelRef, ref.ID, f), nil
 	})
