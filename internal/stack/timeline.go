@@ -82,8 +82,10 @@ func readRoom(ctx context.Context, cli *mautrix.Client, room id.RoomID, page int
 	return events, nil
 }
 
-// mergeEvents puts what only the second list has into the first, each event
-// behind the one that it follows there.
+// mergeEvents puts what only the second list has into the first: behind the
+// event that it follows there, and in front of the one that follows it. Where
+// that can't be both, because the lists differ about events of one depth, the
+// latter counts: the first list lost what stood at the end of an older page.
 func mergeEvents(events, again []*event.Event) []*event.Event {
 	at := func(eventID id.EventID) int {
 		return slices.IndexFunc(events, func(evt *event.Event) bool { return evt.ID == eventID })
@@ -99,6 +101,12 @@ func mergeEvents(events, again []*event.Event) []*event.Event {
 		place := 0
 		if i > 0 {
 			place = at(again[i-1].ID) + 1
+		}
+		for _, next := range again[i+1:] {
+			if known[next.ID] {
+				place = min(place, at(next.ID))
+				break
+			}
 		}
 		events = slices.Insert(events, place, evt)
 		known[evt.ID] = true
