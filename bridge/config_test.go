@@ -279,7 +279,7 @@ func TestExampleConfigHasOurDefaults(t *testing.T) {
 	var cfg bridgeconfig.Config
 	require.NoError(t, yaml.Unmarshal([]byte(text), &cfg))
 	require.False(t, cfg.Bridge.PersonalFilteringSpaces)
-	require.True(t, cfg.Bridge.DeduplicateMatrixMessages)
+	require.False(t, cfg.Bridge.DeduplicateMatrixMessages)
 	require.Equal(t, 256, cfg.Bridge.PortalEventBuffer)
 	require.False(t, cfg.Bridge.KickMatrixUsers)
 	require.True(t, cfg.Matrix.MessageStatusEvents)

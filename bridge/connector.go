@@ -100,7 +100,7 @@ func (c *Connector) Init(br *bridgev2.Bridge) {
 // forceFramework sets what the promises of this bridge need and what no
 // operator has a reason to set otherwise.
 func forceFramework(br *bridgev2.Bridge) {
-	br.Config.DeduplicateMatrixMessages = true
+	br.Config.DeduplicateMatrixMessages = false
 	br.Config.PersonalFilteringSpaces = false
 	br.Config.KickMatrixUsers = false
 	br.Config.PortalEventBuffer = max(br.Config.PortalEventBuffer, 256)

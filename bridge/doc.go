@@ -103,8 +103,9 @@
 //
 // # What the framework is configured to do
 //
-// Deduplication of Matrix messages on (M2). Personal filtering spaces off: there
-// would be one per person of the directory. Nobody is kicked for not being in
+// Deduplication of Matrix messages off: the outbox does it (M2), and the
+// framework's own reads the whole message table for each message. Personal
+// filtering spaces off: there would be one per person of the directory. Nobody is kicked for not being in
 // Teams. Portals are shared, never split; events and transactions are handled in
 // order, never asynchronously. The framework's backfill is off: it drops what is
 // older than a message that waits to be sent; history comes through the ledger.

@@ -18,7 +18,6 @@ func baseDefaults() []baseDefault {
 	path := func(p ...string) []string { return p }
 	return []baseDefault{
 		{up.Bool, "false", path("bridge", "personal_filtering_spaces")},
-		{up.Bool, "true", path("bridge", "deduplicate_matrix_messages")},
 		{up.Int, "256", path("bridge", "portal_event_buffer")},
 		{up.Bool, "false", path("bridge", "kick_matrix_users")},
 		{up.Bool, "true", path("bridge", "relay", "enabled")},

@@ -82,3 +82,17 @@ func (s *Outbox) MarkedPortals(ctx context.Context) ([]string, error) {
 	return list(ctx, s.base, "list marked portals", dbutil.ScanSingleColumn[string],
 		`SELECT DISTINCT portal FROM teams_outbox WHERE mark <> '' ORDER BY portal`)
 }
+
+// ParkedFor returns parked rows with a reason, whose id is above after.
+func (s *Outbox) ParkedFor(ctx context.Context, reason string, after int64, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list parked for a reason", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+		WHERE state = 'parked' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`, reason, after, limit)
+}
+
+// HasNewerEdit reports whether an edit of the same message that came after r is
+// in Teams, or on its way there. It reads all rows that are newer than r.
+func (s *Outbox) HasNewerEdit(ctx context.Context, r *OutboxRow) (bool, error) {
+	newer, err := one(ctx, s.base, "look for a newer edit", dbutil.ScanSingleColumn[int64], `SELECT id FROM teams_outbox
+		WHERE id > $1 AND target_event_id = $2 AND kind = 'edit' AND state IN ('sending', 'sent', 'done') LIMIT 1`, r.ID, r.TargetEventID)
+	return newer != nil, err
+}

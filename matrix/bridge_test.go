@@ -60,7 +60,7 @@ const configText = `
 homeserver: {address: "%ADDRESS%", domain: example.com}
 appservice: {hostname: "%SOCKET%", id: teams, bot: {username: teamsbot}, username_template: "teams_{{.}}",
   as_token: "` + asToken + `", hs_token: "` + hsToken + `"}
-bridge: {command_prefix: "!teams", portal_event_buffer: 64, deduplicate_matrix_messages: true, relay: {enabled: true, message_formats: {}},
+bridge: {command_prefix: "!teams", portal_event_buffer: 64, relay: {enabled: true, message_formats: {}},
   permissions: {"example.com": user}}
 matrix: {message_status_events: true, message_error_notices: true}
 `

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -79,6 +80,22 @@ func BenchmarkTeamsToMatrix(b *testing.B) {
 
 func BenchmarkMatrixToTeams(b *testing.B) {
 	r, c := benchRig(b)
+	toTeams(b, r, c)
+}
+
+// BenchmarkMatrixToTeamsOfYears is the same after 200,000 messages.
+func BenchmarkMatrixToTeamsOfYears(b *testing.B) {
+	r, c := benchRig(b)
+	_, err := r.DB.Exec(b.Context(), `
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 200000)
+		INSERT INTO message (bridge_id, id, part_id, mxid, room_id, room_receiver, sender_id, sender_mxid, timestamp, edit_count, metadata)
+		SELECT m.bridge_id, 'old' || i, '', '$old' || i, m.room_id, m.room_receiver, m.sender_id, m.sender_mxid, i, 0, m.metadata
+		FROM n, (SELECT * FROM message LIMIT 1) m`)
+	require.NoError(b, err)
+	toTeams(b, r, c)
+}
+
+func toTeams(b *testing.B, r *portaltest.Rig, c *costs) {
 	r.Tenant.SetChanged(nil)
 	posted := make(chan struct{}, 1)
 	r.Tenant.SetFault(func(string, string) portaltest.Fault {

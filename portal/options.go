@@ -29,7 +29,7 @@ type Directory interface {
 var ErrNoAccount = errors.New("no account to write with")
 
 // ErrOwnAccount is returned by Writers where only one account could write and
-// it can't any more; the row fails with it.
+// it can't any more; the row is parked with it until it can again.
 var ErrOwnAccount = errors.New("the account that posted this is not signed in any more")
 
 // Writers chooses the account that writes a row.

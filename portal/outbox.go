@@ -94,6 +94,9 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	inserted := false
 	err = b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		if known, err := b.isKnown(ctx, row); err != nil || known {
+			return err
+		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
 			return err
 		}
@@ -104,6 +107,20 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	b.queued(ctx, row, inserted)
 	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+}
+
+// isKnown reports whether a message was handled before: its event came once
+// more, maybe so late that its outbox row is purged, or is one that the bridge
+// wrote. The framework could ask that itself (deduplicate_matrix_messages), but
+// does it with a statement that reads the whole table.
+func (b *Outbox) isKnown(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	stored, err := b.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.EventID))
+	if err != nil {
+		return false, fmt.Errorf("look if the message is known: %w", err)
+	} else if stored == nil {
+		return false, nil
+	}
+	return true, b.o.DB.Journal.Done(ctx, row.EventID)
 }
 
 // unclaimedFor is how long a delivery to a room may be cut off between its event

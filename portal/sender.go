@@ -29,6 +29,11 @@ type Sender struct {
 	shown map[int64]struct{}
 	// acking holds the rows that are being acknowledged.
 	acking map[int64]struct{}
+	// returning holds, by portal, parked rows whose account is signed in again.
+	returning map[string][]*database.OutboxRow
+
+	// parkedAfter is where the next look at parked rows begins; Run's.
+	parkedAfter int64
 }
 
 // NewSender makes a Sender; it sends while Run runs.
@@ -39,7 +44,7 @@ func NewSender(o SenderOptions) *Sender {
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
 		status: statusSender{o.Bridge},
 		shown:  map[int64]struct{}{},
-		acking: map[int64]struct{}{}, indicated: map[string]time.Time{},
+		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, returning: map[string][]*database.OutboxRow{},
 	}
 	s.teller = &teller{o: &s.o, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
 	s.marks = newMarks(&s.o)
@@ -95,6 +100,7 @@ func (s *Sender) Run(ctx context.Context) {
 		}
 		s.ackLeft(ctx)
 		s.sweepDigests(ctx)
+		s.sweepSignedIn(ctx)
 		s.marks.sweep(ctx)
 		select {
 		case <-sweep.C:
@@ -109,6 +115,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
+	s.takeReturning(ctx, portal)
 	row, err := s.o.DB.Outbox.Next(ctx, portal)
 	if err == nil && row == nil {
 		s.caughtUp(portal)

@@ -663,6 +663,28 @@ func TestRedeliveredTransactionsChangeNothing(t *testing.T) {
 	require.Equal(t, []string{"edited"}, r.TeamsTexts())
 }
 
+// A message may come once more when nothing but its row is left of it, or be one
+// that the bridge wrote itself.
+//
+// Proves M2.
+func TestKnownMessagesAreNotTakenAgain(t *testing.T) {
+	r := started(t)
+	said := r.Say(portaltest.AliceMXID, "said here")
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Alice, "said there")
+	r.Quiet()
+	own := last(t, r).ID
+	n, err := r.DB.Outbox.Purge(context.Background(), time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	for _, eventID := range []id.EventID{said, own} {
+		r.Redeliver(eventID)
+	}
+	r.Quiet() // the journal has let them go
+	require.ElementsMatch(t, []string{"said here", "said there"}, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, said))
+	require.Empty(t, lastStatus(r, own))
+}
+
 // Proves M3.
 func TestNoRelayWaits(t *testing.T) {
 	r := started(t)

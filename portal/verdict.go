@@ -54,7 +54,7 @@ func judge(err error, attempts int) verdict {
 	case errors.As(err, &pan):
 		return verdict{final: attempts >= maxPanics, reason: "panic", message: "the bridge could not handle it"}
 	case errors.Is(err, ErrOwnAccount):
-		return verdict{final: true, reason: "own sign-in needed", message: "the Teams account that posted this is not signed in any more"}
+		return verdict{final: true, reason: reasonOwnAccount, message: "the Teams account that posted this is not signed in any more. It goes to Teams when that account has signed in again"}
 	case errors.Is(err, ErrNoAccount):
 		return verdict{reason: "no account"}
 	case errors.Is(err, errUnsettled):

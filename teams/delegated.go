@@ -95,8 +95,9 @@ func (c *DelegatedCredential) GetToken(ctx context.Context, o policy.TokenReques
 func (c *DelegatedCredential) Invalidate(token string) bool { return c.cache.drop(token) }
 
 // refresh gets a new access token. The sign-in service rotates the refresh
-// token; the new one is durable before the access token is handed out.
-func (c *DelegatedCredential) refresh(ctx context.Context, _ string) (azcore.AccessToken, error) {
+// token; the new one is durable before the access token is handed out. claims
+// is what a resource has asked for in a challenge, empty for nothing.
+func (c *DelegatedCredential) refresh(ctx context.Context, claims string) (azcore.AccessToken, error) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
 	refresh, err := c.cfg.Store.LoadToken(ctx, c.key)
@@ -109,7 +110,7 @@ func (c *DelegatedCredential) refresh(ctx context.Context, _ string) (azcore.Acc
 	if err := c.deadError(refresh); err != nil {
 		return azcore.AccessToken{}, err
 	}
-	octx := context.WithValue(ctx, oauth2.HTTPClient, c.cfg.HTTP)
+	octx := context.WithValue(ctx, oauth2.HTTPClient, withClaims(c.cfg.HTTP, claims))
 	token, err := c.cfg.oauth().TokenSource(octx, &oauth2.Token{RefreshToken: refresh}).Token()
 	if err != nil {
 		e := signInError(opRefresh, err)

@@ -98,6 +98,33 @@ func TestRefreshRotatesAndSavesFirst(t *testing.T) {
 	require.Equal(t, "hush", form.(url.Values).Get("client_secret"))
 }
 
+// What Graph asks for in a claims challenge is asked of the sign-in service, by
+// whoever comes with it, and only then.
+func TestRefreshPassesClaimsOn(t *testing.T) {
+	const claims = `{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}`
+	var forms []url.Values
+	g := newGraphServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		forms = append(forms, r.PostForm)
+		tokenAnswer(w, r, fmt.Sprint("access-", len(forms)), 3600, fmt.Sprint("refresh-", len(forms)))
+	})
+	store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}}
+	c := newDelegated(t, g, store, "hush")
+	for want, o := range []policy.TokenRequestOptions{{}, {Claims: claims}, {}} {
+		token, err := c.GetToken(t.Context(), o)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint("access-", min(want+1, 2)), token.Token)
+	}
+	require.Len(t, forms, 2)
+	require.False(t, forms[0].Has("claims"))
+	require.Equal(t, claims, forms[1].Get("claims"))
+	for i, form := range forms {
+		require.Equal(t, "refresh_token", form.Get("grant_type"))
+		require.Equal(t, fmt.Sprint("refresh-", i), form.Get("refresh_token"))
+		require.Equal(t, "hush", form.Get("client_secret"))
+	}
+}
+
 func TestRefreshThatCannotBeSavedIsNotUsed(t *testing.T) {
 	g := newGraphServer(t, func(w http.ResponseWriter, r *http.Request) { tokenAnswer(w, r, "access", 3600, "refresh-1") })
 	store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}, fail: errors.New("disk full")}

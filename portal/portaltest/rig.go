@@ -120,7 +120,6 @@ func New(t TB) *Rig {
 
 const bridgeYAML = `
 command_prefix: "!teams"
-deduplicate_matrix_messages: true
 portal_event_buffer: 64
 permissions: {"*": user}
 relay: {enabled: true, message_formats: {m.text: "{{ .Message }}"}, displayname_format: "{{ .DisambiguatedName }}"}

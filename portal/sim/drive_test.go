@@ -42,6 +42,8 @@ func run(t *testing.T, p *plan, tune ...func(w *world)) *world {
 	for _, account := range []string{portaltest.Alice, portaltest.Relay} {
 		w.r.People.SignIn(account, true)
 	}
+	// What waits, parked, for an account is looked for at the next sweep.
+	w.until(time.Now().Add(2 * time.Minute))
 	w.rest()
 	catchUp, stop := context.WithTimeout(ctx, liveness)
 	defer stop()
