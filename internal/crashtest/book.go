@@ -3,6 +3,7 @@ package crashtest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"maunium.net/go/mautrix/id"
@@ -39,8 +40,10 @@ type remark struct {
 	used      map[string]bool
 	// busy is somebody changing it at this moment.
 	busy bool
-	// event and message are its ids on both sides, once they are known.
+	// event and message are its ids on both sides, once they are known. Others
+	// are events that say the same, of which one is going to be taken back.
 	event   id.EventID
+	others  []id.EventID
 	message string
 	arrived bool
 }
@@ -50,6 +53,7 @@ type book struct {
 	mu      sync.Mutex
 	all     []*remark
 	byToken map[string]*remark
+	byEvent map[id.EventID]*remark
 	said    [2]int
 	// arrived counts the messages that are on the other side, and those that
 	// were deleted before.
@@ -58,7 +62,7 @@ type book struct {
 	edits, deletes, reactions, removals, replies, pictures [2]int
 }
 
-func newBook() *book { return &book{byToken: map[string]*remark{}} }
+func newBook() *book { return &book{byToken: map[string]*remark{}, byEvent: map[id.EventID]*remark{}} }
 
 // progress is how many messages have arrived, both ways.
 func (b *book) progress() int {
@@ -102,8 +106,15 @@ func (b *book) seen(token string, on side, event id.EventID, message string) {
 	if r == nil {
 		return
 	}
-	if event != "" && r.event == "" {
+	switch {
+	case event == "" || event == r.event:
+	case r.event == "":
 		r.event = event
+	default:
+		r.others = append(r.others, event)
+	}
+	if event != "" {
+		b.byEvent[event] = r
 	}
 	if message != "" && r.message == "" {
 		r.message = message
@@ -117,6 +128,21 @@ func (b *book) arrive(r *remark) {
 	if !r.arrived {
 		r.arrived = true
 		b.arrived[r.side]++
+	}
+}
+
+// gone notes that an event was redacted: where another says the same, that one
+// is what people answer from now on.
+func (b *book) gone(event id.EventID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byEvent[event]
+	if r == nil {
+		return
+	}
+	r.others = slices.DeleteFunc(r.others, func(other id.EventID) bool { return other == event })
+	if r.event == event && len(r.others) > 0 {
+		r.event, r.others = r.others[0], r.others[1:]
 	}
 }
 

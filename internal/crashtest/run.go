@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
 	"teamsbridge/teams/teamstest"
@@ -46,6 +47,8 @@ type run struct {
 	mu sync.Mutex
 	// late are the messages that have no place in the order, by channel.
 	late map[string]map[string]bool
+	// order is the order in which events came down to a client.
+	order map[id.EventID]int
 }
 
 // Run does one run and writes its progress and figures to out. The report tells
@@ -57,7 +60,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &run{o: o, out: newPrinter(out, o.Verbose), book: newBook(), report: newReport(&o), late: map[string]map[string]bool{}}
+	r := &run{o: o, out: newPrinter(out, o.Verbose), book: newBook(), report: newReport(&o), late: map[string]map[string]bool{}, order: map[id.EventID]int{}}
 	r.out.line("crashtest %s", o.String())
 	if err := r.start(ctx); err != nil {
 		r.close()

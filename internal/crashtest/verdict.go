@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -87,6 +88,7 @@ func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack
 	v := &verdict{}
 	r.mu.Lock()
 	late := maps.Clone(r.late[at.channel.ID])
+	entries = r.asTheyCame(entries)
 	r.mu.Unlock()
 	a := stack.CompareBut(channel, entries, r.stack.IsBot, late)
 	v.reordered, v.differences = a.Reordered, a.Differences
@@ -98,6 +100,25 @@ func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack
 		v.check(m, inMatrix, matrix[m.token])
 	}
 	return v
+}
+
+// asTheyCame puts what was said in Matrix into the order in which it came down to
+// a client. Dendrite's pages show events of one depth in another order here and
+// there. r.mu is held.
+func (r *run) asTheyCame(entries []stack.Entry) []stack.Entry {
+	var places []int
+	var said []stack.Entry
+	for i, e := range entries {
+		if _, known := r.order[e.EventID]; known && stack.SourceMessage(e) == "" {
+			places, said = append(places, i), append(said, e)
+		}
+	}
+	slices.SortStableFunc(said, func(a, b stack.Entry) int { return cmp.Compare(r.order[a.EventID], r.order[b.EventID]) })
+	entries = slices.Clone(entries)
+	for i, place := range places {
+		entries[place] = said[i]
+	}
+	return entries
 }
 
 // check holds what a side shows of a message against the book.

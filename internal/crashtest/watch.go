@@ -7,6 +7,7 @@ import (
 
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 )
 
 var tokenPattern = regexp.MustCompile(`[tm]q\d{6,}`)
@@ -15,7 +16,7 @@ var tokenPattern = regexp.MustCompile(`[tm]q\d{6,}`)
 func (r *run) watchMatrix(ctx context.Context) error {
 	cli := r.people[0].cli
 	filter, err := cli.CreateFilter(ctx, &mautrix.Filter{Room: &mautrix.RoomFilter{
-		Timeline:  &mautrix.FilterPart{Limit: 500, Types: []event.Type{event.EventMessage}},
+		Timeline:  &mautrix.FilterPart{Limit: 500, Types: []event.Type{event.EventMessage, event.EventRedaction}},
 		State:     &mautrix.FilterPart{Limit: 1, Types: []event.Type{event.EventMessage}},
 		Ephemeral: &mautrix.FilterPart{NotTypes: []event.Type{event.EphemeralEventReceipt, event.EphemeralEventTyping}},
 	}})
@@ -44,6 +45,19 @@ func (r *run) watchMatrix(ctx context.Context) error {
 }
 
 func (r *run) noteEvent(evt *event.Event) {
+	if evt.Type.Type == event.EventRedaction.Type {
+		target, _ := evt.Content.Raw["redacts"].(string)
+		if evt.Redacts != "" {
+			target = evt.Redacts.String()
+		}
+		r.book.gone(id.EventID(target))
+		return
+	}
+	r.mu.Lock()
+	if _, known := r.order[evt.ID]; !known {
+		r.order[evt.ID] = len(r.order)
+	}
+	r.mu.Unlock()
 	if evt.Type.Type != event.EventMessage.Type || evt.Content.ParseRaw(event.EventMessage) != nil {
 		return
 	}
