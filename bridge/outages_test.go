@@ -319,7 +319,7 @@ func TestS4OutageIsToldOnceWithItsCount(t *testing.T) {
 		"From Teams, nothing of that time is missing here.", w.to(roomB)[1])
 	require.Empty(t, w.to(roomC))
 	require.Equal(t, "**Microsoft Teams is available again.** It was unavailable from 10:01 to 11:01 UTC, for 60 minutes. "+
-		"GET organization: unavailable \\(HTTP 503\\).\n\n"+
+		"The cause was: GET organization: unavailable \\(HTTP 503\\).\n\n"+
 		"* Written in Matrix meanwhile: 5 messages in 3 rooms\n"+
 		"* Delivered to Teams: 4, within 1 minute; the slowest room was Room B\n"+
 		"* Not delivered: 1 did not go to Teams: too large for Teams.", w.to(ops)[1])
@@ -586,6 +586,22 @@ func TestCauseOfAnOutageIsKeptUpToDate(t *testing.T) {
 	require.Contains(t, w.to(roomA)[0], "our access to it has to be renewed")
 	require.Len(t, w.to(ops), 1)
 	require.Contains(t, beganOpsText(w.records()[0], nil, nil), "The secret is refused. Renew it.\n")
+}
+
+// What can be done about an outage is not said when there is nothing to do any more.
+func TestEndSaysWhatTheCauseWas(t *testing.T) {
+	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+	text := func(cause vitals.Cause, detail string) string {
+		rec := &database.Outage{Kind: database.OutageDetected, Cause: string(cause), Detail: detail, Began: at, Ended: at.Add(time.Hour)}
+		return endedOpsText(rec, tallies{}, nil)
+	}
+	for _, cause := range []vitals.Cause{vitals.TeamsDown, vitals.SignInDown, vitals.EgressDown, vitals.CredentialExpired, vitals.PermissionRevoked} {
+		said := text(cause, cause.Sentence()+". "+cause.Advice())
+		require.Contains(t, said, "The cause was: "+esc(cause.Sentence())+".\n")
+		require.NotContains(t, said, esc(cause.Advice()[:20]))
+	}
+	require.Contains(t, text(vitals.TeamsDown, ""), "The cause was: Microsoft Teams does not answer.\n")
+	require.NotContains(t, text("", ""), "cause")
 }
 
 // With the policy `none`, a room is not promised what does not happen.

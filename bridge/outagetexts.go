@@ -89,6 +89,26 @@ func whyOps(rec *database.Outage) string {
 	return sentence(causeWords(rec.Cause))
 }
 
+// whyItWas says for administrators why an outage was that is over, without what
+// could be done about it.
+func whyItWas(rec *database.Outage) string {
+	if isDeclared(rec) {
+		return whyOps(rec)
+	}
+	cause := vitals.Cause(rec.Cause)
+	why := rec.Detail
+	if advice := cause.Advice(); advice != "" {
+		why = strings.TrimSpace(strings.Replace(why, strings.TrimRight(advice, "."), "", 1))
+	}
+	if why = strings.TrimRight(why, ". "); why == "" {
+		why = cause.Sentence()
+	}
+	if why == "" {
+		return ""
+	}
+	return "The cause was: " + esc(why) + "."
+}
+
 // sentence begins with a capital letter and ends with a full stop.
 func sentence(s string) string {
 	if s = strings.TrimRight(s, "."); s == "" {
@@ -227,8 +247,11 @@ func reasonWords(reason string) string {
 func endedOpsText(rec *database.Outage, all tallies, title func(string) string) string {
 	total := all.total()
 	var b strings.Builder
-	fmt.Fprintf(&b, "**Microsoft Teams is available again.** It was unavailable %s, for %s. %s\n\n",
-		span(rec.Began, rec.Ended), duration(rec.Ended.Sub(rec.Began)), whyOps(rec))
+	fmt.Fprintf(&b, "**Microsoft Teams is available again.** It was unavailable %s, for %s.", span(rec.Began, rec.Ended), duration(rec.Ended.Sub(rec.Began)))
+	if why := whyItWas(rec); why != "" {
+		b.WriteString(" " + why)
+	}
+	b.WriteString("\n\n")
 	writeTotals(&b, rec, all, total, title)
 	return strings.TrimRight(b.String(), "\n")
 }

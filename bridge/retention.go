@@ -121,7 +121,7 @@ func (r *retention) team(teamID string) (TeamOutageConfig, bool) {
 func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, error) {
 	all, err := r.outages.Recent(ctx, outagesAsked)
 	return slices.ContainsFunc(all, func(o *database.Outage) bool {
-		return isRealOutage(o, row.Portal) && row.ID >= o.FirstRow && (o.LastRow == 0 && o.Ended.IsZero() || row.ID <= o.LastRow)
+		return hasQueued(o, row)
 	}), err
 }
 
@@ -132,6 +132,37 @@ func (r *retention) outage(ctx context.Context, portalID string) bool {
 	return err != nil || slices.ContainsFunc(open, func(o *database.Outage) bool {
 		return o.Ended.IsZero() && isRealOutage(o, portalID)
 	})
+}
+
+// toldAtEnd reports whether a room that knows of an outage is told at its end
+// that a message was kept: the end is told when the room's queue is empty, and
+// once. What was kept later is not in that notice.
+func (r *retention) toldAtEnd(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	all, err := r.outages.Recent(ctx, outagesAsked)
+	if err != nil {
+		return false, err
+	}
+	for _, o := range all {
+		if !hasQueued(o, row) {
+			continue
+		}
+		rooms, err := r.outages.Rooms(ctx, o.ID)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(rooms, func(room database.OutageRoom) bool {
+			toBeTold := room.EndedTold.IsZero() && o.Drained.IsZero()
+			return room.Portal == row.Portal && !room.BeganTold.IsZero() && (toBeTold || !row.DoneAt.After(room.EndedTold))
+		}) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// hasQueued reports whether a message was queued in an outage that was not rehearsed.
+func hasQueued(o *database.Outage, row *database.OutboxRow) bool {
+	return isRealOutage(o, row.Portal) && row.ID >= o.FirstRow && (o.LastRow == 0 && o.Ended.IsZero() || row.ID <= o.LastRow)
 }
 
 // isRealOutage reports whether an outage is about a portal, and not rehearsed:

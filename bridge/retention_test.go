@@ -61,3 +61,28 @@ func TestWhatIsKeptIsWhatAnOutageHasQueued(t *testing.T) {
 	require.True(t, kept("c:2/a", 31))
 	require.False(t, kept("c:1/a", 31), "another team's outage")
 }
+
+// A room is told once of what stays: at the outage's end if it knows of that one.
+func TestWhoTellsWhatIsKept(t *testing.T) {
+	r, now := testRetention(t, OutageConfig{Policy: portal.PolicyNone}), time.Now()
+	told := func(portalID string, done time.Time) bool {
+		ok, err := r.toldAtEnd(t.Context(), &database.OutboxRow{ID: 15, Portal: portalID, DoneAt: done})
+		require.NoError(t, err)
+		return ok
+	}
+	o := &database.Outage{Kind: database.OutageDetected, FirstRow: 10}
+	require.NoError(t, r.outages.Begin(t.Context(), o))
+	require.False(t, told("c:1/a", now), "the room does not know of the outage")
+	room := database.OutageRoom{OutageID: o.ID, Portal: "c:1/a", BeganTold: now.Add(-time.Hour)}
+	require.NoError(t, r.outages.TellRoom(t.Context(), room))
+	o.Ended, o.LastRow = now, 20
+	require.NoError(t, r.outages.Update(t.Context(), o))
+	require.True(t, told("c:1/a", now))
+	require.False(t, told("c:1/b", now), "another room")
+	room.EndedTold = now.Add(time.Minute)
+	require.NoError(t, r.outages.TellRoom(t.Context(), room))
+	o.Drained = room.EndedTold
+	require.NoError(t, r.outages.Update(t.Context(), o))
+	require.True(t, told("c:1/a", now), "it was in that notice")
+	require.False(t, told("c:1/a", now.Add(2*time.Minute)), "it was not: it came to an end later")
+}

@@ -192,6 +192,9 @@ type SenderOptions struct {
 	// Outage reports whether an outage is on for a portal: a room is told how
 	// many messages stay in Matrix when it is over. nil means never.
 	Outage func(ctx context.Context, portal string) bool
+	// ToldAtEnd reports whether the notice of an outage's end tells, or has told,
+	// the room of a message that was kept. nil means never.
+	ToldAtEnd func(ctx context.Context, row *database.OutboxRow) (bool, error)
 	// Reaction is the emoji with which the bot marks messages that wait; empty
 	// means none. They have a status besides.
 	Reaction string
@@ -239,6 +242,9 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Kept == nil {
 		o.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return false, nil }
+	}
+	if o.ToldAtEnd == nil {
+		o.ToldAtEnd = func(context.Context, *database.OutboxRow) (bool, error) { return false, nil }
 	}
 	if o.Outage == nil {
 		o.Outage = func(context.Context, string) bool { return false }

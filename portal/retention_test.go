@@ -86,6 +86,35 @@ func TestPolicyNoneKeepsAnOutageInMatrix(t *testing.T) {
 	require.Len(t, botSays(r, "stay"), 1)
 }
 
+// Where the notice of the outage's end tells the room, no other one does.
+func TestKeptMessagesAreToldOnce(t *testing.T) {
+	r := portaltest.New(t)
+	var on atomic.Bool
+	on.Store(true)
+	var first atomic.Int64
+	r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+		out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
+		out.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return on.Load(), nil }
+		out.Outage = func(context.Context, string) bool { return on.Load() }
+		out.ToldAtEnd = func(_ context.Context, row *database.OutboxRow) (bool, error) {
+			first.CompareAndSwap(0, row.ID)
+			return row.ID == first.Load(), nil // and the others are not in that notice
+		}
+	}
+	r.Start()
+	var kept []id.EventID
+	for range 3 {
+		kept = append(kept, r.Say(portaltest.BobMXID, "meanwhile"))
+	}
+	for _, evt := range kept {
+		r.Eventually(func() bool { return lastStatus(r, evt) == event.MessageStatusFail })
+	}
+	on.Store(false)
+	r.Sender.Tell()
+	r.Quiet()
+	require.Equal(t, []string{"⚠️ 2 messages that were written here while Microsoft Teams was unavailable stay in Matrix and do not go to Teams."}, botSays(r, "stay"))
+}
+
 // What waited longer than the limit does not go any more, what is younger does.
 func TestTooOldMessagesStayInMatrix(t *testing.T) {
 	r := portaltest.New(t)

@@ -168,11 +168,17 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 		return err
 	}
 	t.show(ctx, rows)
-	content := &event.MessageEventContent{
-		MsgType: event.MsgNotice, Body: "⚠️ " + togetherText(g.reason, len(rows)), Mentions: &event.Mentions{},
+	news, err := t.news(ctx, g, rows)
+	if err != nil {
+		return err
 	}
-	if err := t.notice(ctx, rows[0], fmt.Sprintf("outbox/%s/%d/together", rows[0].EventID, rows[0].DoneAt.UnixMilli()), content); err != nil {
-		return fmt.Errorf("portal %s: %w", g.portal, err)
+	if len(news) > 0 {
+		content := &event.MessageEventContent{
+			MsgType: event.MsgNotice, Body: "⚠️ " + togetherText(g.reason, len(news)), Mentions: &event.Mentions{},
+		}
+		if err := t.notice(ctx, news[0], fmt.Sprintf("outbox/%s/%d/together", news[0].EventID, news[0].DoneAt.UnixMilli()), content); err != nil {
+			return fmt.Errorf("portal %s: %w", g.portal, err)
+		}
 	}
 	return t.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
 		for _, row := range rows {
@@ -183,6 +189,23 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 		}
 		return nil
 	})
+}
+
+// news returns the rows of a group that their room is not told of when the
+// outage is over.
+func (t *teller) news(ctx context.Context, g group, rows []*database.OutboxRow) (out []*database.OutboxRow, err error) {
+	if g.reason != ReasonKept {
+		return rows, nil
+	}
+	for _, row := range rows {
+		told, err := t.o.ToldAtEnd(ctx, row)
+		if err != nil {
+			return nil, fmt.Errorf("look who tells of event %s: %w", row.EventID, err)
+		} else if !told {
+			out = append(out, row)
+		}
+	}
+	return out, nil
 }
 
 // show sends the status of rows that are told of together, once.
