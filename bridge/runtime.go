@@ -325,6 +325,9 @@ func (r *runtime) duplicated(database.Echo) {
 	r.ingest.Doubled()
 }
 
+// echoed has what the homeserver has made looked at.
+func (r *runtime) echoed() { r.ingest.Echoed() }
+
 func (r *runtime) mirrorChanged() {
 	r.poller.Wake()
 	if r.subs != nil {

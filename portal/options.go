@@ -122,6 +122,9 @@ type IngestOptions struct {
 	// conversations with rows of the process before, and after a send without an
 	// answer. Default 3 s.
 	DoubtRest time.Duration
+	// OrphanGrace is how old an event has to be before it counts as one that no
+	// row knows. Default 1 s.
+	OrphanGrace time.Duration
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 1 minute.
 	RetryMin, RetryMax time.Duration
 	// ParkAfter is how often a message is refused for a reason of its own
@@ -154,6 +157,7 @@ func (o *IngestOptions) setDefaults() {
 		o.Look = func(context.Context, id.RoomID) error { return nil }
 	}
 	def(&o.DoubtRest, 3*time.Second)
+	def(&o.OrphanGrace, time.Second)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, time.Minute)
 	def(&o.ParkAfter, 6)

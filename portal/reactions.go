@@ -152,7 +152,6 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 				return err
 			}
 		} else if err != nil {
-			d.noteUnanswered(key, err)
 			return fmt.Errorf("send reaction to the homeserver: %w", err)
 		} else {
 			row.MXID = resp.EventID

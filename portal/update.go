@@ -351,5 +351,6 @@ func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.Use
 	if err != nil {
 		return fmt.Errorf("send redaction to the homeserver: %w", err)
 	}
+	d.in.orphans.noteRedacted(target, d.in.o.Now())
 	return nil
 }

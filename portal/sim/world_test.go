@@ -94,7 +94,7 @@ func (w *world) tune(in *portal.IngestOptions, out *portal.SenderOptions) {
 		}
 		return poller.Behind(ch)
 	}
-	in.Settle, in.SettleMax, in.DoubtRest, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0
+	in.Settle, in.SettleMax, in.DoubtRest, in.OrphanGrace, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0, 0
 	out.RetryMin, out.RetryMax, out.DoubtWindow, out.DoubtLook, out.DoubtSkew, out.IndicateAfter = 0, 0, 0, 0, 0, 0
 	in.Sweep, out.Sweep = 2*time.Minute, 2*time.Minute
 }
