@@ -42,7 +42,8 @@ const (
 func lateWhat(kind string, words ...string) string { return kind + ":" + strings.Join(words, ":") }
 
 // late are the writes that Teams may still carry out. They are read once, so
-// that asking for them costs nothing where there are none.
+// that asking for them costs nothing where there are none. The database is never
+// asked with the lock held: who has a transaction may wait for it.
 type late struct {
 	db *database.Database
 
@@ -53,13 +54,24 @@ type late struct {
 
 func lateKey(portal, target string) string { return portal + "\x00" + target }
 
+func (l *late) isLoaded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loaded
+}
+
 func (l *late) load(ctx context.Context) error {
-	if l.loaded {
+	if l.isLoaded() {
 		return nil
 	}
 	all, err := l.db.Late.All(ctx)
 	if err != nil {
 		return fmt.Errorf("look for late writes: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loaded {
+		return nil
 	}
 	l.targets = map[string][]database.LateWrite{}
 	for _, w := range all {
@@ -72,11 +84,11 @@ func (l *late) load(ctx context.Context) error {
 
 // of returns the late writes to a target.
 func (l *late) of(ctx context.Context, portal, target string) ([]database.LateWrite, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err := l.load(ctx); err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return slices.Clone(l.targets[lateKey(portal, target)]), nil
 }
 
@@ -90,13 +102,13 @@ func (l *late) has(ctx context.Context, portal, target, what string) (bool, erro
 func (l *late) add(ctx context.Context, w database.LateWrite) error {
 	ctx, cancel := durable(ctx)
 	defer cancel()
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if err := l.load(ctx); err != nil {
 		return err
 	} else if err = l.db.Late.Add(ctx, w); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	key := lateKey(w.Portal, w.Target)
 	all := l.targets[key]
 	if i := slices.IndexFunc(all, func(x database.LateWrite) bool { return x.What == w.What }); i >= 0 {
