@@ -10,7 +10,6 @@ import (
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/networkid"
-	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
@@ -57,10 +56,8 @@ func NewIngest(o IngestOptions) *Ingest {
 		refused: map[string]int{}, imageless: map[string]time.Time{},
 		doubts:  &doubts{pending: o.DB.Inbox.Heads},
 		doubled: make(chan struct{}, 1),
-		orphans: &orphans{wake: make(chan struct{}, 1), redacted: map[id.EventID]time.Time{}},
 	}
-	in.orphans.watch(in.began)
-	in.orphans.signal()
+	in.orphans = newOrphans(in.began)
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
 	in.arrivals = newArrivals(o.Now, o.Behind, in.lanes.wake)
 	return in
@@ -197,7 +194,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		}
 		if !reread && len(rows) < batch {
 			if ctx.Err() == nil {
-				in.orphans.drained(in.doubts.settle(portal))
+				in.orphans.drained(portal, in.doubts.settle(portal))
 			}
 			return time.Time{}
 		}

@@ -206,7 +206,7 @@ type SenderOptions struct {
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 2 minutes.
 	RetryMin, RetryMax time.Duration
 	// DoubtWindow is how long a post of unknown outcome is looked for before
-	// it counts as not accepted. Default 20 s; DoubtLook is the time between
+	// it counts as not accepted. Default 25 s; DoubtLook is the time between
 	// looks, default 4 s.
 	DoubtWindow, DoubtLook time.Duration
 	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
@@ -258,7 +258,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, 2*time.Minute)
-	def(&o.DoubtWindow, 20*time.Second)
+	def(&o.DoubtWindow, 25*time.Second)
 	def(&o.DoubtLook, 4*time.Second)
 	def(&o.DoubtSkew, 90*time.Second)
 	def(&o.LateAfter, 2*time.Minute)

@@ -44,10 +44,19 @@ type orphans struct {
 	// until is how long echoes are looked at at once, since from when on.
 	until, since time.Time
 	// news says that there were echoes since the last look, soon that the next
-	// one is due, left that some could not be judged yet.
-	news, soon, left bool
+	// one is due, looking that it is on, left that some could not be judged yet.
+	news, soon, looking, left bool
+	// awaited are the portals whose ledgers have to be done first.
+	awaited map[string]struct{}
 	// redacted are events that this process has redacted, and when.
 	redacted map[id.EventID]time.Time
+}
+
+func newOrphans(now time.Time) *orphans {
+	o := &orphans{wake: make(chan struct{}, 1), awaited: map[string]struct{}{}, redacted: map[id.EventID]time.Time{}}
+	o.watch(now)
+	o.signal() // for what the process before has left
+	return o
 }
 
 // watch makes echoes be looked at at once for a time.
@@ -83,12 +92,19 @@ func (o *orphans) echoed(now time.Time) {
 
 // drained tells that a ledger has nothing pending, of a conversation that was in
 // doubt or not.
-func (o *orphans) drained(doubt bool) {
+func (o *orphans) drained(portal string, doubt bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if doubt || o.left {
+	if _, awaited := o.awaited[portal]; doubt || awaited {
+		delete(o.awaited, portal)
 		o.signalLocked()
 	}
+}
+
+func (o *orphans) await(portal string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.awaited[portal] = struct{}{}
 }
 
 func (o *orphans) isRedacted(evt id.EventID) bool {
@@ -109,7 +125,7 @@ func (o *orphans) begin() (since time.Time, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	due = o.news || o.soon || o.left
-	o.news, o.soon = false, false
+	o.news, o.soon, o.looking = false, false, due
 	return o.since, due
 }
 
@@ -117,7 +133,7 @@ func (o *orphans) begin() (since time.Time, due bool) {
 func (o *orphans) end(since time.Time, left, young bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.left = left
+	o.left, o.looking = left, false
 	if !since.IsZero() {
 		o.since = since
 		for evt, at := range o.redacted {
@@ -134,7 +150,7 @@ func (o *orphans) end(since time.Time, left, young bool) {
 func (o *orphans) busy() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.soon || o.left {
+	if o.soon || o.looking || o.left {
 		return 1
 	}
 	return 0
@@ -169,35 +185,33 @@ func (in *Ingest) runOrphans(ctx context.Context) {
 }
 
 // findOrphans judges what was confirmed since the last look and is in no row.
-func (in *Ingest) findOrphans(ctx context.Context) (err error) {
+func (in *Ingest) findOrphans(ctx context.Context) error {
 	now := in.o.Now()
 	since, due := in.orphans.begin()
 	if !due {
 		return nil
 	}
-	next, young := time.Time{}, false
-	var errs []error
-	defer func() {
-		err = errors.Join(errs...)
-		in.orphans.end(next, len(errs) > 0, young)
-	}()
+	next, left, young := time.Time{}, true, false
+	defer func() { in.orphans.end(next, left, young) }()
 	if since.IsZero() {
 		last, err := in.o.DB.Echoes.Last(ctx)
 		if err != nil {
-			errs = append(errs, err)
-			return nil
+			return err
 		}
 		since = last.Add(-orphanLookback)
 	}
 	found, err := in.unclaimed(ctx, since)
 	if err != nil {
-		errs = append(errs, err)
-		return nil
+		return err
 	}
-	next = now.Add(-orphanOverlap)
+	next, left = now.Add(-orphanOverlap), false
 	if len(found) == orphanBatch {
 		next, young = found[len(found)-1].At, true
+		if !next.After(since) {
+			next = since.Add(time.Millisecond)
+		}
 	}
+	var errs []error
 	for _, echo := range found {
 		if in.orphans.isRedacted(eventID(echo.EventID)) {
 			continue
@@ -205,14 +219,18 @@ func (in *Ingest) findOrphans(ctx context.Context) (err error) {
 			young = true // its row may be just being stored
 			continue
 		}
-		if err := in.judgeOrphan(ctx, echo); err != nil {
+		err := in.judgeOrphan(ctx, echo)
+		if err == nil {
+			continue
+		} else if !errors.Is(err, errAwaited) {
 			errs = append(errs, fmt.Errorf("event %s: %w", echo.EventID, err))
-			if echo.At.Before(next) {
-				next = echo.At
-			}
+		}
+		left = true
+		if echo.At.Before(next) {
+			next = echo.At
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // unclaimed returns what was confirmed since a time and shows something, and is
@@ -225,7 +243,7 @@ func (in *Ingest) unclaimed(ctx context.Context, since time.Time) ([]database.Ec
 			AND (e.source_key LIKE '%/new:%' OR e.source_key LIKE '%/again:%' OR e.source_key LIKE '%/gone:%' OR e.source_key LIKE '%/react:%')
 			AND NOT EXISTS (SELECT 1 FROM message m WHERE m.bridge_id = $2 AND m.mxid = e.event_id)
 			AND NOT EXISTS (SELECT 1 FROM reaction r WHERE r.bridge_id = $2 AND r.mxid = e.event_id)
-		ORDER BY e.seen_at, e.source_key LIMIT $3`, since.UnixMilli(), db.BridgeID, orphanBatch)
+		ORDER BY e.seen_at LIMIT $3`, since.UnixMilli(), db.BridgeID, orphanBatch)
 	found, err := dbutil.NewRowIterWithError(rows, func(row dbutil.Scannable) (e database.Echo, err error) {
 		var at int64
 		err = row.Scan(&e.SourceKey, &e.EventID, &e.RoomID, &at)
@@ -262,8 +280,11 @@ func (in *Ingest) judgeOrphan(ctx context.Context, echo database.Echo) error {
 		}
 		return in.takeBack(ctx, p, echo)
 	})
-	if errors.Is(err, errNoRoom) {
+	switch {
+	case errors.Is(err, errNoRoom):
 		return nil
+	case errors.Is(err, errAwaited):
+		in.orphans.await(string(p.ID))
 	}
 	return err
 }
