@@ -119,7 +119,7 @@ func (c *Connector) postInit() {
 		c.br.Log.Fatal().Err(err).Msg("Configuration error")
 	}
 	c.homeserver = matrix.Install(c.main, matrix.Options{
-		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated,
+		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
 		OnAnswer: c.rt.health.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
 	})

@@ -325,6 +325,9 @@ func (r *runtime) duplicated(database.Echo) {
 	r.ingest.Doubled()
 }
 
+// echoed has what the homeserver has made looked at.
+func (r *runtime) echoed() { r.ingest.Echoed() }
+
 func (r *runtime) mirrorChanged() {
 	r.poller.Wake()
 	if r.subs != nil {
@@ -447,7 +450,8 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	err4 := r.keys.rotate(ctx)
 	err5 := r.db.Outages.Purge(ctx, r.now().Add(-keepOutages))
 	err6 := r.db.Digests.Purge(ctx, r.now().Add(-keepOutbox))
-	return errors.Join(err1, err2, err3, err4, err5, err6)
+	_, err7 := r.db.Late.Purge(ctx, r.now().Add(-portal.LateMemory))
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }
 
 // openWriter makes the writer of an account.

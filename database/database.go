@@ -37,6 +37,7 @@ type Database struct {
 	Accounts      *Accounts
 	Keys          *Keys
 	Echoes        *Echoes
+	Late          *Late
 	Holds         *Holds
 	Outages       *Outages
 	Digests       *Digests
@@ -73,6 +74,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Accounts:      &Accounts{base: b, seal: seal},
 		Keys:          &Keys{base: b, seal: seal},
 		Echoes:        &Echoes{b},
+		Late:          &Late{b},
 		Holds:         &Holds{b},
 		Outages:       &Outages{b},
 		Digests:       &Digests{b},

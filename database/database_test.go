@@ -43,7 +43,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	databasetest.New(t, raw)
 	for _, query := range []string{
 		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_room",
-		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry",
+		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late",
 		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark",

@@ -20,6 +20,7 @@
 //     delivered. What Graph lists is the truth, the inbox is how far we are.
 //   - Echoes: which Matrix event a source change became, as the homeserver
 //     itself confirmed it.
+//   - Late: which edits and reactions Teams may still carry out behind newer ones.
 //   - Digests: what a digest of a long backlog says, before anything of it is
 //     posted and as long as its messages can change.
 //   - Holds and Outages: which queues are held and why; when Teams could not be

@@ -91,6 +91,15 @@ func (s *Echoes) ByEvent(ctx context.Context, eventID string, since time.Time) (
 		`SELECT source_key, event_id, room_id, seen_at FROM teams_echo WHERE seen_at >= $1 AND event_id = $2`, ms(since), eventID)
 }
 
+// Last returns when the last echo was seen, the zero time where none was.
+func (s *Echoes) Last(ctx context.Context) (time.Time, error) {
+	at, err := one(ctx, s.base, "last echo", dbutil.ScanSingleColumn[int64], `SELECT seen_at FROM teams_echo ORDER BY seen_at DESC LIMIT 1`)
+	if err != nil || at == nil {
+		return time.Time{}, err
+	}
+	return fromMS(*at), nil
+}
+
 // Forget forgets a source change's echo: what it announced did not happen.
 func (s *Echoes) Forget(ctx context.Context, sourceKey string) error {
 	_, err := s.exec(ctx, "forget echo", `DELETE FROM teams_echo WHERE source_key = $1`, sourceKey)

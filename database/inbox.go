@@ -180,6 +180,16 @@ func (s *Inbox) Get(ctx context.Context, portal, messageID string) (*InboxRow, e
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE portal = $1 AND message_id = $2`, portal, messageID)
 }
 
+// PendingReplies reports whether replies to a message wait for their delivery.
+func (s *Inbox) PendingReplies(ctx context.Context, portal, rootID string) (bool, error) {
+	n, err := one(ctx, s.base, "pending replies", dbutil.ScanSingleColumn[int],
+		`SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND root_id = $2 AND state = 'pending'`, portal, rootID)
+	if err != nil || n == nil {
+		return false, err
+	}
+	return *n > 0, nil
+}
+
 // LastDelivered returns the portal's row that was delivered last, nil where none was.
 func (s *Inbox) LastDelivered(ctx context.Context, portal string) (*InboxRow, error) {
 	return one(ctx, s.base, "last delivered", scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox

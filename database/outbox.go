@@ -190,6 +190,26 @@ func (s *Outbox) Finish(ctx context.Context, id int64, state, reason string) err
 	return err
 }
 
+// FinishKeeping ends a row as done with its payload, so that it can be repeated.
+func (s *Outbox) FinishKeeping(ctx context.Context, id int64) error {
+	_, err := s.exec(ctx, "finish keeping", `UPDATE teams_outbox SET state = 'done', reason = '', done_at = $2 WHERE id = $1 AND done_at = 0`, id, ms(s.now()))
+	return err
+}
+
+// Repeat puts a row that is done, and was kept, into the queue again, at its
+// place; ok is false where it is not there.
+func (s *Outbox) Repeat(ctx context.Context, eventID string) (ok bool, err error) {
+	n, err := s.exec(ctx, "repeat", `UPDATE teams_outbox SET state = 'queued', done_at = 0, next_at = 0, attempts = 0
+		WHERE event_id = $1 AND state = 'done' AND length(payload) > 0`, eventID)
+	return n > 0, err
+}
+
+// DropPayload forgets what was kept of a row that is done.
+func (s *Outbox) DropPayload(ctx context.Context, eventID string) error {
+	_, err := s.exec(ctx, "drop payload", `UPDATE teams_outbox SET payload = $2 WHERE event_id = $1 AND state = 'done'`, eventID, []byte{})
+	return err
+}
+
 // Park ends a row that Teams refuses for good. It keeps its payload, so that it
 // can be sent again when the cause is mended, and nothing waits for it. detail
 // is what its author is told: the row is Untold until that is done.

@@ -33,6 +33,9 @@ type Options struct {
 	// OnDuplicate is told when one source change became two events in a room. By
 	// then they are kept (database.Echoes.Doubled). It must not block.
 	OnDuplicate func(database.Echo)
+	// OnEcho is told that the homeserver has confirmed sends, after that is kept
+	// (database.Echoes). It must not block.
+	OnEcho func()
 	// OnAnswer is told how requests to the homeserver ended, OnTransaction that
 	// the homeserver has sent a transaction. They must not block.
 	OnAnswer      func(Answer)
@@ -75,6 +78,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		isPortal:      isPortal(m.Bridge),
 		barrier:       portalBarrier(m.Bridge, opts.Source),
 		onDuplicate:   opts.OnDuplicate,
+		onEcho:        opts.OnEcho,
 		onRedaction:   opts.OnRedaction,
 		onTransaction: opts.OnTransaction,
 		isKnown:       isKnown(m.Bridge, opts.DB),

@@ -47,6 +47,7 @@ type journal struct {
 	isPortal      func(ctx context.Context, roomID id.RoomID) bool
 	barrier       func(ctx context.Context, roomID id.RoomID, done func()) barrierResult
 	onDuplicate   func(database.Echo)
+	onEcho        func()
 	onRedaction   func(reason string)
 	onTransaction func()
 	// isKnown reports whether a redaction of the event finds something.
@@ -143,6 +144,9 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 		return err
 	}
 	j.track(events.entries)
+	if j.onEcho != nil && len(events.echoes)+len(events.puppetEchoes) > 0 {
+		j.onEcho()
+	}
 	j.reportDuplicates(duplicates)
 	return nil
 }

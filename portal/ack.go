@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
@@ -106,9 +107,14 @@ func (s *Sender) ackMessage(ctx context.Context, row *database.OutboxRow) error 
 	}
 	meta := metaOf(stored)
 	meta.Relayed = first.AccountID != row.SenderUserID
-	meta.Prints = nil
+	var prints []string
 	for _, p := range parts {
-		meta.Prints = append(meta.Prints, p.Fingerprint)
+		prints = append(prints, p.Fingerprint)
+	}
+	if len(meta.Prints) == 0 {
+		meta.Prints = prints
+	} else { // an edit was acknowledged first
+		meta.Before = lastBefore(append(prints, meta.Before...))
 	}
 	stored.ID = after
 	if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
@@ -146,16 +152,18 @@ func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, prints []
 		stored.EditCount++
 		if prints != nil {
 			meta := metaOf(stored)
-			meta.Before = append(meta.Before, meta.Prints...)
-			meta.Before = meta.Before[max(0, len(meta.Before)-maxBefore):]
+			meta.Before = lastBefore(append(meta.Before, meta.Prints...))
 			meta.Prints, meta.EditedMS = prints, s.o.Now().UnixMilli()
 		}
 		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
 			return fmt.Errorf("store edited row: %w", err)
 		}
 	}
-	return s.finish(ctx, row)
+	return s.finishBehind(ctx, row, row.TargetEventID, func(what string) bool { return strings.HasPrefix(what, lateWhat(lateEdit, "")) })
 }
+
+// lastBefore returns the newest of earlier fingerprints.
+func lastBefore(prints []string) []string { return prints[max(0, len(prints)-maxBefore):] }
 
 // ackRemove marks a message deleted. Its row stays: the thread goes on under
 // its event.
@@ -184,7 +192,10 @@ func (s *Sender) ackRemove(ctx context.Context, row *database.OutboxRow) error {
 	return s.finish(ctx, row)
 }
 
-func (s *Sender) ackReact(ctx context.Context, row *database.OutboxRow, relayed bool) error {
+// ackReact notes that Teams has a reaction; made is what stands there, nothing
+// where it is in a digest.
+func (s *Sender) ackReact(ctx context.Context, row *database.OutboxRow, relayed bool, made database.SentReaction) error {
+
 	stored, err := s.o.Bridge.DB.Reaction.GetByMXID(ctx, id.EventID(row.EventID))
 	if err != nil {
 		return fmt.Errorf("get reaction row: %w", err)
@@ -196,10 +207,10 @@ func (s *Sender) ackReact(ctx context.Context, row *database.OutboxRow, relayed 
 			return fmt.Errorf("store reaction row: %w", err)
 		}
 	}
-	return s.finish(ctx, row)
+	return s.finishReaction(ctx, row, lateUnreact, made)
 }
 
-func (s *Sender) ackUnreact(ctx context.Context, row *database.OutboxRow) error {
+func (s *Sender) ackUnreact(ctx context.Context, row *database.OutboxRow, taken database.SentReaction) error {
 	if err := s.o.DB.SentReactions.Remove(ctx, row.TargetEventID); err != nil {
 		return err
 	}
@@ -212,5 +223,5 @@ func (s *Sender) ackUnreact(ctx context.Context, row *database.OutboxRow) error 
 			return fmt.Errorf("delete reaction row: %w", err)
 		}
 	}
-	return s.finish(ctx, row)
+	return s.finishReaction(ctx, row, lateReact, taken)
 }

@@ -64,7 +64,16 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
 	s.o.Echo.editing(row.TargetEventID, prints)
+	if row.State == database.StateSending {
+		// The process before may have sent it.
+		if err = s.noteLateEdit(ctx, row, prints); err != nil {
+			return err
+		}
+	}
 	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
+		if isAmbiguous(err) {
+			err = errors.Join(err, s.noteLateEdit(ctx, row, prints))
+		}
 		if teams.KindOf(err) == teams.KindSignInExpired {
 			s.o.Writers.Failed(ctx, t.account, err)
 			return fmt.Errorf("%w: %w", ErrOwnAccount, err)
@@ -227,7 +236,7 @@ func (s *Sender) react(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return fmt.Errorf("choose an account: %w", err)
 	}
-	err = s.reactAs(ctx, row, w, t.ref, emoji)
+	made, err := s.reactAs(ctx, row, w, t.ref, emoji)
 	if err != nil && needsRelay(err) {
 		s.o.Writers.Failed(ctx, w.Account().UserID, err)
 		if !relayed {
@@ -235,7 +244,7 @@ func (s *Sender) react(ctx context.Context, row *database.OutboxRow) error {
 				return fmt.Errorf("choose a relay account: %w", err)
 			}
 			relayed = true
-			err = s.reactAs(ctx, row, w, t.ref, emoji)
+			made, err = s.reactAs(ctx, row, w, t.ref, emoji)
 		}
 	}
 	if err != nil {
@@ -244,24 +253,34 @@ func (s *Sender) react(ctx context.Context, row *database.OutboxRow) error {
 	if relayed {
 		s.o.Metrics.Count(MetricRelayed, row.Kind)
 	}
-	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackReact(ctx, row, relayed) })
+	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackReact(ctx, row, relayed, made) })
 }
 
-func (s *Sender) reactAs(ctx context.Context, row *database.OutboxRow, w teams.Writer, ref teams.MessageRef, emoji string) error {
+func (s *Sender) reactAs(ctx context.Context, row *database.OutboxRow, w teams.Writer, ref teams.MessageRef, emoji string) (database.SentReaction, error) {
 	r := database.SentReaction{
 		EventID: row.EventID, Portal: row.Portal, TargetID: ref.ID, Emoji: string(emojiID(emoji)),
 		AccountID: w.Account().UserID, SenderMXID: row.SenderMXID, SentAt: s.o.Now(),
 	}
 	others, err := s.o.DB.SentReactions.CountOthers(ctx, r)
 	if err != nil {
-		return err
+		return r, err
 	}
-	if others == 0 {
-		if err = w.React(ctx, ref, emoji); err != nil {
-			return s.maybeReacted(ctx, r, fmt.Errorf("react: %w", err))
+	if row.State == database.StateSending {
+		// The process before may have sent it.
+		if err = s.noteLateReaction(ctx, lateReact, r); err != nil {
+			return r, err
 		}
 	}
-	return s.o.DB.SentReactions.Add(ctx, r)
+	undone, err := s.o.Echo.late.has(ctx, row.Portal, ref.ID, lateWhat(lateUnreact, r.Emoji, r.AccountID))
+	if err != nil {
+		return r, err
+	}
+	if others == 0 || undone {
+		if err = w.React(ctx, ref, emoji); err != nil {
+			return r, s.maybeReacted(ctx, r, fmt.Errorf("react: %w", err))
+		}
+	}
+	return r, s.o.DB.SentReactions.Add(ctx, r)
 }
 
 // maybeReacted returns the error of a reaction. One that Teams may have all the
@@ -272,7 +291,7 @@ func (s *Sender) maybeReacted(ctx context.Context, r database.SentReaction, err 
 	}
 	ctx, cancel := durable(ctx)
 	defer cancel()
-	return errors.Join(err, s.o.DB.SentReactions.Add(ctx, r))
+	return errors.Join(err, s.noteLateReaction(ctx, lateReact, r), s.o.DB.SentReactions.Add(ctx, r))
 }
 
 // unreact takes a reaction back in Teams, unless others stand behind it.
@@ -307,11 +326,19 @@ func (s *Sender) unreact(ctx context.Context, row *database.OutboxRow) error {
 		if err != nil {
 			return err
 		}
+		if row.State == database.StateSending {
+			if err = s.noteLateReaction(ctx, lateUnreact, *r); err != nil {
+				return err
+			}
+		}
 		if err = w.Unreact(ctx, t.ref, emoji); err != nil && !isMissing(err) {
+			if isAmbiguous(err) {
+				err = errors.Join(err, s.noteLateReaction(ctx, lateUnreact, *r))
+			}
 			return s.ownAccountErr(ctx, r.AccountID, fmt.Errorf("take reaction back: %w", err))
 		}
 	}
-	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackUnreact(ctx, row) })
+	return s.acked(ctx, row, func(ctx context.Context) error { return s.ackUnreact(ctx, row, *r) })
 }
 
 // dropIfCancelled ends a row quietly whose message was taken back before Teams

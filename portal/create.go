@@ -106,7 +106,12 @@ func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder b
 	rows := make([]*brdb.Message, 0, len(parts))
 	stale := false
 	for _, part := range parts {
-		row, claimed, err := d.send(ctx, p, intent, who.Sender, part, &at, d.m.Created, d.onceKey("new:"+part.id))
+		key := d.onceKey("new:" + part.id)
+		if d.row.Delivered > 0 {
+			// It was deleted unseen, and what had been sent of it taken back.
+			key = d.key("again:" + part.id)
+		}
+		row, claimed, err := d.send(ctx, p, intent, who.Sender, part, &at, d.m.Created, key)
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +174,6 @@ func (d *delivery) send(
 			Parsed: content, Raw: map[string]any{SourceField: key},
 		}, &bridgev2.MatrixSendExtra{Timestamp: ts, MessageMeta: row})
 		if err != nil {
-			d.noteUnanswered(key, err)
 			return nil, false, fmt.Errorf("send part to the homeserver: %w", err)
 		}
 		row.MXID = resp.EventID

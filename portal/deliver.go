@@ -133,13 +133,6 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 	if err := d.in.look(ctx, d.row.Portal, p.MXID); err != nil {
 		return err
 	}
-	if err := d.applyVersion(ctx, p, source); err != nil {
-		return err
-	}
-	return d.takeBack(ctx, p)
-}
-
-func (d *delivery) applyVersion(ctx context.Context, p *bridgev2.Portal, source *bridgev2.UserLogin) error {
 	existing, err := d.rows(ctx)
 	if err != nil {
 		return err
@@ -150,7 +143,7 @@ func (d *delivery) applyVersion(ctx context.Context, p *bridgev2.Portal, source 
 		return nil
 	case len(existing) == 0 && !d.m.Deleted.IsZero():
 		d.count("deleted unseen")
-		return d.noteOrphans(ctx)
+		return nil
 	case len(existing) == 0:
 		if err = d.applyRoot(ctx, p, source); err != nil {
 			return err

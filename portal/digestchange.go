@@ -36,9 +36,9 @@ func (s *Sender) changeDigest(ctx context.Context, row *database.OutboxRow, t ta
 		case database.KindDelete:
 			return s.ackRemove(ctx, row)
 		case database.KindReaction:
-			return s.ackReact(ctx, row, true)
+			return s.ackReact(ctx, row, true, database.SentReaction{})
 		default:
-			return s.ackUnreact(ctx, row)
+			return s.ackUnreact(ctx, row, database.SentReaction{})
 		}
 	})
 }

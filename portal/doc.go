@@ -24,7 +24,8 @@
 // So where a send may be in flight that nobody waits for any more (a process
 // before, a cut connection), the conversation rests for a moment, its room is
 // looked at once for the source key, and only then is it sent again. What is
-// there twice all the same is healed: one of the two is redacted.
+// there twice all the same is healed: one of the two is redacted. What arrives after
+// Teams took it back is recognised by its echo, and redacted too.
 //
 // # Matrix to Teams
 //
@@ -47,6 +48,9 @@
 // that is neither is in doubt, and is looked for in Teams before it is posted
 // again. The echo of a post is recognised by its id, and while the id is not
 // known yet, by account, thread, time and fingerprint.
+//
+// An edit or a reaction without a known outcome is repeated, and remembered: where
+// Teams carries it out late, behind a newer one, the newer one is sent again.
 //
 // Where a conversation's policy is that, a long backlog goes as a digest: one
 // post with the messages in its thread (digest*.go). What it says is stored

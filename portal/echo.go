@@ -19,6 +19,7 @@ import (
 // reports to it; a part in doubt is decided by one of them at a time.
 type Echo struct {
 	sent *database.Sent
+	late *late
 	// skew is how far Teams' clock and ours may differ.
 	skew    time.Duration
 	metrics Metrics
@@ -57,7 +58,7 @@ func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided
 	if skew == 0 {
 		skew = 90 * time.Second
 	}
-	return &Echo{sent: db.Sent, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]string{}}
+	return &Echo{sent: db.Sent, late: &late{db: db}, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]string{}}
 }
 
 // OnDecided sets the function that NewEcho takes, where its receiver is made

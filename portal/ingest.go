@@ -33,6 +33,7 @@ type Ingest struct {
 	arrivals *arrivals
 	// doubled wakes the healing of duplicates.
 	doubled chan struct{}
+	orphans *orphans
 
 	mu sync.Mutex
 	// refused counts how often a row was refused for a reason of its own, in
@@ -56,6 +57,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		doubts:  &doubts{pending: o.DB.Inbox.Heads},
 		doubled: make(chan struct{}, 1),
 	}
+	in.orphans = newOrphans(in.began)
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
 	in.arrivals = newArrivals(o.Now, o.Behind, in.lanes.wake)
 	return in
@@ -129,7 +131,7 @@ func versionOf(m teams.Message) int64 {
 func (in *Ingest) Wake(portal string) { in.lanes.wake(portal) }
 
 // Busy returns how many conversations have messages on their way to Matrix.
-func (in *Ingest) Busy() int { return in.lanes.busy() }
+func (in *Ingest) Busy() int { return in.lanes.busy() + in.orphans.busy() }
 
 // Run delivers until ctx ends, and returns when every lane has stopped.
 func (in *Ingest) Run(ctx context.Context) {
@@ -141,6 +143,7 @@ func (in *Ingest) Run(ctx context.Context) {
 	defer in.lanes.stop()
 	var healing sync.WaitGroup
 	healing.Go(func() { in.runHealing(ctx) })
+	healing.Go(func() { in.runOrphans(ctx) })
 	defer healing.Wait()
 	sweep := time.NewTicker(in.o.Sweep)
 	defer sweep.Stop()
@@ -191,7 +194,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		}
 		if !reread && len(rows) < batch {
 			if ctx.Err() == nil {
-				in.doubts.settle(portal)
+				in.orphans.drained(portal, in.doubts.settle(portal))
 			}
 			return time.Time{}
 		}
@@ -265,6 +268,7 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 	}
 	if mayHaveArrived(err) {
 		in.doubts.add(row.Portal, in.o.Now().Add(in.o.DoubtRest))
+		in.orphans.watch(in.o.Now())
 	}
 	reason, own := reasonOf(err)
 	if in.countRefusal(key, own) >= in.o.ParkAfter {

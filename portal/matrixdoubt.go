@@ -37,8 +37,6 @@ type doubts struct {
 type doubt struct {
 	until  time.Time // when the homeserver had time enough
 	looked bool
-	// unanswered are the source keys of sends without an answer, by message.
-	unanswered map[string][]string
 }
 
 // load notes what the process before has left. It has to come before anything
@@ -68,11 +66,7 @@ func (ds *doubts) add(portal string, until time.Time) {
 	if ds.lanes == nil {
 		ds.lanes = map[string]*doubt{}
 	}
-	d := &doubt{until: until}
-	if before := ds.lanes[portal]; before != nil {
-		d.unanswered = before.unanswered
-	}
-	ds.lanes[portal] = d
+	ds.lanes[portal] = &doubt{until: until}
 }
 
 // rest returns until when a conversation rests, the zero time if it does not.
@@ -107,11 +101,14 @@ func (ds *doubts) looked(portal string) {
 	}
 }
 
-// settle ends a conversation's doubt: everything in its ledger is delivered.
-func (ds *doubts) settle(portal string) {
+// settle ends a conversation's doubt, if there was one: everything in its ledger
+// is delivered.
+func (ds *doubts) settle(portal string) (doubt bool) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
+	_, doubt = ds.lanes[portal]
 	delete(ds.lanes, portal)
+	return doubt
 }
 
 // errLook marks a failure of looking, which sends nothing.

@@ -122,6 +122,9 @@ type IngestOptions struct {
 	// conversations with rows of the process before, and after a send without an
 	// answer. Default 3 s.
 	DoubtRest time.Duration
+	// OrphanGrace is how old an event has to be before it counts as one that no
+	// row knows. Default 1 s.
+	OrphanGrace time.Duration
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 1 minute.
 	RetryMin, RetryMax time.Duration
 	// ParkAfter is how often a message is refused for a reason of its own
@@ -154,6 +157,7 @@ func (o *IngestOptions) setDefaults() {
 		o.Look = func(context.Context, id.RoomID) error { return nil }
 	}
 	def(&o.DoubtRest, 3*time.Second)
+	def(&o.OrphanGrace, time.Second)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, time.Minute)
 	def(&o.ParkAfter, 6)
@@ -205,7 +209,7 @@ type SenderOptions struct {
 	// RetryMin and RetryMax bound the backoff. Default 1 s and 2 minutes.
 	RetryMin, RetryMax time.Duration
 	// DoubtWindow is how long a post of unknown outcome is looked for before
-	// it counts as not accepted. Default 20 s; DoubtLook is the time between
+	// it counts as not accepted. Default 25 s; DoubtLook is the time between
 	// looks, default 4 s.
 	DoubtWindow, DoubtLook time.Duration
 	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
@@ -260,7 +264,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, 2*time.Minute)
-	def(&o.DoubtWindow, 20*time.Second)
+	def(&o.DoubtWindow, 25*time.Second)
 	def(&o.DoubtLook, 4*time.Second)
 	def(&o.DoubtSkew, 90*time.Second)
 	def(&o.LateAfter, 2*time.Minute)

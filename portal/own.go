@@ -29,10 +29,11 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		now = meta.Prints[d.own.Part]
 	}
 	print, hash := msgconv.FingerprintOf(d.m), contentHash(d.m)
-	switch {
-	case print == now, meta.ContentHash == hash:
+	if print == now || meta.ContentHash == hash {
 		return nil
-	case slices.Contains(meta.Before, print) && d.m.Edited.Before(time.UnixMilli(meta.EditedMS).Add(staleEdit)):
+	} else if undone, err := d.lateEdit(ctx, p, row, d.own.Part, print); err != nil || undone {
+		return err
+	} else if slices.Contains(meta.Before, print) && d.m.Edited.Before(time.UnixMilli(meta.EditedMS).Add(staleEdit)) {
 		d.count("stale own edit")
 		return nil
 	}
@@ -61,6 +62,41 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	}
 	d.count("own edit")
 	return nil
+}
+
+// lateEdit reports whether a text in Teams is that of an edit of ours which was
+// carried out behind a newer one. That one is sent again then.
+func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part int, print string) (undone bool, err error) {
+	all, err := d.in.o.Echo.late.of(ctx, d.row.Portal, row.MXID.String())
+	if err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(all, func(w database.LateWrite) bool { return w.What == lateWhat(lateEdit, print) && isLate(w, d.m.Edited) })
+	if i < 0 {
+		return false, nil
+	}
+	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
+		return ours, err
+	}
+	err = d.in.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+		if undone, err = d.repeat(ctx, all[i]); err != nil || !undone {
+			return err
+		}
+		meta := metaOf(row)
+		meta.Before = lastBefore(append(meta.Before, meta.Prints...))
+		if part < len(meta.Prints) {
+			meta.Prints = slices.Clone(meta.Prints)
+			meta.Prints[part] = print
+		}
+		if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
+			return fmt.Errorf("store what a late edit did: %w", err)
+		}
+		return nil
+	})
+	if err == nil && undone {
+		d.in.o.Echo.decided(ctx, d.row.Portal)
+	}
+	return undone, err
 }
 
 // isOwnEdit reports whether a text in Teams comes from an edit in Matrix that

@@ -50,14 +50,18 @@ func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*br
 	if err != nil {
 		return fmt.Errorf("get reactions: %w", err)
 	}
-	wanted := d.wantedReactions()
+	undone, err := d.lateReactions(ctx)
+	if err != nil {
+		return err
+	}
+	wanted := slices.DeleteFunc(d.wantedReactions(), func(w wantedReaction) bool { return undone[w.reactionKey] })
 	for _, r := range have {
 		key := reactionKey{r.SenderID, r.EmojiID}
 		if i := slices.IndexFunc(wanted, func(w wantedReaction) bool { return w.reactionKey == key }); i >= 0 {
 			wanted = slices.Delete(wanted, i, i+1)
 			continue
 		}
-		if d.keepsReaction(r) {
+		if undone[key] || d.keepsReaction(r) {
 			continue
 		}
 		if err = d.redact(ctx, p, r.SenderMXID, r.MXID); err != nil {
@@ -82,12 +86,16 @@ func (d *delivery) keepsReaction(r *brdb.Reaction) bool {
 	if meta.OutboxEvent == "" {
 		return false
 	}
-	listed := d.m.Modified
-	if listed.IsZero() {
-		listed = time.UnixMilli(d.row.Version)
-	}
 	return meta.Relayed || meta.Queued || meta.Removing ||
-		listed.Before(time.UnixMilli(meta.AckMS).Add(reactionSkew))
+		d.listedAt().Before(time.UnixMilli(meta.AckMS).Add(reactionSkew))
+}
+
+// listedAt is when the message came to be as Teams lists it.
+func (d *delivery) listedAt() time.Time {
+	if d.m.Modified.IsZero() {
+		return time.UnixMilli(d.row.Version)
+	}
+	return d.m.Modified
 }
 
 // wantedReactions returns what Teams lists, oldest first, without the relay
@@ -152,7 +160,6 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 				return err
 			}
 		} else if err != nil {
-			d.noteUnanswered(key, err)
 			return fmt.Errorf("send reaction to the homeserver: %w", err)
 		} else {
 			row.MXID = resp.EventID

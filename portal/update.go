@@ -34,6 +34,8 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 		}
 		if ours {
 			return existing, d.settleHash(ctx, p, first, hash)
+		} else if undone, err := d.lateEdit(ctx, p, first, 0, print); err != nil || undone {
+			return existing, err
 		}
 	}
 	parts := d.render()
@@ -217,11 +219,7 @@ func (d *delivery) dropPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 // not bring the message back.
 func (d *delivery) isBeforeDeletion(row *brdb.Message) bool {
 	at := metaOf(row).DeletedMS
-	listed := d.m.Modified
-	if listed.IsZero() {
-		listed = time.UnixMilli(d.row.Version)
-	}
-	return at != 0 && metaOf(row).Deleted && listed.Before(time.UnixMilli(at).Add(reactionSkew))
+	return at != 0 && metaOf(row).Deleted && d.listedAt().Before(time.UnixMilli(at).Add(reactionSkew))
 }
 
 // restore shows a message again whose deletion was undone, or whose event is
@@ -351,5 +349,6 @@ func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.Use
 	if err != nil {
 		return fmt.Errorf("send redaction to the homeserver: %w", err)
 	}
+	d.in.orphans.noteRedacted(target, d.in.o.Now())
 	return nil
 }

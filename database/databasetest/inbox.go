@@ -113,6 +113,16 @@ func testInboxOrder(t *testing.T, ctx context.Context, e *env) {
 	first, err := e.db.Inbox.Due(ctx, "c:1", at, 3)
 	require.NoError(t, err)
 	require.Len(t, first, 3)
+
+	reply := message("c:1", "reply", 1, at)
+	reply.RootID = "root"
+	accept(t, ctx, e, 1, reply)
+	for _, want := range []bool{true, false} {
+		got, err := e.db.Inbox.PendingReplies(ctx, "c:1", "root")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1", "reply", 1))
+	}
 }
 
 func testInboxRetryAndPark(t *testing.T, ctx context.Context, e *env) {

@@ -262,6 +262,9 @@ func testKeys(t *testing.T, ctx context.Context, e *env) {
 
 func testEchoes(t *testing.T, ctx context.Context, e *env) {
 	a := database.Echo{SourceKey: "k1", EventID: "$1", RoomID: "!r", At: e.clock.Now()}
+	last, err := e.db.Echoes.Last(ctx)
+	require.NoError(t, err)
+	require.Zero(t, last)
 	dup, err := e.db.Echoes.Record(ctx, nil)
 	require.NoError(t, err)
 	require.Empty(t, dup)
@@ -277,6 +280,9 @@ func testEchoes(t *testing.T, ctx context.Context, e *env) {
 	dup, err = e.other.Echoes.Record(ctx, []database.Echo{twice})
 	require.NoError(t, err)
 	require.Equal(t, []database.Echo{twice}, dup)
+	last, err = e.db.Echoes.Last(ctx)
+	require.NoError(t, err)
+	require.Equal(t, e.clock.Now().UnixMilli(), last.UnixMilli())
 	got, err := e.db.Echoes.Get(ctx, "k1")
 	require.NoError(t, err)
 	require.Equal(t, &a, got)

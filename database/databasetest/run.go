@@ -97,6 +97,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Accounts", testAccounts},
 		{"Keys", testKeys},
 		{"Echoes", testEchoes},
+		{"Late", testLate},
 		{"OutboxParking", testOutboxParking},
 		{"OutboxDropping", testOutboxDropping},
 		{"OutboxMarks", testOutboxMarks},

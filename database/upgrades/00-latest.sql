@@ -1,4 +1,4 @@
--- v0 -> v5: Latest schema
+-- v0 -> v6: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -272,3 +272,13 @@ CREATE TABLE teams_digest_entry (
 	reactions TEXT    NOT NULL
 );
 CREATE UNIQUE INDEX teams_digest_entry_idx ON teams_digest_entry (digest_id, position);
+
+CREATE TABLE teams_late (
+	portal     TEXT   NOT NULL,
+	target     TEXT   NOT NULL,
+	what       TEXT   NOT NULL,
+	started_at BIGINT NOT NULL,
+	newest     TEXT   NOT NULL,
+
+	PRIMARY KEY (portal, target, what)
+);

@@ -24,6 +24,9 @@ func (r *Rig) Echo(ctx context.Context, events ...Event) error {
 		}
 	}
 	doubled, err := r.DB.Echoes.Record(ctx, echoes)
+	if err == nil && len(echoes) > 0 {
+		r.Ingest.Echoed()
+	}
 	if err != nil || len(doubled) == 0 {
 		return err
 	}

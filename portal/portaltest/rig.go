@@ -148,7 +148,7 @@ func (r *Rig) Start() {
 	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, nil)
 	in := portal.IngestOptions{
 		Common: common, Reader: r.Tenant.Reader(r.dead), Settle: 10 * time.Millisecond, SettleMax: -1,
-		Look: r.Look, DoubtRest: 10 * time.Millisecond,
+		Look: r.Look, DoubtRest: 10 * time.Millisecond, OrphanGrace: 10 * time.Millisecond,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
 	}
 	out := portal.SenderOptions{

@@ -29,7 +29,7 @@
 // lost and its repetition is refused by the framework, which does not know the
 // event; the plan leaves that out.
 //
-// TEAMSBRIDGE_SIM_SEEDS is how many seeds run (100), TEAMSBRIDGE_TEST_SEED the
-// only one, TEAMSBRIDGE_SIM_STRIDE the distance of crash points (9), and
-// TEAMSBRIDGE_TEST_LOG shows the bridge's log.
+// TEAMSBRIDGE_SIM_SEEDS is how many seeds run (100), TEAMSBRIDGE_SIM_FIRST the
+// first of them, TEAMSBRIDGE_TEST_SEED the only one, TEAMSBRIDGE_SIM_STRIDE the
+// distance of crash points (9), and TEAMSBRIDGE_TEST_LOG shows the bridge's log.
 package sim

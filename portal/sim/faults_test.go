@@ -29,6 +29,7 @@ type faults struct {
 	over   bool
 	tries  map[string]int
 	until  map[string]time.Time // the end of a write's announced Retry-After
+	since  map[string]time.Time // and when it was announced
 	early  []string             // what came before it
 	counts map[string]int
 }
@@ -42,7 +43,7 @@ type window struct {
 
 func newFaults(p *plan) *faults {
 	f := &faults{
-		seed: p.seed, began: time.Now(), tries: map[string]int{}, until: map[string]time.Time{}, counts: map[string]int{},
+		seed: p.seed, began: time.Now(), tries: map[string]int{}, until: map[string]time.Time{}, since: map[string]time.Time{}, counts: map[string]int{},
 	}
 	for _, what := range []string{"teams", "homeserver", portaltest.Alice, portaltest.Relay, p.channels[0].ChannelID} {
 		if f.draw(5, "window", what) != 0 {
@@ -110,6 +111,18 @@ func (f *faults) had(what string) bool {
 	return false
 }
 
+// crashed forgets what was announced at the moment of a crash: the bridge may have
+// died before it could write that down.
+func (f *faults) crashed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for what, at := range f.since {
+		if !at.Before(time.Now()) {
+			delete(f.until, what)
+		}
+	}
+}
+
 // end ends all faults.
 func (f *faults) end() {
 	f.mu.Lock()
@@ -150,7 +163,7 @@ func (f *faults) write(w portaltest.Write) (out portaltest.Fault) {
 	switch {
 	case f.roll(10, "write throttled", what, try):
 		after := time.Duration(1+f.draw(60, "after", what, try)) * time.Second
-		f.until[what] = time.Now().Add(after)
+		f.until[what], f.since[what] = time.Now().Add(after), time.Now()
 		out.Refuse, out.Delay = portaltest.Throttled(after), 0
 	case f.roll(10, "write unavailable", what, try):
 		out.Refuse = portaltest.ErrUnavailable

@@ -11,7 +11,7 @@ import (
 )
 
 // TestSimulation runs many seeds. TEAMSBRIDGE_SIM_SEEDS is how many,
-// TEAMSBRIDGE_TEST_SEED the only one.
+// TEAMSBRIDGE_SIM_FIRST the first and TEAMSBRIDGE_TEST_SEED the only one.
 func TestSimulation(t *testing.T) {
 	first, n := uint64(1), uint64(100)
 	number := func(name string, v *uint64) bool {
@@ -25,6 +25,7 @@ func TestSimulation(t *testing.T) {
 		return true
 	}
 	number("TEAMSBRIDGE_SIM_SEEDS", &n)
+	number("TEAMSBRIDGE_SIM_FIRST", &first)
 	if number("TEAMSBRIDGE_TEST_SEED", &first) {
 		n = 1
 	} else if testing.Short() {

@@ -39,9 +39,11 @@ type world struct {
 	txns  int
 	// arrived is when the homeserver stored an event, whatever time it bears.
 	arrived map[id.EventID]time.Time
-	// taken is in which call a Teams message was first taken into the ledger.
-	taken map[string]int
-	calls int
+	// taken is in which call a Teams message was first taken into the ledger,
+	// unsure which may have been taken at the moment of a crash before.
+	taken  map[string]int
+	unsure map[string]bool
+	calls  int
 
 	// said is what became of the plan's messages; only the driver uses it.
 	said []said
@@ -60,11 +62,14 @@ func newWorld(t *testing.T, p *plan) *world {
 	w := &world{
 		t: t, p: p, f: newFaults(p), r: portaltest.New(t),
 		gate: make(chan struct{}, 1), crashed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		taken: map[string]int{}, arrived: map[id.EventID]time.Time{}, said: make([]said, len(p.messages)),
+		taken: map[string]int{}, unsure: map[string]bool{}, arrived: map[id.EventID]time.Time{}, said: make([]said, len(p.messages)),
 	}
 	w.r.Fast, w.r.OwnTransactions, w.r.Channels = true, true, p.channels
 	w.r.Tune, w.r.Also = w.tune, w.read
-	w.r.OnCrash = func() { w.crashed <- struct{}{} }
+	w.r.OnCrash = func() {
+		w.f.crashed()
+		w.crashed <- struct{}{}
+	}
 	if os.Getenv("TEAMSBRIDGE_TEST_LOG") != "" {
 		w.r.Log = zerolog.New(zerolog.ConsoleWriter{Out: os.Stderr, NoColor: true})
 		zerolog.TimestampFunc = time.Now
@@ -94,7 +99,7 @@ func (w *world) tune(in *portal.IngestOptions, out *portal.SenderOptions) {
 		}
 		return poller.Behind(ch)
 	}
-	in.Settle, in.SettleMax, in.DoubtRest, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0
+	in.Settle, in.SettleMax, in.DoubtRest, in.OrphanGrace, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0, 0
 	out.RetryMin, out.RetryMax, out.DoubtWindow, out.DoubtLook, out.DoubtSkew, out.IndicateAfter = 0, 0, 0, 0, 0, 0
 	in.Sweep, out.Sweep = 2*time.Minute, 2*time.Minute
 }
@@ -151,17 +156,20 @@ func (w *world) Accept(ctx context.Context, source string, msgs []teams.Message)
 	w.calls++
 	call := w.calls
 	w.mu.Unlock()
-	if err := w.r.Ingest.Accept(ctx, source, msgs); err != nil || w.r.Crashing() {
-		return err
-	}
+	err := w.r.Ingest.Accept(ctx, source, msgs)
+	crash := w.r.Crashing()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range msgs {
-		if _, before := w.taken[m.ID]; !before {
+		if _, before := w.taken[m.ID]; before {
+			continue
+		} else if crash {
+			w.unsure[m.ID] = true
+		} else if err == nil {
 			w.taken[m.ID] = call
 		}
 	}
-	return nil
+	return err
 }
 
 // changed is told about changes in Teams, which become notifications.
