@@ -46,7 +46,7 @@ func NewSender(o SenderOptions) *Sender {
 		shown:  map[int64]struct{}{},
 		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, returning: map[string][]*database.OutboxRow{},
 	}
-	s.teller = &teller{o: &s.o, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
+	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
 	s.marks = newMarks(&s.o)
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
 	return s

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -32,6 +33,7 @@ const (
 // is derived from the row. It runs beside the lanes, so that a homeserver which
 // does not answer holds up no conversation.
 type teller struct {
+	loop   *loop
 	o      *SenderOptions
 	status statusSender
 	// pending reports whether a portal's lane is about to end more rows the same way.
@@ -143,8 +145,30 @@ func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 	if err := t.notice(ctx, row, key, content); err != nil {
 		return fmt.Errorf("event %s: %w", row.EventID, err)
 	}
-	t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+	if err := t.showOne(ctx, row); err != nil {
+		return fmt.Errorf("show event %s as failed: %w", row.EventID, err)
+	}
 	return t.o.DB.Outbox.Told(ctx, row.ID)
+}
+
+// showOne sends the status of one row. The framework shows an edit, a reaction
+// or a redaction as pending when it has handed it over, inside the portal's loop:
+// a row that failed faster than that must not be shown as pending for ever.
+func (t *teller) showOne(ctx context.Context, row *database.OutboxRow) error {
+	show := func(ctx context.Context, _ *bridgev2.Portal, _ *bridgev2.UserLogin) error {
+		t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+		return nil
+	}
+	if row.Kind == database.KindMessage {
+		return show(ctx, nil, nil)
+	}
+	loopCtx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	err := t.loop.Do(loopCtx, networkid.PortalID(row.Portal), show)
+	if errors.Is(err, errNoRoom) || errors.Is(err, errNoSource) {
+		return show(ctx, nil, nil)
+	}
+	return err
 }
 
 // together tells authors by their messages' status, and the room with one
