@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -354,13 +356,21 @@ func (s *Sender) dropIfCancelled(ctx context.Context, row *database.OutboxRow, t
 	return err
 }
 
-// drop ends a row that has nothing to do any more.
+// drop ends a row that has nothing to do any more. Like acked it does so inside
+// the portal's loop, behind the framework's own status.
 func (s *Sender) drop(ctx context.Context, row *database.OutboxRow, why string) error {
-	if err := s.o.DB.Outbox.Finish(ctx, row.ID, database.StateCancelled, why); err != nil {
-		return err
+	end := func(ctx context.Context, _ *bridgev2.Portal, _ *bridgev2.UserLogin) error {
+		s.status.delivered(ctx, row)
+		return s.o.DB.Outbox.Finish(ctx, row.ID, database.StateCancelled, why)
+	}
+	err := s.loop.Do(ctx, networkid.PortalID(row.Portal), end)
+	if errors.Is(err, errNoRoom) {
+		err = end(ctx, nil, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("drop: %w", err)
 	}
 	s.ended(row)
 	s.o.Metrics.Count(MetricCoalesced, row.Kind)
-	s.status.delivered(ctx, row)
 	return nil
 }

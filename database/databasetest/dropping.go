@@ -43,12 +43,34 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Len(t, untold, 2)
 
+	waiting, err := e.other.Outbox.ParkedFor(ctx, "too large", 0, 10)
+	require.NoError(t, err)
+	require.Len(t, waiting, 1)
+	require.Equal(t, edit.ID, waiting[0].ID)
+	for _, none := range []struct {
+		reason string
+		after  int64
+	}{{"another reason", 0}, {"too large", edit.ID}} {
+		waiting, err = e.other.Outbox.ParkedFor(ctx, none.reason, none.after, 10)
+		require.NoError(t, err)
+		require.Empty(t, waiting)
+	}
+	newer, err := e.other.Outbox.HasNewerEdit(ctx, &database.OutboxRow{ID: edit.ID - 1, TargetEventID: edit.TargetEventID})
+	require.NoError(t, err)
+	require.False(t, newer, "it is parked")
+
 	n, err := e.db.Outbox.RequeueFollowers(ctx, "$parked")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	next, err := e.other.Outbox.Next(ctx, "c:2")
 	require.NoError(t, err)
 	require.Equal(t, "$edit", next.EventID)
+	ok, err := e.db.Outbox.MarkSending(ctx, edit.ID)
+	require.NoError(t, err)
+	require.True(t, ok)
+	newer, err = e.other.Outbox.HasNewerEdit(ctx, &database.OutboxRow{ID: edit.ID - 1, TargetEventID: edit.TargetEventID})
+	require.NoError(t, err)
+	require.True(t, newer)
 
 	require.NoError(t, e.db.Outbox.Park(ctx, edit.ID, "too large", "it is too large for Teams"))
 	require.NoError(t, e.db.Outbox.Told(ctx, edit.ID))
