@@ -59,6 +59,12 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
 	}
+	if row.State == database.StateSending {
+		// The process before may have sent it.
+		if err = s.noteLateEdit(ctx, row, prints); err != nil {
+			return err
+		}
+	}
 	w, err := s.o.Writers.Exactly(ctx, row, t.account)
 	if err != nil {
 		return err
@@ -66,12 +72,6 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
 	s.o.Echo.editing(row.TargetEventID, prints)
-	if row.State == database.StateSending {
-		// The process before may have sent it.
-		if err = s.noteLateEdit(ctx, row, prints); err != nil {
-			return err
-		}
-	}
 	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
 		if isAmbiguous(err) {
 			err = errors.Join(err, s.noteLateEdit(ctx, row, prints))

@@ -20,8 +20,7 @@ import (
 // sent again.
 
 const (
-	// lateFor is how long after a write Teams may carry it out. Clocks may differ
-	// by as much.
+	// lateFor is how long after a write Teams may carry it out.
 	lateFor = 2 * time.Minute
 	// lateMemory is how long a write is remembered: what shows it may be read
 	// only after an outage.
@@ -144,9 +143,7 @@ func (l *late) newest(ctx context.Context, w database.LateWrite, event string) e
 
 // isLate reports whether something that happened in Teams at a time can be what
 // became of a write.
-func isLate(w database.LateWrite, at time.Time) bool {
-	return !at.Before(w.At.Add(-lateFor)) && at.Before(w.At.Add(lateFor))
-}
+func isLate(w database.LateWrite, at time.Time) bool { return at.Before(w.At.Add(lateFor)) }
 
 // noteLateEdit notes the texts of an edit without an outcome.
 func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, prints []string) error {

@@ -64,8 +64,9 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	return nil
 }
 
-// lateEdit reports whether a text in Teams is that of an edit of ours which was
-// carried out behind a newer one. That one is sent again then.
+// lateEdit reports whether a text in Teams is that of an edit of ours of which
+// nobody knew the outcome. Where it was carried out behind a newer one, that one
+// is sent again.
 func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part int, print string) (undone bool, err error) {
 	all, err := d.in.o.Echo.late.of(ctx, d.row.Portal, row.MXID.String())
 	if err != nil {
@@ -79,7 +80,9 @@ func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 		return ours, err
 	}
 	err = d.in.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
-		if undone, err = d.repeat(ctx, all[i]); err != nil || !undone {
+		if all[i].Newest == "" {
+			undone = true // nothing came behind it: Teams has it, that is all
+		} else if undone, err = d.repeat(ctx, all[i]); err != nil || !undone {
 			return err
 		}
 		meta := metaOf(row)
