@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"maunium.net/go/mautrix/id"
 )
@@ -46,6 +47,17 @@ type remark struct {
 	others  []id.EventID
 	message string
 	arrived bool
+	// began and ended are when it was sent from a Matrix client: what two clients
+	// send at the same time has no order.
+	began, ended time.Time
+	// rootEvent is the event that it answers in Matrix, reactedTo those that the
+	// reactions made there are to.
+	rootEvent id.EventID
+	reactedTo map[string]id.EventID
+	// looseRoot and loose name what hangs on an event that was there twice and is
+	// taken back: nobody can say what becomes of that.
+	looseRoot bool
+	loose     map[string]bool
 }
 
 // book is what was said.
@@ -82,7 +94,8 @@ func (b *book) counts(s side) (said, arrived int) {
 func (b *book) open(s side, by *person, at *place, root *remark, words string, picture bool) *remark {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := &remark{side: s, author: by, place: at, root: root, picture: picture, reactions: map[string]id.EventID{}, used: map[string]bool{}}
+	r := &remark{side: s, author: by, place: at, root: root, picture: picture, reactions: map[string]id.EventID{}, used: map[string]bool{},
+		reactedTo: map[string]id.EventID{}, loose: map[string]bool{}}
 	r.token = fmt.Sprintf("%cq%06d", "tm"[s], b.said[s])
 	r.text = r.token + " " + words
 	b.said[s]++
@@ -137,8 +150,14 @@ func (b *book) gone(event id.EventID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.byEvent[event]
-	if r == nil {
+	if r == nil || r.side == inMatrix {
 		return
+	}
+	for emoji, to := range r.reactedTo {
+		r.loose[emoji] = r.loose[emoji] || to == event
+	}
+	for _, other := range r.place.remarks {
+		other.looseRoot = other.looseRoot || other.rootEvent == event
 	}
 	r.others = slices.DeleteFunc(r.others, func(other id.EventID) bool { return other == event })
 	if r.event == event && len(r.others) > 0 {
@@ -188,6 +207,13 @@ func (b *book) change(rng *rand.Rand, on side, at *place, fits func(r *remark) b
 		r.busy = r.busy || ok
 		return ok
 	})
+}
+
+// note writes something down.
+func (b *book) note(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
 }
 
 // done ends a change; note writes down what came of it.

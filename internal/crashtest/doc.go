@@ -23,8 +23,11 @@
 // request from a second one; so the clients of this test are not in the middle
 // of a request when it is stopped. The bridge may be.
 //
+// Where the homeserver makes two events of one send, the bridge takes one back:
+// what somebody hung on that one in between is not held to anything.
+//
 // Order is held to for everything that was said on one side of a conversation,
-// by whomever. Messages whose notification was lost, held back or swapped by a
+// by whomever, unless two clients sent it at the same moment. Messages whose notification was lost, held back or swapped by a
 // fault have none: the bridge can't know of them.
 //
 // # How far a run can be repeated

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"strings"
+	"time"
 
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
@@ -96,10 +97,15 @@ func (v matrixVoice) say(ctx context.Context, m *remark) error {
 		content = &event.MessageEventContent{MsgType: event.MsgImage, Body: m.text, FileName: "picture.png", URL: uploaded.ContentURI.CUString(),
 			Info: &event.FileInfo{MimeType: "image/png", Size: len(data), Width: 24, Height: 24}}
 	}
-	if m.root != nil {
-		content.RelatesTo = (&event.RelatesTo{}).SetThread(m.root.event, m.root.event)
-	}
+	v.r.book.note(func() {
+		m.began = time.Now()
+		if m.root != nil {
+			m.rootEvent = m.root.event
+			content.RelatesTo = (&event.RelatesTo{}).SetThread(m.rootEvent, m.rootEvent)
+		}
+	})
 	sent, err := m.author.cli.SendMessageEvent(ctx, m.place.room, event.EventMessage, content)
+	v.r.book.note(func() { m.ended = time.Now() })
 	if err == nil {
 		v.r.book.seen(m.token, inMatrix, sent.EventID, "")
 	}
@@ -120,7 +126,12 @@ func (v matrixVoice) remove(ctx context.Context, m *remark) error {
 }
 
 func (v matrixVoice) react(ctx context.Context, m *remark, by *person) (id.EventID, error) {
-	sent, err := by.cli.SendReaction(ctx, m.place.room, m.event, by.emoji(inMatrix))
+	var target id.EventID
+	v.r.book.note(func() {
+		target = m.event
+		m.reactedTo[by.emoji(inMatrix)] = target
+	})
+	sent, err := by.cli.SendReaction(ctx, m.place.room, target, by.emoji(inMatrix))
 	if err != nil {
 		return "", err
 	}
