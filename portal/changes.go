@@ -59,9 +59,14 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
 	}
+	return s.sendEdit(ctx, row, t, drafts, prints)
+}
+
+// sendEdit gives a message new texts, in the name of whoever posted it.
+func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, drafts []teams.Draft, prints []string) error {
 	if row.State == database.StateSending {
 		// The process before may have sent it.
-		if err = s.noteLateEdit(ctx, row, prints); err != nil {
+		if err := s.noteLateEdit(ctx, row, prints); err != nil {
 			return err
 		}
 	}

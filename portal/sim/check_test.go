@@ -10,6 +10,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
 	"teamsbridge/teams"
 )
@@ -64,7 +65,7 @@ func (w *world) excused() map[id.EventID]string {
 			}
 			row, err := w.r.DB.Outbox.ByEvent(ctx, e.ID.String())
 			require.NoError(w.t, err)
-			told := slices.ContainsFunc(w.r.HS.Statuses(e.ID), func(s portaltest.Status) bool { return s.Status == event.MessageStatusFail })
+			told := slices.ContainsFunc(w.r.HS.Statuses(e.ID), func(s portaltest.Status) bool { return s.Status == event.MessageStatusFail }) || w.noticed(ch, e.ID)
 			if row != nil && row.State == database.StateFailed && row.Reason == "taken back after it was parked" {
 				continue // it was refused while that was in order, and its author has taken it back
 			}
@@ -106,6 +107,15 @@ func (w *world) excused() map[id.EventID]string {
 		}
 	}
 	return out
+}
+
+// noticed reports whether the room was told that an event failed, by name. Its
+// status may be lost with the bridge that sent it.
+func (w *world) noticed(ch teams.ChannelRef, eventID id.EventID) bool {
+	return slices.ContainsFunc(w.r.HS.Events(w.r.RoomOf(ch)), func(e portaltest.Event) bool {
+		key, _ := e.Content[portal.SourceField].(string)
+		return e.Bridge && strings.HasPrefix(key, "outbox/"+eventID.String()+"/")
+	})
 }
 
 // endedWell reports whether an event's last status is that Teams has it.
