@@ -30,7 +30,7 @@ const (
 	folder    = ".ci/mutations"
 	separator = "\n=======\n"
 	// timeout bounds one run of one test; a mutant that hangs has been noticed.
-	timeout = "120s"
+	timeout = "180s"
 )
 
 // mutation is one safeguard and the test that guards it.
@@ -213,7 +213,7 @@ type testRun struct {
 }
 
 func goTest(pkg, pattern, overlay string) testRun {
-	args := []string{"test", "-tags=goolm", "-json", "-count=1", "-vet=off", "-ldflags=-s -w", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
+	args := []string{"test", "-tags=goolm", "-json", "-count=1", "-vet=off", "-failfast", "-ldflags=-s -w", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
 	if overlay != "" {
 		args = append(args, "-overlay="+overlay)
 	}
