@@ -338,9 +338,9 @@ func (j *journal) runHeld(ctx context.Context) {
 	}
 }
 
-// waitsForTarget reports whether the framework did not find the target of a
-// redaction or reaction only because handling that failed and is going to be
-// repeated.
+// waitsForTarget reports whether what an event is about was not found only
+// because it is on its way: its handling failed and is going to be repeated, or
+// the homeserver tells of it later.
 func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -348,14 +348,27 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	if err != nil || entry == nil {
 		return false
 	}
-	if entry.Type == event.EventReaction.Type {
+	switch entry.Type {
+	case event.EventReaction.Type:
 		return j.now().Sub(entry.ReceivedAt) < unclaimedWait && j.isUnclaimed(ctx, entry)
-	} else if entry.Type != redactionType {
+	case event.EventMessage.Type:
+		relation := gjson.GetBytes(entry.Raw, `content.m\.relates_to`)
+		if relation.Get("rel_type").Str != string(event.RelReplace) {
+			// A reply of which the network side says that its root is on its way.
+			return j.now().Sub(entry.ReceivedAt) < comingWait
+		}
+		waiting, err := j.db.Journal.Get(ctx, relation.Get("event_id").Str)
+		return err == nil && waiting != nil
+	case redactionType:
+	default:
 		return false
 	}
 	target, err := j.db.Journal.Get(ctx, redactionTarget(gjson.ParseBytes(entry.Raw)))
 	return err == nil && target != nil
 }
+
+// comingWait is how long a reply waits for the root of its thread.
+const comingWait = 3 * time.Minute
 
 // unclaimedWait is how long a reaction waits for what it is about.
 const unclaimedWait = time.Hour

@@ -365,6 +365,17 @@ func TestReactionToWhatHasNoRow(t *testing.T) {
 	require.True(t, keeps("$known", "$sent", 0))
 	require.False(t, keeps("$unknown", "$nothing", 0))
 	require.False(t, keeps("$old", "$sent", 2*unclaimedWait), "it does not wait for ever")
+
+	message := func(eventID, relType, target string, age time.Duration) bool {
+		entry := database.JournalEntry{EventID: eventID, RoomID: portalRoom, Type: "m.room.message", ReceivedAt: b.clock.Now().Add(-age),
+			Raw: []byte(`{"content":{"m.relates_to":{"rel_type":"` + relType + `","event_id":"` + target + `"}}}`)}
+		require.NoError(t, b.db.Journal.Append(context.Background(), []database.JournalEntry{entry}))
+		return b.conn.waitsForTarget(context.Background(), &bridgev2.MessageStatus{InternalError: bridgev2.ErrTargetMessageNotFound}, eventID)
+	}
+	require.True(t, message("$reply", "m.thread", "$root", 0), "the network side says that the root is on its way")
+	require.False(t, message("$late reply", "m.thread", "$root", 2*comingWait))
+	require.True(t, message("$edit", "m.replace", "$reply", 0), "what it edits waits itself")
+	require.False(t, message("$edit of nothing", "m.replace", "$nothing", 0))
 }
 
 // TestRedactionOfWhatIsTriedAgain: the target's handling failed because of us

@@ -139,8 +139,10 @@ func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage,
 		return nil
 	}
 	echo, err := b.o.DB.Echoes.ByEvent(ctx, event, b.o.Now().Add(-unclaimedFor))
-	if err != nil || echo == nil || echo.RoomID != row.RoomID {
+	if err != nil {
 		return err
+	} else if echo == nil || echo.RoomID != row.RoomID {
+		return b.comingRoot(ctx, msg.Portal, id.EventID(event))
 	}
 	ch, isChannel := ParsePortal(msg.Portal.ID)
 	message, ok := sourceMessage(echo.SourceKey)

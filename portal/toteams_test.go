@@ -738,3 +738,31 @@ func TestDeletionWhoseAnswerIsLost(t *testing.T) {
 	require.Empty(t, r.TeamsTexts())
 	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, gone))
 }
+
+// A homeserver may tell of a thread's root behind a reply to it. The reply waits,
+// because it would be a post of its own for good. Proves M5.
+func TestReplyWaitsForARootThatIsOnItsWay(t *testing.T) {
+	ctx := context.Background()
+	r := started(t)
+	root := r.Write(portaltest.AliceMXID, event.EventMessage, portaltest.Text("root"))
+	reply := r.Reply(portaltest.BobMXID, root, "reply")
+	r.Eventually(func() bool { return lastStatus(r, reply) != "" })
+	require.NotEqual(t, event.MessageStatusPending, lastStatus(r, reply))
+	require.Empty(t, r.TeamsTexts())
+	require.NoError(t, r.Deliver(ctx, r.HS.Event(root)))
+	r.Quiet()
+	require.NoError(t, r.Deliver(ctx, r.HS.Event(reply)))
+	r.Quiet()
+	all := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, all, 2)
+	require.Equal(t, all[0].ID, all[1].ReplyToID)
+
+	// Of what was said longer ago nobody will tell any more.
+	old, err := r.HS.Put(r.Room, portaltest.AliceMXID, event.EventMessage, "", time.Now().Add(-time.Hour), portaltest.Text("from before"))
+	require.NoError(t, err)
+	r.Reply(portaltest.BobMXID, old, "late reply")
+	r.Quiet()
+	all = r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, all, 3)
+	require.Empty(t, all[2].ReplyToID)
+}

@@ -27,7 +27,8 @@
 // what somebody hung on that one in between is not held to anything.
 //
 // Order is held to for everything that was said on one side of a conversation,
-// by whomever, unless two clients sent it at the same moment. Messages whose notification was lost, held back or swapped by a
+// by whomever, unless two clients sent it at the same moment, or just before the
+// homeserver was stopped (Dendrite hands that on behind what came after). Messages whose notification was lost, held back or swapped by a
 // fault have none: the bridge can't know of them.
 //
 // # How far a run can be repeated

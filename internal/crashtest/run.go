@@ -49,6 +49,8 @@ type run struct {
 	late map[string]map[string]bool
 	// order is the order in which events came down to a client.
 	order map[id.EventID]int
+	// stops are when the homeserver was stopped.
+	stops []time.Time
 }
 
 // Run does one run and writes its progress and figures to out. The report tells

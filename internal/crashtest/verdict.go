@@ -87,7 +87,13 @@ type found struct {
 func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack.Entry) *verdict {
 	v := &verdict{}
 	r.mu.Lock()
-	late := maps.Clone(r.late[at.channel.ID])
+	late := map[string]bool{}
+	maps.Copy(late, r.late[at.channel.ID])
+	r.book.note(func() {
+		for _, message := range r.heldBack(at) {
+			late[message] = true
+		}
+	})
 	entries = r.asTheyCame(entries, channel)
 	r.mu.Unlock()
 	a := stack.CompareBut(channel, entries, r.stack.IsBot, late)

@@ -273,5 +273,7 @@ func (a *intent) GetEvent(_ context.Context, _ id.RoomID, eventID id.EventID) (*
 	if e.Redacted {
 		content = nil
 	}
-	return &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Content: event.Content{Raw: content}}, nil
+	return &event.Event{
+		ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Timestamp: e.At.UnixMilli(), Content: event.Content{Raw: content},
+	}, nil
 }

@@ -1,0 +1,38 @@
+package portal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	"maunium.net/go/mautrix/bridgev2"
+	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
+)
+
+// comingFor is how long after it was said a thread's root may still be on its
+// way here. A Dendrite that was stopped hands on what it had not yet, half a
+// minute after its start and behind what was said since.
+const comingFor = 2 * time.Minute
+
+// comingRoot fails where a reply's root was said a moment ago and the homeserver
+// has not told of it: the reply waits, because without its root it would be a
+// post of its own in Teams, for good. The journal tries such an event again.
+func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.EventID) error {
+	got, err := p.Bridge.Bot.GetEvent(ctx, p.MXID, root)
+	if err != nil {
+		zerolog.Ctx(ctx).Debug().Err(err).Stringer("root", root).Msg("The root of a reply can't be read")
+		return nil
+	}
+	said := time.UnixMilli(got.Timestamp)
+	switch {
+	case b.o.Now().Sub(said) > comingFor:
+		return nil // from before mirroring, or nobody will ever tell
+	case got.Type.Type != event.EventMessage.Type, got.Unsigned.RedactedBecause != nil:
+		return nil
+	case got.Sender == p.Bridge.Bot.GetMXID(), p.Bridge.IsGhostMXID(got.Sender):
+		return nil // what the bridge says itself is known by its echo
+	}
+	return fmt.Errorf("the root of the reply is on its way: %w", bridgev2.ErrTargetMessageNotFound)
+}
