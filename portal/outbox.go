@@ -123,36 +123,6 @@ func (b *Outbox) isKnown(ctx context.Context, row *database.OutboxRow) (bool, er
 	return true, b.o.DB.Journal.Done(ctx, row.EventID)
 }
 
-// unclaimedFor is how long a delivery to a room may be cut off between its event
-// and its message row.
-const unclaimedFor = 24 * time.Hour
-
-// unclaimedRoot finds the root of a reply whose event is there, but not its row:
-// its delivery was cut off in between. The event's echo says which message of
-// Teams it is; the row comes with the next attempt.
-func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow, stored *brdb.Message) error {
-	event := ""
-	if msg.Content != nil && msg.Content.RelatesTo != nil {
-		event = msg.Content.RelatesTo.GetThreadParent().String()
-	}
-	if event == "" {
-		return nil
-	}
-	echo, err := b.o.DB.Echoes.ByEvent(ctx, event, b.o.Now().Add(-unclaimedFor))
-	if err != nil {
-		return err
-	} else if echo == nil || echo.RoomID != row.RoomID {
-		return b.comingRoot(ctx, msg.Portal, id.EventID(event))
-	}
-	ch, isChannel := ParsePortal(msg.Portal.ID)
-	message, ok := sourceMessage(echo.SourceKey)
-	if !ok || !isChannel {
-		return nil
-	}
-	row.RootEventID, stored.ThreadRoot = event, MessageID(ch, message)
-	return nil
-}
-
 // HandleEdit queues an edit. While the message itself is queued the edit
 // replaces its text; the edit's own row then finds nothing to do in its turn.
 func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by Actor) error {
