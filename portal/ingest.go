@@ -172,6 +172,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		return in.o.Now().Add(in.o.RetryMin)
 	}
 	for ctx.Err() == nil {
+		in.lanes.woken(portal) // what it was woken for by now is read
 		rows, err := in.o.DB.Inbox.Due(ctx, portal, forever, batch)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -184,6 +185,10 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			row := &rows[i]
 			if at := in.dueAt(row); at.After(in.o.Now()) {
 				return at
+			}
+			// Asked last: what is not waited for any more may be in the ledger.
+			if reread = in.lanes.woken(portal); reread {
+				break
 			}
 			var wait time.Time
 			if wait, reread = in.step(ctx, row); !wait.IsZero() {

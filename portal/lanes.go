@@ -107,6 +107,19 @@ func (l *lanes) wake(key string) {
 	go l.run(l.ctx, key, ln)
 }
 
+// woken reports whether a key whose work runs was woken since it began or since
+// this was asked last: there may be something new to look at.
+func (l *lanes) woken(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.keys[key]
+	if ln == nil || !ln.again {
+		return false
+	}
+	ln.again = false
+	return true
+}
+
 func (l *lanes) run(ctx context.Context, key string, ln *lane) {
 	defer l.wg.Done()
 	for {

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -542,4 +543,30 @@ func TestNewMessagesWaitForTheChannelToBeRead(t *testing.T) {
 	r.Ingest.Read(teams.Scope(portaltest.Channel))
 	r.Quiet()
 	require.Equal(t, []string{"old, edited", "missed", "fresh"}, r.Texts())
+}
+
+// A message that comes while others of its room are being delivered takes its
+// place among those that are not yet. Proves T5.
+func TestMessageTakesItsPlaceInABatch(t *testing.T) {
+	r := started(t)
+	r.Tenant.SetChanged(nil)
+	ctx := context.Background()
+	var msgs []teams.Message
+	for i := range 4 {
+		msgs = append(msgs, r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, fmt.Sprint(i)))
+	}
+	sending, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	r.HS.SetFaults(func(_ id.UserID, kind event.Type, _ map[string]any) error {
+		if kind == event.EventMessage {
+			once.Do(func() { close(sending); <-goOn })
+		}
+		return nil
+	}, nil)
+	require.NoError(t, r.Ingest.Accept(ctx, "webhook", []teams.Message{msgs[0], msgs[2], msgs[3]}))
+	<-sending
+	require.NoError(t, r.Ingest.Accept(ctx, "webhook", msgs[1:2]))
+	close(goOn)
+	r.Quiet()
+	require.Equal(t, []string{"0", "1", "2", "3"}, r.Texts())
 }

@@ -56,6 +56,7 @@ func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 	r.Tenant.SetChanged(nil)
 	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
 		if op == "edit" {
+			held.Store(true) // it is not tried again before Teams has been listed
 			return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
 		}
 		return portaltest.Fault{}
@@ -66,7 +67,6 @@ func TestEditOfUnknownOutcomeIsNotToldAsMadeInTeams(t *testing.T) {
 		return err == nil && row != nil && row.State == database.StateQueued && row.Attempts > 0
 	}
 	r.Eventually(queued)
-	held.Store(true) // it is not tried again before Teams has been listed
 	r.Restart()
 	require.NoError(t, r.Ingest.Accept(context.Background(), "list", r.Tenant.Messages(portaltest.Channel)))
 	r.Eventually(func() bool {

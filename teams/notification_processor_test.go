@@ -380,7 +380,7 @@ func TestProcessorSurvivesAPanic(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newProcessorBundle(nil)
 			var out bytes.Buffer
-			b.opts.Logger = zerolog.New(&out)
+			b.opts.Logger = zerolog.New(zerolog.SyncWriter(&out)) // bodies go their own ways
 			b.opts.Messages = brokenMessages{b.messages, root("2")}
 			for _, id := range []string{"1", "3", "4"} {
 				b.messages.set(Message{ID: id, Channel: testChannel})
