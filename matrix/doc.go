@@ -5,7 +5,8 @@
 //
 //   - the transaction journal: an event of a mirrored room is in SQL before the
 //     homeserver gets its 200, is handed to the framework again after a crash,
-//     and leaves when somebody owns it;
+//     and leaves when somebody owns it. One that can't be taken over for a
+//     reason of ours holds back those behind it in its room (turn.go);
 //   - the redaction feed: Dendrite does not send redactions to appservices
 //     (Dendrite 0.15.2; pull request 3445 there mends it), so the bot follows
 //     /sync for them, which costs one request at a time that waits at the

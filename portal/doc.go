@@ -15,6 +15,11 @@
 //	done     Matrix has this version; a newer one makes it pending again
 //	parked   refused many times for a reason of its own, which is recorded
 //
+// Notifications keep no order. So a new message rests while one that was written
+// before it is known to be on its way, while its channel has yet to be read, and
+// as long as notifications differ in how long they take (arrivals.go); and a lane
+// reads its rows again whenever something was accepted.
+//
 // A lane decides from bridgev2's message rows what there is still to do, so a
 // delivery that was cut off half-way goes on with the part that is missing. The
 // transaction id and the source key in the content cover the instant between
