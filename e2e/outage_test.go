@@ -270,7 +270,7 @@ func TestKillInTheMiddleOfABurst(t *testing.T) {
 		}
 		return nil
 	})
-	o.agree(o.general)
+	o.agreeAfterAKill(o.general)
 	require.Empty(t, o.Tenant.Violations(teamstest.ViolationRepeatedWrite))
 }
 

@@ -128,7 +128,8 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 	if c.opts.OnStatus != nil {
 		c.opts.OnStatus(ctx, &copied, info)
 	}
-	c.Connector.SendMessageStatus(ctx, &copied, info)
+	// The framework sends it beside its caller, whose context may end at once.
+	c.Connector.SendMessageStatus(context.WithoutCancel(ctx), &copied, info)
 }
 
 // InTurn fails with ErrNotStored where something that was said before the event

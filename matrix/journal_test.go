@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
 )
 
@@ -297,6 +298,18 @@ func TestStuckEvent(t *testing.T) {
 	b.clock.Advance(stuckAfter)
 	require.NoError(t, b.conn.journal.sweep(ctx))
 	require.Zero(t, b.journalCount())
+}
+
+// The framework sends a status beside whoever reports it, whose context may be
+// over by then.
+func TestStatusOutlivesItsContext(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	b.conn.SendMessageStatus(ctx, &bridgev2.MessageStatus{Status: event.MessageStatusSuccess},
+		&bridgev2.MessageStatusEventInfo{RoomID: portalRoom, SourceEventID: "$a", EventType: event.EventMessage})
+	b.eventually("the status event is in the room", func() bool { return len(hs.events("com.beeper.message_send_status")) == 1 })
 }
 
 func TestStateEventsGetNoStatus(t *testing.T) {
