@@ -67,7 +67,7 @@ func testSecondInstance(t *testing.T, database map[string]any) {
 			}
 			return nil
 		})
-		o.agree(o.general)
+		o.agreeAfterAKill(o.general)
 	}
 
 	say("first", 0, 2)
