@@ -171,7 +171,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 		}
 		return in.o.Now().Add(in.o.RetryMin)
 	}
-	for ctx.Err() == nil {
+	for turn := batch; ctx.Err() == nil; {
 		in.lanes.woken(portal) // what it was woken for by now is read
 		rows, err := in.o.DB.Inbox.Due(ctx, portal, forever, batch)
 		if err != nil {
@@ -193,7 +193,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			var wait time.Time
 			if wait, reread = in.step(ctx, row); !wait.IsZero() {
 				return wait
-			} else if reread || ctx.Err() != nil {
+			} else if turn--; reread || ctx.Err() != nil {
 				break
 			}
 		}
@@ -203,7 +203,7 @@ func (in *Ingest) work(ctx context.Context, portal string) time.Time {
 			}
 			return time.Time{}
 		}
-		if !reread {
+		if !reread || turn <= 0 {
 			return giveWay
 		}
 	}

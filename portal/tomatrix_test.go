@@ -570,3 +570,39 @@ func TestMessageTakesItsPlaceInABatch(t *testing.T) {
 	r.Quiet()
 	require.Equal(t, []string{"0", "1", "2", "3"}, r.Texts())
 }
+
+// A conversation to which messages come all the time does not keep its place
+// before the others for ever. Proves T5.
+func TestBusyConversationGivesWay(t *testing.T) {
+	ctx := context.Background()
+	busy, other := portaltest.Channel, teams.ChannelRef{TeamID: "team", ChannelID: "19:other@thread.tacv2"}
+	r := started(t, func(r *portaltest.Rig) {
+		r.Channels = []teams.ChannelRef{busy, other}
+		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.Concurrency = 1 }
+	})
+	r.Tenant.SetChanged(nil)
+	const many = 200
+	var msgs []teams.Message
+	for i := range many {
+		msgs = append(msgs, r.Tenant.Post(busy, "", portaltest.Dave, fmt.Sprint(i)))
+	}
+	quiet := r.Tenant.Post(other, "", portaltest.Dave, "quiet")
+	sent, quietAt := 0, 0
+	r.HS.SetFaults(nil, func(_ id.UserID, kind event.Type, content map[string]any) error {
+		if kind != event.EventMessage {
+			return nil
+		}
+		if sent++; content["body"] == "quiet" {
+			quietAt = sent
+		} else if sent == 1 {
+			require.NoError(t, r.Ingest.Accept(ctx, "webhook", []teams.Message{quiet}))
+		} else if sent < many/2 { // one comes with each that is delivered
+			require.NoError(t, r.Ingest.Accept(ctx, "webhook", msgs[many/2+sent:many/2+sent+1]))
+		}
+		return nil
+	})
+	require.NoError(t, r.Ingest.Accept(ctx, "webhook", msgs[:many/2]))
+	r.Quiet()
+	require.NotZero(t, quietAt)
+	require.Less(t, quietAt, many/2)
+}
