@@ -105,13 +105,13 @@
 //
 // Deduplication of Matrix messages off: the outbox does it (M2), and the
 // framework's own reads the whole message table for each message. Personal
-// filtering spaces off: there would be one per person of the directory. Nobody is kicked for not being in
-// Teams. Portals are shared, never split; events and transactions are handled in
-// order, never asynchronously. The framework's backfill is off: it drops what is
-// older than a message that waits to be sent; history comes through the ledger.
-// Message status events and delivery receipts are on (S4, M3). Room federation
-// is off until an operator wants it. The log begins at info, because at debug the
-// framework logs what people write.
+// filtering spaces off: there would be one per person of the directory. Nobody
+// is kicked for not being in Teams. Portals are shared, never split; events and
+// transactions are handled in order, never asynchronously. The framework's
+// backfill is off: it drops what is older than a message that waits to be sent;
+// history comes through the ledger. Message status events and delivery receipts
+// are on (S4, M3). Room federation is off until an operator wants it. The log
+// begins at info, because at debug the framework logs what people write.
 //
 // # What must not live here
 //

@@ -63,10 +63,10 @@ func (c *Connector) Replay() {
 		}
 		c.background.Go(func() {
 			c.journal.start(ctx)
-			c.journal.run(ctx)
+			c.journal.every(ctx, sweepInterval, "sweep the journal", c.journal.sweep)
 		})
-		c.background.Go(func() { c.journal.runHeld(ctx) })
-		c.background.Go(func() { c.journal.runRetries(ctx) })
+		c.background.Go(func() { c.journal.every(ctx, holdLook, "look at redactions that wait", c.journal.settleHeld) })
+		c.background.Go(func() { c.journal.every(ctx, retryTick, "hand events over again", c.journal.retry) })
 	})
 }
 

@@ -287,7 +287,7 @@ func (j *journal) admit(ctx context.Context, entries []database.JournalEntry) er
 }
 
 // settleHeld hands those redactions on whose target is known by now, or did
-// not come in all the time it had.
+// not come in all the time it had. It costs nothing while nothing waits.
 func (j *journal) settleHeld(ctx context.Context) error {
 	select {
 	case <-j.gate:
@@ -319,23 +319,6 @@ func (j *journal) settleHeld(ctx context.Context) error {
 	}
 	slices.SortFunc(entries, func(a, b database.JournalEntry) int { return int(a.Seq - b.Seq) })
 	return j.handLocked(ctx, entries)
-}
-
-// runHeld looks at what waits until the context ends. It costs nothing while
-// nothing waits.
-func (j *journal) runHeld(ctx context.Context) {
-	ticker := time.NewTicker(holdLook)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := j.settleHeld(ctx); err != nil && ctx.Err() == nil {
-				j.log.Error().Err(err).Msg("Failed to look at redactions that wait, will try again")
-			}
-		}
-	}
 }
 
 // waitsForTarget reports whether what an event is about was not found only

@@ -255,13 +255,13 @@ func TestFailureOfOursIsTriedAgain(t *testing.T) {
 	require.Equal(t, event.MessageStatusPending, status.Status)
 	require.False(t, status.SendNotice)
 	require.Equal(t, 1, b.journalCount())
-	require.NoError(t, b.conn.journal.sweep(ctx))
+	require.NoError(t, b.conn.journal.retry(ctx))
 	require.Equal(t, 1, b.network.callCount(), "not before its time")
 	b.network.mu.Lock()
 	b.network.err = nil
 	b.network.mu.Unlock()
 	b.clock.Advance(retryDelay)
-	require.NoError(t, b.conn.journal.sweep(ctx))
+	require.NoError(t, b.conn.journal.retry(ctx))
 	b.eventually("queued", func() bool { return fmt.Sprint(b.queue()) == "[$a]" })
 	require.Zero(t, b.journalCount())
 }

@@ -21,17 +21,18 @@ const (
 	echoTTL    = 14 * 24 * time.Hour
 )
 
-// run sweeps until the context ends.
-func (j *journal) run(ctx context.Context) {
-	ticker := time.NewTicker(sweepInterval)
+// every does something again and again until the context ends; what fails is
+// done the next time.
+func (j *journal) every(ctx context.Context, pause time.Duration, what string, do func(context.Context) error) {
+	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := j.sweep(ctx); err != nil && ctx.Err() == nil {
-				j.log.Error().Err(err).Msg("Failed to sweep the journal, will try again")
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				j.log.Error().Err(err).Msg("Failed to " + what + ", will try again")
 			}
 		}
 	}
@@ -67,9 +68,6 @@ func (j *journal) sweep(ctx context.Context) error {
 		} else if err := j.hand(ctx, []database.JournalEntry{entry}); err != nil {
 			return err
 		}
-	}
-	if err := j.retry(ctx); err != nil {
-		return err
 	}
 	_, err := j.db.Echoes.Purge(ctx, start.Add(-echoTTL))
 	return err

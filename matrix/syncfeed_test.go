@@ -400,7 +400,7 @@ func TestRedactionOfWhatIsTriedAgain(t *testing.T) {
 			b.network.err = nil
 			b.network.mu.Unlock()
 			b.clock.Advance(retryDelay)
-			require.NoError(t, b.conn.journal.sweep(ctx))
+			require.NoError(t, b.conn.journal.retry(ctx))
 			b.inQueue("$a", "$r")
 		})
 	}

@@ -91,7 +91,8 @@ func (j *journal) due() (eventIDs []string) {
 	return eventIDs
 }
 
-// retry hands what is due to the framework again.
+// retry hands what is due to the framework again. It costs nothing while nothing
+// is late.
 func (j *journal) retry(ctx context.Context) error {
 	for _, eventID := range j.due() {
 		entry, err := j.db.Journal.Get(ctx, eventID)
@@ -112,20 +113,4 @@ func (j *journal) retry(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// runRetries retries until the context ends. It costs nothing while nothing is late.
-func (j *journal) runRetries(ctx context.Context) {
-	ticker := time.NewTicker(retryTick)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := j.retry(ctx); err != nil && ctx.Err() == nil {
-				j.log.Warn().Err(err).Msg("Failed to hand events over again, will try again")
-			}
-		}
-	}
 }

@@ -131,11 +131,17 @@ func (r *run) asTheyCame(entries []stack.Entry, channel []teamstest.MessageState
 	}
 	r.book.mu.Lock()
 	defer r.book.mu.Unlock()
-	for range said {
+	tokens := make([]string, len(said))
+	for i, e := range said {
+		tokens[i] = tokenPattern.FindString(e.Body)
+	}
+	for swapped := true; swapped; {
+		swapped = false
 		for i := 1; i < len(said); i++ {
-			a, b := tokenPattern.FindString(said[i-1].Body), tokenPattern.FindString(said[i].Body)
+			a, b := tokens[i-1], tokens[i]
 			if inTeams[b] != "" && inTeams[b] < inTeams[a] && r.book.byToken[a].atOnceWith(r.book.byToken[b]) {
-				said[i-1], said[i] = said[i], said[i-1]
+				said[i-1], said[i], swapped = said[i], said[i-1], true
+				tokens[i-1], tokens[i] = b, a
 			}
 		}
 	}
