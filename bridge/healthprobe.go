@@ -19,7 +19,9 @@ const (
 	// in less than a minute.
 	probeTimeout = 10 * time.Second
 	probeMin     = 2 * time.Second
-	probeMax     = 15 * time.Second
+	// probeMax is the longest pause while it is down: people wait that long for
+	// the first message after an outage.
+	probeMax = 10 * time.Second
 	// probeRefused is the pause where a credential is refused: only somebody's
 	// hand can change that.
 	probeRefused = time.Minute
@@ -50,10 +52,12 @@ func (q *inquiry) run(ctx context.Context) error {
 		case <-q.suspect:
 		}
 		for asked, again := 1, true; again; asked++ {
+			began := time.Now()
 			q.ask(ctx)
 			var wait time.Duration
 			wait, again = q.more(asked)
-			if err := sleepFor(ctx, max(wait, probeBack)); err != nil {
+			// Counted from when it was asked: silence has taken its time already.
+			if err := sleepFor(ctx, max(wait-time.Since(began), probeBack)); err != nil {
 				return err
 			}
 		}
