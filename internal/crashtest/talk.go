@@ -25,7 +25,7 @@ type voice interface {
 // people become slow, and then fall silent at twice as many. It keeps both
 // directions under way all the time, while the bridge is away too, and what waits
 // for Teams is sent within seconds at one message per second and channel.
-func (r *run) window() int { return min(120, 8*len(r.places)) }
+func (r *run) window() int { return min(400, 8*len(r.places)) }
 
 // slowly is how long each waits when much is on its way.
 const slowly = 300 * time.Millisecond
