@@ -139,6 +139,7 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 	if b.conn.feed != nil {
 		b.conn.feed.pause = 5 * time.Millisecond
 	}
+	b.conn.journal.untold.tick = time.Hour // tests take its steps themselves
 	require.NoError(t, b.main.Bridge.StartConnectors(ctx))
 	require.NoError(t, b.main.Bridge.StartLogins(ctx))
 	var once sync.Once

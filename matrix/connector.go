@@ -43,6 +43,9 @@ func (c *Connector) Start(ctx context.Context) error {
 	if err := c.journal.prepare(ctx); err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
+	if err := c.journal.untold.load(ctx); err != nil {
+		return err
+	}
 	if c.opts.OnUpgraded != nil {
 		if err := c.opts.OnUpgraded(ctx); err != nil {
 			return err
@@ -66,6 +69,9 @@ func (c *Connector) Replay() {
 			c.journal.every(ctx, sweepInterval, "sweep the journal", c.journal.sweep)
 		})
 		c.background.Go(func() { c.journal.every(ctx, holdLook, "look at redactions that wait", c.journal.settleHeld) })
+		c.background.Go(func() {
+			c.journal.every(ctx, c.journal.untold.tick, "look for what the homeserver did not tell", c.journal.untold.step)
+		})
 		c.background.Go(func() { c.journal.every(ctx, retryTick, "hand events over again", c.journal.retry) })
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,16 +54,13 @@ func withEvents(body []byte, events []json.RawMessage) ([]byte, error) {
 	return body, nil
 }
 
-// journalled are the types of events that people say something with.
-func journalled(eventType string) bool {
-	switch eventType {
-	case "m.room.message", "m.sticker", "m.reaction", "m.room.redaction", "m.room.encrypted",
-		"org.matrix.msc3381.poll.start", "m.poll.start":
-		return true
-	default:
-		return false
-	}
+// journalledTypes are the types of events that people say something with.
+var journalledTypes = []string{
+	"m.room.message", "m.sticker", "m.reaction", redactionType, "m.room.encrypted",
+	"org.matrix.msc3381.poll.start", "m.poll.start",
 }
+
+func journalled(eventType string) bool { return slices.Contains(journalledTypes, eventType) }
 
 // sorted is a transaction's events by what the journal does with them.
 type sorted struct {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidwall/gjson"
 )
 
 // fakeFeed is the part of the fake homeserver that has rooms: /sync, /messages
@@ -87,8 +89,11 @@ func (f *fakeFeed) event(w http.ResponseWriter, eventID string) bool {
 
 func (f *fakeFeed) sync(w http.ResponseWriter, r *http.Request) {
 	since := r.URL.Query().Get("since")
+	filter := gjson.Parse(r.URL.Query().Get("filter"))
 	f.mu.Lock()
-	f.syncs = append(f.syncs, since)
+	if filter.Get("room.timeline.types").Raw == `["`+redactionType+`"]` {
+		f.syncs = append(f.syncs, since)
+	}
 	forgot := f.forgot
 	f.mu.Unlock()
 	if r.URL.Query().Get("user_id") != "@teamsbot:example.com" || r.URL.Query().Get("set_presence") != "offline" {
@@ -116,19 +121,35 @@ func (f *fakeFeed) sync(w http.ResponseWriter, r *http.Request) {
 		}
 		answer := map[string]any{"next_batch": fmt.Sprintf("s%d", len(events)), "rooms": map[string]any{}}
 		if since != "" {
-			answer["rooms"] = timeline(events, at, limit)
+			answer["rooms"] = timeline(events, at, limit, filter)
 		}
 		_ = json.NewEncoder(w).Encode(answer)
 		return
 	}
 }
 
-// timeline is the redactions behind a token, the newest where there are too many.
-func timeline(events []map[string]any, from, limit int) map[string]any {
+// timeline is what a filter leaves of the events behind a token, the newest where
+// there are too many.
+func timeline(events []map[string]any, from, limit int, filter gjson.Result) map[string]any {
+	if filter.Get("room.rooms").Exists() {
+		return map[string]any{}
+	}
+	wanted := func(eventType any) bool {
+		for _, t := range filter.Get("room.timeline.types").Array() {
+			if t.Str == eventType {
+				return true
+			}
+		}
+		return false
+	}
+	fields := map[string]bool{}
+	for _, field := range filter.Get("event_fields").Array() {
+		fields[field.Str] = true
+	}
 	var list []map[string]any
 	prev, limited := from, false
 	for i := len(events) - 1; i >= from; i-- {
-		if events[i]["type"] != redactionType {
+		if !wanted(events[i]["type"]) {
 			continue
 		}
 		if limit != 0 && len(list) == limit {
@@ -137,7 +158,7 @@ func timeline(events []map[string]any, from, limit int) map[string]any {
 		}
 		copied := map[string]any{}
 		for k, v := range events[i] {
-			if k != "room_id" {
+			if k != "room_id" && (len(fields) == 0 || fields[k]) {
 				copied[k] = v
 			}
 		}

@@ -85,6 +85,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		hold:          newHolding(opts.RedactionWait),
 		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
+	c.journal.untold = newUntold(m, c, opts)
 	outer := http.NewServeMux()
 	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)
 	outer.Handle("/", inner)
@@ -114,6 +115,14 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		}
 	}
 	return c
+}
+
+func newUntold(m *mxmain.BridgeMain, c *Connector, opts Options) *untold {
+	return &untold{
+		j: c.journal, db: opts.DB, log: m.Bridge.Log.With().Str("component", "untold").Logger(), now: opts.Now, tick: untoldTick,
+		client:   &feedClient{client: m.Matrix.Bot.Client},
+		followed: func() bool { return c.feed != nil && c.Redactions().Source != RedactionsPush },
+	}
 }
 
 func newFeed(m *mxmain.BridgeMain, j *journal, opts Options) *feed {

@@ -50,6 +50,8 @@ type journal struct {
 	onEcho        func()
 	onRedaction   func(reason string)
 	onTransaction func()
+	// untold is told what transactions bring, and what holds them up.
+	untold *untold
 	// isKnown reports whether a redaction of the event finds something.
 	isKnown func(ctx context.Context, eventID string) (bool, error)
 	// catchUp waits, not for ever, until the redaction feed has caught up: what
@@ -95,6 +97,9 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	txn, err := parseTransaction(body)
+	if err == nil {
+		body, err = j.dropRedacted(txn, body)
+	}
 	if err != nil {
 		j.log.Error().Err(err).Int("bytes", len(body)).Msg("Refused a malformed transaction")
 		mautrix.MBadJSON.WithMessage("Failed to parse the transaction").Write(w)
@@ -102,15 +107,18 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := j.store(r.Context(), txn); err != nil {
 		j.fallBehind()
+		j.untold.stumble()
 		j.log.Error().Err(err).Msg("Failed to store a transaction, the homeserver will send it again")
 		mautrix.MUnknown.WithMessage("Failed to store the transaction").WithStatus(http.StatusInternalServerError).Write(w)
 		return
 	}
 	if !j.waitForGate(r.Context()) {
 		j.fallBehind()
+		j.untold.stumble()
 		mautrix.MUnknown.WithMessage("The bridge is not ready yet").WithStatus(http.StatusServiceUnavailable).Write(w)
 		return
 	}
+	j.untold.tell(txn.Events)
 	j.forward(w, r, txn, body)
 }
 

@@ -181,6 +181,24 @@ func TestWhatIsJournalled(t *testing.T) {
 	}
 }
 
+// What was said and redacted while the bridge was away comes without content: it
+// is no message, and its author is not told that it could not be sent.
+func TestRedactedBeforeItCame(t *testing.T) {
+	ctx := context.Background()
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{})
+	gone := map[string]any{"content": map[string]any{}, "unsigned": map[string]any{"redacted_because": map[string]any{"event_id": "$r"}}}
+	code, text := hs.push(ctx, hsToken, "1", txnBody(t, evt("$gone", "", gone), evt("$there", "one")))
+	require.Equal(t, 200, code, text)
+	code, text = hs.push(ctx, hsToken, "2", txnBody(t, evt("$bare", "", map[string]any{"content": map[string]any{}})))
+	require.Equal(t, 200, code, text)
+	code, text = hs.push(ctx, hsToken, "3", txnBody(t, evt("$last", "two")))
+	require.Equal(t, 200, code, text)
+	b.eventually("the others are queued", func() bool { return fmt.Sprint(b.queue()) == "[$there $last]" })
+	require.Equal(t, 2, b.count(RedactedBefore))
+	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+}
+
 // TestEveryEntryIsClosed: whatever the framework does with an event, a sweep or
 // two later the journal is empty.
 func TestEveryEntryIsClosed(t *testing.T) {

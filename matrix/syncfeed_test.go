@@ -51,6 +51,11 @@ func (b *bridge) push(hs *homeserver, txnID string, events ...map[string]any) {
 
 func (b *bridge) inQueue(want ...string) {
 	b.t.Helper()
+	defer func() {
+		if b.t.Failed() {
+			b.t.Log("the queue is", b.queue())
+		}
+	}()
 	b.eventually(fmt.Sprint("the queue is ", want), func() bool { return fmt.Sprint(b.queue()) == fmt.Sprint(want) })
 	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
 }

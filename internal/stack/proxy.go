@@ -52,6 +52,9 @@ const (
 	// ProxyTwice forwards the request twice, one after the other, and passes the
 	// second answer.
 	ProxyTwice
+	// ProxySwallow answers 200 with an empty object, and forwards nothing: who
+	// asks believes that it was heard.
+	ProxySwallow
 )
 
 // proxyLog bounds what is remembered of requests; long runs make millions.
@@ -96,6 +99,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case ProxyLose:
 		p.forward.ServeHTTP(discard{http.Header{}}, r)
 		panic(http.ErrAbortHandler)
+	case ProxySwallow:
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, "{}")
+		return
 	case ProxyTwice:
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -1,0 +1,46 @@
+package matrix
+
+import (
+	"encoding/json"
+
+	"github.com/tidwall/gjson"
+)
+
+// RedactedBefore is an event that was redacted before the homeserver told of it.
+const RedactedBefore = "redacted before it came"
+
+// isRedacted reports whether nothing is left of what somebody said: Synapse
+// reads events when it sends them, so what was redacted while the bridge was
+// away comes without its content. The redaction comes as well, behind it. Room
+// versions and homeservers differ in how they mark such events; all of them
+// leave an empty content.
+func isRedacted(evt gjson.Result) bool {
+	if !journalled(evt.Get("type").Str) || evt.Get("state_key").Exists() || evt.Get("type").Str == redactionType {
+		return false
+	}
+	content := evt.Get("content")
+	return content.IsObject() && len(content.Map()) == 0 ||
+		evt.Get("unsigned.redacted_because").Exists() || evt.Get("unsigned.redacted_by").Exists()
+}
+
+// dropRedacted takes redacted events out of a transaction and returns its body:
+// the framework would take them for messages without a text, and tell their
+// authors that these can't go to Teams.
+func (j *journal) dropRedacted(txn *transaction, body []byte) ([]byte, error) {
+	var left []json.RawMessage
+	for _, raw := range txn.Events {
+		if isRedacted(gjson.ParseBytes(raw)) {
+			j.count(RedactedBefore)
+			continue
+		}
+		left = append(left, raw)
+	}
+	if len(left) == len(txn.Events) {
+		return body, nil
+	}
+	if left == nil {
+		left = []json.RawMessage{}
+	}
+	txn.Events = left
+	return withEvents(body, left)
+}
