@@ -228,7 +228,7 @@ func (q *queues) retry(ctx context.Context, s queueScope) (done changed, err err
 		return done, err
 	}
 	for _, row := range rows {
-		ok, err := q.db.Outbox.Requeue(ctx, row.ID)
+		ok, err := portal.BringBack(ctx, q.db, row)
 		if err != nil {
 			return done, err
 		} else if !ok {

@@ -112,6 +112,19 @@ func TestQueueRetry(t *testing.T) {
 	require.Contains(t, r.say(t, "retry Care"), "Nothing of")
 }
 
+// A parked edit that a newer one has overtaken would put back what that replaced.
+func TestQueueRetryOfAnOvertakenEdit(t *testing.T) {
+	r := newQueueRig(t)
+	newer := &database.OutboxRow{EventID: "$newer", Portal: "c:1/a", RoomID: "!room:hs.example", Kind: database.KindEdit,
+		TargetEventID: "$bad", SenderMXID: "@ann:hs.example", Payload: []byte("x")}
+	_, err := r.db.Outbox.Enqueue(t.Context(), newer)
+	require.NoError(t, err)
+	require.NoError(t, r.db.Outbox.Finish(t.Context(), newer.ID, database.StateDone, ""))
+	r.say(t, "retry $edit")
+	require.Equal(t, "failed a newer edit is in Teams", r.state(t, "$edit"))
+	require.Equal(t, "done ", r.state(t, "$newer"))
+}
+
 func TestQueueDropAsksFirst(t *testing.T) {
 	r := newQueueRig(t)
 	require.Contains(t, r.say(t, "drop Sales EMEA"), "6 messages of team **Sales EMEA** out of the queue for good, and tell their authors. Say `queue drop Sales EMEA --yes`")

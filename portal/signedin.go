@@ -91,18 +91,25 @@ func (s *Sender) takeReturning(ctx context.Context, portal string) {
 	}
 }
 
-// bringBack queues a parked row again. An edit that was overtaken by another one
-// would put back what that has replaced.
+// bringBack queues a parked row again.
 func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
+	back, err := BringBack(ctx, s.o.DB, row)
+	if err == nil && !back && row.Kind == database.KindEdit {
+		s.o.Metrics.Count(MetricCoalesced, row.Kind)
+	}
+	return err
+}
+
+// BringBack queues a parked row again and reports whether it did. An edit that
+// was overtaken by another one would put back what that has replaced: it fails.
+func BringBack(ctx context.Context, db *database.Database, row *database.OutboxRow) (bool, error) {
 	if row.Kind == database.KindEdit {
-		overtaken, err := s.o.DB.Outbox.HasNewerEdit(ctx, row)
+		overtaken, err := db.Outbox.HasNewerEdit(ctx, row)
 		if err != nil {
-			return fmt.Errorf("look for a newer edit: %w", err)
+			return false, fmt.Errorf("look for a newer edit: %w", err)
 		} else if overtaken {
-			s.o.Metrics.Count(MetricCoalesced, row.Kind)
-			return s.o.DB.Outbox.Fail(ctx, row.ID, reasonNewerEdit, "")
+			return false, db.Outbox.Fail(ctx, row.ID, reasonNewerEdit, "")
 		}
 	}
-	_, err := s.o.DB.Outbox.Requeue(ctx, row.ID)
-	return err
+	return db.Outbox.Requeue(ctx, row.ID)
 }
