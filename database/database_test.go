@@ -46,7 +46,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late",
 		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
-		"ALTER TABLE teams_outbox DROP COLUMN mark",
+		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
 	} {
 		_, err := raw.Exec(ctx, query)

@@ -33,12 +33,15 @@ type SentPart struct {
 	AccountID /* who posted */, Fingerprint string
 	State                                   string
 	StartedAt, SentAt                       time.Time
+	// DoubtAt is since when nobody knows what became of the post: no request for
+	// it was made after that. Zero where nobody has asked yet.
+	DoubtAt time.Time
 }
 
 // Sent records posts before they are made, and what became of them.
 type Sent struct{ base }
 
-const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at`
+const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, doubt_at`
 
 // Begin marks a part as being posted; it must be durable before the request
 // leaves. It refuses with ErrAlreadySent or ErrInDoubt where the part was begun before.
@@ -74,6 +77,14 @@ func (s *Sent) Confirm(ctx context.Context, eventID string, part int, remoteID, 
 		return err
 	}
 	return fmt.Errorf("confirm part %d of %s: %w", part, eventID, ErrClaimed)
+}
+
+// Doubt says that nobody knows from now on what became of a part's post. The
+// first time counts, so that restarts don't begin the wait for it anew.
+func (s *Sent) Doubt(ctx context.Context, eventID string, part int, at time.Time) error {
+	_, err := s.exec(ctx, "doubt part", `UPDATE teams_sent SET doubt_at = $3 WHERE event_id = $1 AND part = $2 AND state = 'sending' AND doubt_at = 0`,
+		eventID, part, ms(at))
+	return err
 }
 
 // Abort forgets a part of which it is known that Teams did not take it.
@@ -123,9 +134,9 @@ func (s *Sent) get(ctx context.Context, eventID string, part int) (*SentPart, er
 }
 
 func scanSent(row dbutil.Scannable) (p SentPart, err error) {
-	var startedAt, sentAt int64
+	var startedAt, sentAt, doubtAt int64
 	err = row.Scan(&p.EventID, &p.Part, &p.Portal, &p.TeamID, &p.ChannelID, &p.RootID, &p.RemoteID, &p.AccountID, &p.Fingerprint,
-		&p.State, &startedAt, &sentAt)
-	p.StartedAt, p.SentAt = fromMS(startedAt), fromMS(sentAt)
+		&p.State, &startedAt, &sentAt, &doubtAt)
+	p.StartedAt, p.SentAt, p.DoubtAt = fromMS(startedAt), fromMS(sentAt), fromMS(doubtAt)
 	return p, err
 }

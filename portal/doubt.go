@@ -34,7 +34,10 @@ func (s *Sender) settleAll(ctx context.Context, parts []database.SentPart) ([]da
 // its eventual consistency can't hide the post any more. nil means that Teams
 // does not have it; the part is forgotten then and may be posted again.
 func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
-	since := s.o.Now()
+	since, err := s.doubtSince(ctx, part)
+	if err != nil {
+		return nil, err
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -62,6 +65,19 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		}
 		timer.Reset(s.o.DoubtLook)
 	}
+}
+
+// doubtSince is when the doubt about a part began, for whichever process: a bridge
+// that is restarted again and again would otherwise never come to the end of it.
+func (s *Sender) doubtSince(ctx context.Context, part database.SentPart) (time.Time, error) {
+	now := s.o.Now()
+	if !part.DoubtAt.IsZero() {
+		if part.DoubtAt.After(now) { // the clock was set back
+			return now, nil
+		}
+		return part.DoubtAt, nil
+	}
+	return now, s.o.DB.Sent.Doubt(ctx, part.EventID, part.Part, now)
 }
 
 // Decided makes a portal's rows due and its lane look again, because an echo

@@ -48,3 +48,26 @@ func TestDoubtOutlastsALateListing(t *testing.T) {
 	require.Negative(t, late.hides.Load(), "it was looked for until it was there")
 	require.Equal(t, 1, r.Counts.Get(portal.MetricDoubt, "found"))
 }
+
+// A bridge that is restarted again and again comes to the end of a doubt all the
+// same: it counts from when the doubt began, in whichever process.
+func TestDoubtOutlastsRestarts(t *testing.T) {
+	const window = 2 * time.Second
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.DoubtWindow = window }
+	})
+	r.Tenant.SetChanged(nil)
+	r.Tenant.SetFault(onPosts(refuseFirst))
+	r.Say(portaltest.AliceMXID, "once")
+	r.Eventually(func() bool {
+		parts, err := r.DB.Sent.InDoubt(t.Context(), "")
+		return err == nil && len(parts) == 1 && !parts[0].DoubtAt.IsZero()
+	})
+	// None of these processes lives as long as the window.
+	for began := time.Now(); len(r.TeamsTexts()) == 0 && time.Since(began) < 10*window; {
+		r.Restart()
+	}
+	require.Equal(t, []string{"once"}, r.TeamsTexts())
+	r.Quiet()
+	require.Equal(t, []string{"once"}, r.TeamsTexts())
+}

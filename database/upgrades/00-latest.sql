@@ -1,4 +1,4 @@
--- v0 -> v6: Latest schema
+-- v0 -> v7: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -62,6 +62,7 @@ CREATE TABLE teams_sent (
 	state       TEXT   NOT NULL,
 	started_at  BIGINT NOT NULL,
 	sent_at     BIGINT NOT NULL,
+	doubt_at    BIGINT NOT NULL DEFAULT 0,
 
 	PRIMARY KEY (event_id, part)
 );
