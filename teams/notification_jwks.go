@@ -16,7 +16,11 @@ import (
 
 const (
 	jwksMaxAge     = 24 * time.Hour
+	// jwksMinRefresh is the pause between two requests, because anybody can send
+	// a token with a key that nobody knows. After failures it begins at
+	// jwksRetry and doubles: notifications wait for the keys.
 	jwksMinRefresh = time.Minute
+	jwksRetry      = time.Second
 	jwksTimeout    = 10 * time.Second
 	jwksMaxBytes   = 1 << 20
 )
@@ -34,6 +38,15 @@ type signingKeys struct {
 	set     *keySet
 	fetched time.Time
 	tried   time.Time
+	failed  int // requests in a row
+}
+
+// pause is how long to wait after the last request. k.mu is held.
+func (k *signingKeys) pause() time.Duration {
+	if k.failed == 0 {
+		return jwksMinRefresh
+	}
+	return min(jwksRetry<<min(k.failed-1, 10), jwksMinRefresh)
 }
 
 // keySet is what the sign-in service published at one time.
@@ -57,15 +70,18 @@ func (k *signingKeys) find(ctx context.Context, kid string, receivedAt time.Time
 	if k.set != nil && !known && k.fetched.After(receivedAt) {
 		return nil, &TokenError{Reason: TokenKey}
 	}
-	if !k.tried.IsZero() && now.Sub(k.tried) < jwksMinRefresh {
+	if !k.tried.IsZero() && now.Sub(k.tried) < k.pause() {
 		if known {
 			return k.set, nil
 		}
 		return nil, &Error{Op: "GET signing keys", Kind: KindUnavailable,
-			RetryAfter: k.tried.Add(jwksMinRefresh).Sub(now), Err: errKeysTooFresh}
+			RetryAfter: k.tried.Add(k.pause()).Sub(now), Err: errKeysTooFresh}
 	}
 	k.tried = now
 	set, err := k.fetch(ctx)
+	if k.failed++; err == nil {
+		k.failed = 0
+	}
 	switch {
 	case err != nil && known:
 		return k.set, nil // old keys beat none while the service is away

@@ -205,12 +205,16 @@ func TestSigningKeys(t *testing.T) {
 	k1 := signed(t, jwt.SigningMethodRS256, "k1", testKeys()[0], goodClaims(now))
 	k2 := signed(t, jwt.SigningMethodRS256, "k2", testKeys()[1], goodClaims(now))
 
-	// Unreachable keys are nobody's fault.
+	// Unreachable keys are nobody's fault, and asked for again soon.
 	service.down.Store(true)
 	err := v.Verify(t.Context(), []string{k1}, clock)
 	require.Equal(t, KindUnavailable, KindOf(err))
+	clock = clock.Add(jwksRetry)
+	require.Error(t, v.Verify(t.Context(), []string{k1}, clock))
 	service.down.Store(false)
-	clock = clock.Add(2 * time.Minute)
+	err = v.Verify(t.Context(), []string{k1}, clock)
+	require.Equal(t, 2*jwksRetry, RetryAfter(err), "each time it waits longer")
+	clock = clock.Add(2 * jwksRetry)
 	require.NoError(t, v.Verify(t.Context(), []string{k1}, clock))
 	require.EqualValues(t, 1, service.asked.Load())
 	require.NoError(t, v.Verify(t.Context(), []string{k1}, clock))
