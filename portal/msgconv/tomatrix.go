@@ -22,7 +22,7 @@ func ToMatrix(m teams.Message, env MatrixEnv) Rendered {
 	t := newToMatrix(m, env)
 	root := t.convert()
 	parts := textParts(root)
-	parts = append(parts, t.images...)
+	parts = append(append(parts, t.codes...), t.images...)
 	return Rendered{Parts: parts}
 }
 
