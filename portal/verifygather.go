@@ -95,7 +95,7 @@ func (g *gathering) addTeams(listed teams.Message) {
 		side.Hash, side.Print = contentHash(m), msgconv.FingerprintOf(m)
 		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts {
 			shown := shownPart{id: part.ID}
-			if _, image := imageIndex(part.ID); !image {
+			if !isFetched(part.ID) {
 				shown.hash = contentPartHash(part.Content)
 			}
 			side.Parts = append(side.Parts, shown)

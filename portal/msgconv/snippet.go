@@ -30,6 +30,9 @@ type Snippet struct {
 // longer the beginning is shown.
 const MaxSnippet = 64 << 10
 
+// maxSnippets is how many code snippets of a message are shown.
+const maxSnippets = 20
+
 // Snippets lists the code snippets of a message that are to be read before
 // ToMatrix. The one at index 2 becomes the part "code:2".
 func Snippets(m teams.Message) []SnippetRef {
@@ -38,7 +41,7 @@ func Snippets(m teams.Message) []SnippetRef {
 	}
 	var out []SnippetRef
 	for i := range m.Attachments {
-		if ref, ok := snippetRef(&m.Attachments[i], m.Channel); ok {
+		if ref, ok := snippetRef(&m.Attachments[i], m.Channel); ok && len(out) < maxSnippets {
 			out = append(out, ref)
 		}
 	}
@@ -66,7 +69,7 @@ func (t *toMatrix) snippet(a *teams.Attachment) {
 	case !ok && ref.URL == "" && t.hasLoop():
 		// What Teams puts beside a Loop component, for old clients.
 		return
-	case !ok:
+	case !ok, t.snippets >= maxSnippets:
 		t.card(textCodeSnippet, firstOf(ref.Name, ref.Language))
 		return
 	}
