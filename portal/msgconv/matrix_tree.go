@@ -197,7 +197,12 @@ func (t *toTeams) node(n, parent *node) {
 		t.code(n)
 	case "a":
 		t.link(n)
+	case "input":
+		t.checkbox(n)
 	case "span":
+		if t.maths(n) {
+			return
+		}
 		if hasAttr(n.attrs, "data-mx-spoiler") {
 			t.out.text(textSpoiler(cleanName(n.attr("data-mx-spoiler"))))
 		}
@@ -227,6 +232,9 @@ func (t *toTeams) node(n, parent *node) {
 		t.out.close("strong")
 		t.out.close("td")
 	case "p", "div":
+		if t.maths(n) {
+			return
+		}
 		if n.content {
 			t.out.open(n.tag)
 			t.kids(n)

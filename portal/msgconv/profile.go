@@ -112,12 +112,14 @@ func matrixSource() *profile {
 	tags := common()
 	tags["span"] = tagInfo{name: "span"}
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
+	tags["input"] = tagInfo{name: "input", kind: void | visible}
 	tags["details"] = tagInfo{name: "details", kind: block | flow}
 	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
 	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
-		case "a href", "code class", "span data-mx-spoiler", "img alt", "img title", "img data-mx-emoticon":
+		case "a href", "code class", "span data-mx-spoiler", "span data-mx-maths", "div data-mx-maths", "img alt", "img title", "img data-mx-emoticon",
+			"input type", "input checked":
 			return val, true
 		case "ol start":
 			return cleanStart(val)

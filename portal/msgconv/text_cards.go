@@ -1,6 +1,7 @@
 package msgconv
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -78,6 +79,23 @@ const (
 	textNoCode     = "it was not copied"
 	textSnippetCut = "The code goes on in Teams"
 )
+
+// Matrix messages that Teams has no form for.
+const (
+	textTaskDone = "☑ "
+	textTaskOpen = "☐ "
+)
+
+// textProfile names who speaks through whose account.
+func textProfile(name, account string) string { return name + " (" + account + ")" }
+
+// textSelections says how many answers to a poll one may choose.
+func textSelections(most int) string {
+	if most <= 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (up to %d answers)", most)
+}
 
 func textForwardedFrom(author string) string { return "Forwarded from " + author }
 
