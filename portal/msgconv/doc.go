@@ -6,7 +6,7 @@
 //
 // What must not live here: fetching or uploading media, Graph requests, the
 // database, delivery. What a bridge user reads in the bridge's own words
-// stands in text.go, nowhere else.
+// stands in text.go and text_cards.go, nowhere else.
 //
 // All HTML goes one way: tokens -> builder -> tree -> builder -> tree ->
 // text. The builder is the only place that decides how elements may nest, so
