@@ -60,6 +60,9 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 		if err = d.fetchSnippets(ctx); err != nil {
 			return err
 		}
+		if err = d.fetchEmoticons(ctx); err != nil {
+			return err
+		}
 	}
 	return in.loop.Do(ctx, portalIDOf(row), d.apply)
 }

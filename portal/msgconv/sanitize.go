@@ -42,7 +42,10 @@ func newMatrixPolicy() *bluemonday.Policy {
 	p.AllowAttrs("class").Matching(regexp.MustCompile(`^language-[A-Za-z0-9+#._-]{1,32}$`)).OnElements("code")
 	p.AllowAttrs("data-mx-spoiler").OnElements("span")
 	p.AllowAttrs("start").Matching(bluemonday.Integer).OnElements("ol")
-	p.AllowURLSchemes("http", "https", "mailto", "matrix")
+	p.AllowAttrs("src").Matching(mxc).OnElements("img")
+	p.AllowAttrs("alt", "title", "data-mx-emoticon").OnElements("img")
+	p.AllowAttrs("height").Matching(bluemonday.Integer).OnElements("img")
+	p.AllowURLSchemes("http", "https", "mailto", "matrix", "mxc")
 	p.RequireParseableURLs(true)
 	return p
 }

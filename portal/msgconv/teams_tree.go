@@ -165,9 +165,7 @@ func (t *toMatrix) node(n, parent *node) {
 	case "emoji":
 		t.out.text(firstOf(n.attr("alt"), n.attr("title"), textContent(n)))
 	case "customemoji":
-		if name := strings.Trim(cleanName(firstOf(n.attr("alt"), n.attr("title"))), ":"); name != "" {
-			t.out.text(":" + name + ":")
-		}
+		t.emoticon(n)
 	case "attachment":
 		if a := t.attachments[n.attr("id")]; a != nil && !t.shown[a.ID] {
 			t.shown[a.ID] = true

@@ -49,7 +49,7 @@ type ImageRef struct {
 // MatrixEnv is what ToMatrix needs to know beyond the message.
 type MatrixEnv struct {
 	People People
-	// Media holds the hosted images by ImageRef.URL.
+	// Media holds the hosted images by ImageRef.URL, also those of Emoticons.
 	Media map[string]Media
 	// Snippets holds the code of code snippets by SnippetRef.URL.
 	Snippets map[string]Snippet
