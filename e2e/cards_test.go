@@ -63,7 +63,6 @@ func TestCodeAndImagesOfCardsFromTeams(t *testing.T) {
 	plan.Content = strings.Replace(plan.Content, "The plan", "The new plan", 1)
 	m.Edit(teamstest.Msg{HTML: `<attachment id="c1"></attachment>`, Images: pic, Attachments: []teamstest.Attachment{plan}})
 	shows(m, says("The new plan"), picture)
-	o.agree(o.general)
 }
 
 // Events of a channel are notices, a line each.

@@ -97,7 +97,9 @@ type token struct {
 	// belongs to, or -1, and then it is text.
 	opens, closes bool
 	pair          int
-	href          string
+	// raw is the address behind the end of a link, and href what it is as the
+	// address of one, or empty.
+	raw, href string
 }
 
 // inline adds one line of Markdown.
@@ -112,16 +114,16 @@ func (w *cardWriter) inline(s string) {
 		case t.tag == "" || t.pair < 0:
 			w.put(t.text)
 		case t.pair > i && t.tag == "a":
-			if href, ok := cleanHref(tokens[t.pair].href, true); ok {
+			if href := tokens[t.pair].href; href != "" {
 				out.open("a", attr{"href", href})
 			}
 		case t.pair > i:
 			out.open(t.tag)
 		case t.tag == "a":
-			if _, ok := cleanHref(t.href, true); ok {
+			if t.href != "" {
 				out.close("a")
 			} else {
-				w.put(lostHref(t.href, ""))
+				w.put(lostHref(t.raw, ""))
 			}
 		default:
 			out.close(t.tag)
@@ -164,7 +166,8 @@ func (w *cardWriter) tokens(s string) []token {
 				i++
 				continue
 			}
-			mark.tag, mark.closes, mark.href, size = "a", true, href, n+2
+			mark.tag, mark.closes, mark.raw, size = "a", true, href, n+2
+			mark.href, _ = cleanHref(href, true)
 		default:
 			i++
 			continue
@@ -235,19 +238,19 @@ func linkTarget(s string) (href string, size int) {
 // pairUp finds the beginning for each mark that ends something. A pair that
 // would cross one found before is none.
 func pairUp(tokens []token) {
-	// open holds the marks that wait for their end, last those of each element.
+	// open holds the marks that wait for their end, last how many of each element.
 	var open []int
-	last := map[string]int{}
+	var last [4]int
 	for i := range tokens {
 		t := &tokens[i]
 		if t.tag == "" || t.tag == "at" {
 			continue
 		}
-		if n := last[t.tag]; t.closes && n > 0 {
+		if t.closes && last[element(t.tag)] > 0 {
 			for len(open) > 0 {
 				j := open[len(open)-1]
 				open = open[:len(open)-1]
-				last[tokens[j].tag]--
+				last[element(tokens[j].tag)]--
 				if tokens[j].tag == t.tag {
 					if tokens[j].tag == "a" || j+1 < i && tokens[j].text == t.text {
 						tokens[j].pair, t.pair = i, j
@@ -261,9 +264,22 @@ func pairUp(tokens []token) {
 		}
 		if t.opens {
 			open = append(open, i)
-			last[t.tag]++
+			last[element(t.tag)]++
 		}
 	}
+}
+
+// element numbers the elements that Markdown makes.
+func element(tag string) int {
+	switch tag {
+	case "strong":
+		return 0
+	case "em":
+		return 1
+	case "del":
+		return 2
+	}
+	return 3
 }
 
 // cardTime is how a card asks a client to show a time in its own zone.

@@ -106,10 +106,12 @@ func (t *toTeams) text(c *event.MessageEventContent) {
 	t.plain(stripFallback(c))
 }
 
+// showsImage reports whether there are images with names, or formulas, which
+// show something without any text.
 func showsImage(root *node) bool {
 	found := false
 	walk(root, func(n *node) bool {
-		found = found || n.tag == "img" && firstOf(n.attr("alt"), n.attr("title")) != ""
+		found = found || n.tag == "img" && firstOf(n.attr("alt"), n.attr("title")) != "" || !isBlank(n.attr("data-mx-maths"))
 		return !found
 	})
 	return found
