@@ -40,6 +40,9 @@ type cardWriter struct {
 	asks bool
 	// only names the buttons that work in Teams alone.
 	only []string
+	// pieces and open are the tokens of the line under way, kept for the next.
+	pieces []token
+	open   []int
 	// people are those that the card mentions, by the text that does it.
 	people map[string]jsonValue
 }

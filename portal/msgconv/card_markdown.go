@@ -6,11 +6,13 @@ import (
 	"time"
 )
 
+var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // markdown adds text in the part of Markdown that cards have: bold, italic,
 // struck out, code, links and lists. first is the element of its paragraphs;
 // wrap, if any, is an inline element around each line.
 func (w *cardWriter) markdown(s, first, wrap string) {
-	s = w.times(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(s))
+	s = w.times(lineEnds.Replace(s))
 	out := w.t.out
 	list := "" // the list, or paragraph, that is open
 	done := func() {
@@ -105,7 +107,7 @@ type token struct {
 // inline adds one line of Markdown.
 func (w *cardWriter) inline(s string) {
 	tokens := w.tokens(s)
-	pairUp(tokens)
+	w.open = pairUp(tokens, w.open[:0])
 	out := w.t.out
 	for i := range tokens {
 		switch t := &tokens[i]; {
@@ -133,7 +135,7 @@ func (w *cardWriter) inline(s string) {
 
 // tokens takes a line of Markdown apart.
 func (w *cardWriter) tokens(s string) []token {
-	var out []token
+	out := w.pieces[:0]
 	plain := func(text string) {
 		if text != "" {
 			out = append(out, token{text: text})
@@ -182,6 +184,7 @@ func (w *cardWriter) tokens(s string) []token {
 		from = i
 	}
 	plain(s[from:])
+	w.pieces = out
 	return out
 }
 
@@ -237,9 +240,9 @@ func linkTarget(s string) (href string, size int) {
 
 // pairUp finds the beginning for each mark that ends something. A pair that
 // would cross one found before is none.
-func pairUp(tokens []token) {
-	// open holds the marks that wait for their end, last how many of each element.
-	var open []int
+// open holds the marks that wait for their end.
+func pairUp(tokens []token, open []int) []int {
+	// last is how many of each element wait.
 	var last [4]int
 	for i := range tokens {
 		t := &tokens[i]
@@ -267,6 +270,7 @@ func pairUp(tokens []token) {
 			last[element(t.tag)]++
 		}
 	}
+	return open
 }
 
 // element numbers the elements that Markdown makes.
