@@ -37,7 +37,7 @@ func (t *toMatrix) attachment(a *teams.Attachment) {
 		t.card(textCard, firstOf(name, content.name("title")))
 	case "announcement":
 		t.card(textAnnouncement, name)
-	case "fluidEmbedCard":
+	case "fluidembedcard":
 		t.linked(textLoop, name, content.str("componentUrl"))
 	case "audio":
 		t.card(textAudioCard, name)
@@ -52,7 +52,7 @@ func (t *toMatrix) attachment(a *teams.Attachment) {
 	case "":
 		t.placeholder(textAttachment, name, a.ContentURL)
 	default:
-		t.linked(textOther(cleanName(kind)), firstOf(name, content.name("title"), content.name("name"), content.name("summary")), a.ContentURL)
+		t.linked(textOther(cleanName(a.ContentType)), firstOf(name, content.name("title"), content.name("name"), content.name("summary")), a.ContentURL)
 	}
 }
 

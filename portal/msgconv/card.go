@@ -85,15 +85,12 @@ func init() {
 	}
 }
 
-// cardKind returns the short name of a card's content type.
+// cardKind returns the short name of a card's content type in lower case, and
+// any other content type as it is.
 func cardKind(contentType string) string {
 	for _, prefix := range []string{"application/vnd.microsoft.card.", "application/vnd.microsoft.teams.card."} {
 		if len(contentType) > len(prefix) && strings.EqualFold(contentType[:len(prefix)], prefix) {
-			kind := contentType[len(prefix):]
-			if lower := strings.ToLower(kind); cardKinds[lower] != nil {
-				return lower
-			}
-			return kind
+			return strings.ToLower(contentType[len(prefix):])
 		}
 	}
 	return contentType

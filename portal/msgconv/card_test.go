@@ -25,7 +25,7 @@ func cardTypes() []string {
 	for _, kind := range slices.Sorted(maps.Keys(cardKinds)) {
 		out = append(out, "application/vnd.microsoft.card."+kind)
 	}
-	return append(out, "application/vnd.microsoft.card.codesnippet", "application/vnd.microsoft.card.fluidEmbedCard", "meetingReference",
+	return append(out, "application/vnd.microsoft.card.codesnippet", "Application/VND.Microsoft.Card.CodeSnippet", "application/vnd.microsoft.card.fluidEmbedCard", "meetingReference",
 		"messageReference", "forwardedMessageReference", "reference", "tabReference", "", "application/vnd.microsoft.card.", "text/plain")
 }
 

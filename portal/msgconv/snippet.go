@@ -51,7 +51,7 @@ func Snippets(m teams.Message) []SnippetRef {
 // snippetRef reads a code snippet's card. ok is false where its code is not in
 // the message's own channel: then it must not be fetched.
 func snippetRef(a *teams.Attachment, ch teams.ChannelRef) (ref SnippetRef, ok bool) {
-	if !strings.EqualFold(cardKind(a.ContentType), "codesnippet") {
+	if cardKind(a.ContentType) != "codesnippet" {
 		return SnippetRef{}, false
 	}
 	card, _ := parseJSON(a.Content)
@@ -145,7 +145,7 @@ func cutLine(s string, most int) (shown string, rest bool) {
 // hasLoop reports whether the message has a Loop component.
 func (t *toMatrix) hasLoop() bool {
 	for i := range t.m.Attachments {
-		if strings.EqualFold(cardKind(t.m.Attachments[i].ContentType), "fluidEmbedCard") {
+		if cardKind(t.m.Attachments[i].ContentType) == "fluidembedcard" {
 			return true
 		}
 	}
