@@ -219,20 +219,8 @@ func (t *toTeams) node(n, parent *node) {
 		t.out.close("p")
 	case "details":
 		t.kids(n)
-	case "table":
-		// One body, whatever the table was divided into.
-		t.out.open("table")
-		t.out.open("tbody")
-		t.kids(n)
-		t.out.close("table")
-	case "thead", "tbody", "caption":
-		t.kids(n)
-	case "th":
-		t.out.open("td")
-		t.out.open("strong")
-		t.kids(n)
-		t.out.close("strong")
-		t.out.close("td")
+	case "table", "thead", "tbody", "caption", "th":
+		t.table(n)
 	case "p", "div":
 		if t.maths(n) {
 			return
@@ -248,6 +236,26 @@ func (t *toTeams) node(n, parent *node) {
 		if !isVoid(n.tag) {
 			t.out.close(n.tag)
 		}
+	}
+}
+
+// table carries over what Teams has in another form in its tables.
+func (t *toTeams) table(n *node) {
+	switch n.tag {
+	case "table":
+		// One body, whatever the table was divided into.
+		t.out.open("table")
+		t.out.open("tbody")
+		t.kids(n)
+		t.out.close("table")
+	case "th":
+		t.out.open("td")
+		t.out.open("strong")
+		t.kids(n)
+		t.out.close("strong")
+		t.out.close("td")
+	default:
+		t.kids(n)
 	}
 }
 
