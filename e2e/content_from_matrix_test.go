@@ -76,6 +76,16 @@ var fromMatrixCases = []fromMatrixCase{
 		}
 		return nil
 	}},
+	{name: "task list", content: markup(`<ul><li><input type="checkbox" disabled checked>done</li><li><input type="checkbox" disabled>to do</li></ul>`), html: []string{"☑", "done", "☐", "to do"}, not: []string{"<input"}},
+	{name: "formula", content: markup(`so <span data-mx-maths="x^2"></span>`), html: []string{"so", "<code>x^2</code>"}},
+	{name: "spoiler and details", content: markup(`<span data-mx-spoiler="end">the butler</span><details><summary>Log</summary>lines</details>`), html: []string{"[spoiler: end]", "the butler", "Log", "lines"}},
+	{name: "location", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgLocation, Body: "Town hall", GeoURI: "geo:52.52,13.405"}
+	}, html: []string{"Town hall", "https://www.openstreetmap.org/?mlat=52.52"}},
+	{name: "profile of one message", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "Kim: over here",
+			BeeperPerMessageProfile: &event.BeeperPerMessageProfile{ID: "kim", Displayname: "Kim", HasFallback: true}}
+	}, html: []string{"Kim", "over here"}, not: []string{"Kim: over", "Kim</b>: Kim"}},
 }
 
 // signIn signs a person in with the bot by device code, as the bot tells.

@@ -87,6 +87,41 @@ var fromTeamsCases = []fromTeamsCase{
 		}
 		return nil
 	}},
+	{name: "adaptive card with content", msg: card("application/vnd.microsoft.card.adaptive", `{"type":"AdaptiveCard","body":[
+		{"type":"TextBlock","text":"Build **42**","size":"Large"},
+		{"type":"FactSet","facts":[{"title":"Branch","value":"main"}]},
+		{"type":"Table","rows":[{"cells":[{"items":[{"type":"TextBlock","text":"Host"}]}]},{"cells":[{"items":[{"type":"TextBlock","text":"web-1"}]}]}]},
+		{"type":"Image","url":"https://example.com/chart.png","altText":"Chart"},
+		{"type":"Input.Text","label":"Comment"}],
+		"actions":[{"type":"Action.OpenUrl","title":"Log","url":"https://example.com/log"},{"type":"Action.Submit","title":"Retry"}]}`),
+		html: []string{"<h4>Build <strong>42</strong></h4>", "<strong>Branch:</strong> main", "<th>Host</th>", "<td>web-1</td>", `<a href="https://example.com/chart.png">`, "Chart", "Comment", `<a href="https://example.com/log">Log</a>`, "[Retry]", "https://teams.microsoft.com/l/message/"}},
+	{name: "hero card", msg: card("application/vnd.microsoft.card.hero", `{"title":"Seattle","subtitle":"Rain","text":"It <b>rains</b>","buttons":[{"type":"openUrl","title":"More","value":"https://example.com/s"}]}`),
+		html: []string{"<h4>Seattle</h4>", "Rain", "It <b>rains</b>", `<a href="https://example.com/s">More</a>`}},
+	{name: "list card", msg: card("application/vnd.microsoft.teams.card.list", `{"title":"Files","items":[{"type":"resultItem","title":"One","subtitle":"first"}]}`),
+		html: []string{"<h4>Files</h4>", "<li>One – first</li>"}},
+	{name: "connector card", msg: card("application/vnd.microsoft.teams.card.o365connector", `{"title":"Jenkins","sections":[{"facts":[{"name":"State","value":"red"}]}],"potentialAction":[{"@type":"OpenUri","name":"View","targets":[{"os":"default","uri":"https://example.com/v"}]}]}`),
+		html: []string{"<h4>Jenkins</h4>", "<strong>State:</strong> red", `<a href="https://example.com/v">View</a>`}},
+	{name: "announcement", msg: card("application/vnd.microsoft.card.announcement", `{"title":"Summer party"}`), html: []string{"<h3>", "Summer party", "</h3>"}},
+	{name: "Loop component", msg: card("application/vnd.microsoft.card.fluidEmbedCard", `{"componentUrl":"https://contoso.example/:fl:/x","sourceType":"Compose"}`),
+		html: []string{"Loop component", `<a href="https://contoso.example/:fl:/x">`}},
+	{name: "unknown card", msg: card("application/vnd.contoso.card.hologram", `{}`), body: []string{"hologram", "https://teams.microsoft.com/l/message/"}},
+	{name: "hostile card", msg: card("application/vnd.microsoft.card.adaptive", `{"body":[{"type":"TextBlock","text":"<script>alert(1)</script> [x](javascript:alert(1))"}`+strings.Repeat(`,{"type":"Container","items":[{"type":"Container"}]}`, 300)+`]}`),
+		body: []string{"<script>alert(1)</script>"}, not: []string{"<script", `"javascript`}},
+	{name: "quoted message", msg: card("messageReference", `{"messageId":"1728422677844","messagePreview":"as was said","messageSender":{"user":{"id":"x","displayName":"Jo Doe"}}}`),
+		html: []string{"<blockquote>", "Jo Doe", "https://teams.microsoft.com/l/message/", "1728422677844", "as was said", "</blockquote>"}},
+	{name: "forwarded message", msg: card("forwardedMessageReference", `{"originalMessageId":"1727810802267","originalMessageContent":"<p>so <b>be</b> it</p>","originalConversationId":"19:x@unq.gbl.spaces","originalSentDateTime":"2024-10-01T19:26:42.267+00:00","originalMessageSender":{"user":{"displayName":"Jo Doe"}}}`),
+		html: []string{"<blockquote>", "Forwarded from Jo Doe", "2024-10-01 19:26 UTC", "so <b>be</b> it", "</blockquote>"}},
+	{name: "code snippet", msg: func(*office) teamstest.Msg {
+		return teamstest.Msg{HTML: `<attachment id="s1"></attachment>`, Images: []teamstest.Image{{Name: "code", ContentType: "text/plain", Data: []byte("func main() {\n\tprintln(1 < 2)\n}\n")}},
+			Attachments: []teamstest.Attachment{{ID: "s1", ContentType: "application/vnd.microsoft.card.codesnippet", Content: `{"language":"Go","codeSnippetUrl":"../hostedContents/code/$value"}`}}}
+	}, html: []string{`<pre><code class="language-go">func main() {`, "println(1 &lt; 2)", "}</code></pre>"}},
+}
+
+// card is a message that is nothing but an attachment.
+func card(contentType, content string) func(*office) teamstest.Msg {
+	return func(*office) teamstest.Msg {
+		return teamstest.Msg{HTML: `<attachment id="c1"></attachment>`, Attachments: []teamstest.Attachment{{ID: "c1", ContentType: contentType, Content: content}}}
+	}
 }
 
 func text(html string) func(*office) teamstest.Msg {

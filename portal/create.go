@@ -246,7 +246,7 @@ type rendered struct {
 // render converts the message.
 func (d *delivery) render() []rendered {
 	out := msgconv.ToMatrix(d.m, msgconv.MatrixEnv{
-		People: d.in.o.Directory, Media: d.media, ChannelID: d.m.Channel.ChannelID,
+		People: d.in.o.Directory, Media: d.media, Snippets: d.snippets, ChannelID: d.m.Channel.ChannelID,
 	})
 	images := msgconv.Images(d.m)
 	parts := make([]rendered, 0, len(out.Parts))

@@ -35,6 +35,8 @@ type delivery struct {
 	root *teams.Message
 	// media are the message's images by URL.
 	media map[string]msgconv.Media
+	// snippets are the message's code snippets by URL.
+	snippets map[string]msgconv.Snippet
 
 	source *bridgev2.UserLogin
 	room   id.RoomID
@@ -53,6 +55,12 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 			}
 		}
 		if err = d.fetchImages(ctx); err != nil {
+			return err
+		}
+		if err = d.fetchSnippets(ctx); err != nil {
+			return err
+		}
+		if err = d.fetchEmoticons(ctx); err != nil {
 			return err
 		}
 	}

@@ -93,9 +93,11 @@ func (g *gathering) addTeams(listed teams.Message) {
 	}
 	if !side.Deleted {
 		side.Hash, side.Print = contentHash(m), msgconv.FingerprintOf(m)
+		// Pictures in the text were fetched, so that the text can't be foretold.
+		emoticons := len(msgconv.Emoticons(m)) > 0
 		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts {
 			shown := shownPart{id: part.ID}
-			if _, image := imageIndex(part.ID); !image {
+			if !isFetched(part.ID) && !emoticons {
 				shown.hash = contentPartHash(part.Content)
 			}
 			side.Parts = append(side.Parts, shown)

@@ -1,9 +1,9 @@
 package msgconv
 
 import (
+	"net/url"
 	"strings"
-
-	"github.com/tidwall/gjson"
+	"time"
 
 	"teamsbridge/teams"
 )
@@ -16,42 +16,43 @@ const maxPreview = 300
 const maxQuotes = 10
 
 // attachment shows what is attached: a file as a link, a quoted message as a
-// quote, anything else as a line that says what it is.
+// quote, a card with what is in it, anything else as a line that says what it is.
 func (t *toMatrix) attachment(a *teams.Attachment) {
-	content := gjson.Result{}
-	if gjson.Valid(a.Content) {
-		content = gjson.Parse(a.Content)
-	}
 	name := cleanName(a.Name)
-	switch kind := strings.TrimPrefix(a.ContentType, "application/vnd.microsoft.card."); kind {
+	kind := cardKind(a.ContentType)
+	if t.cardOf(a, kind) {
+		return
+	}
+	content, _ := parseJSON(a.Content)
+	switch kind {
 	case "reference":
 		t.placeholder(textFileMark, firstOf(name, textFileNoName), a.ContentURL)
 	case "messageReference":
-		t.quote(textQuoted, content.Get("messageSender"), content.Get("messagePreview").String(), false)
+		t.quote(textQuoted, t.quoted(content))
 	case "forwardedMessageReference":
-		t.quote(textForwarded, content.Get("originalMessageSender"), content.Get("originalMessageContent").String(), true)
-	case "adaptive":
-		t.card(textCard, firstOf(cardTitle(content), name))
-	case "hero", "thumbnail", "list", "receipt":
-		t.card(textCard, firstOf(cleanPreview(content.Get("title").String()), cleanPreview(content.Get("subtitle").String()), name))
-	case "announcement":
-		t.card(textAnnouncement, firstOf(cleanPreview(content.Get("title").String()), name))
+		t.quote(textForwarded, t.forwarded(content))
 	case "codesnippet":
-		t.card(textCodeSnippet, firstOf(name, cleanPreview(content.Get("language").String())))
-	case "fluidEmbedCard":
-		t.card(textLoop, name)
+		t.snippet(a)
+	case "adaptive", "hero", "thumbnail", "list", "receipt", "signin", "oauth":
+		t.card(textCard, firstOf(name, content.name("title")))
+	case "announcement":
+		t.card(textAnnouncement, name)
+	case "fluidembedcard":
+		t.linked(textLoop, name, content.str("componentUrl"))
 	case "audio":
-		t.card(textAudioCard, firstOf(cleanPreview(content.Get("title").String()), name))
+		t.card(textAudioCard, name)
 	case "video", "animation":
-		t.card(textVideoCard, firstOf(cleanPreview(content.Get("title").String()), name))
-	case "application/vnd.microsoft.teams.card.o365connector":
-		t.card(textConnector, firstOf(cleanPreview(content.Get("title").String()), cleanPreview(content.Get("summary").String()), cleanPreview(content.Get("text").String()), name))
+		t.card(textVideoCard, name)
+	case "o365connector":
+		t.card(textConnector, name)
 	case "meetingReference":
-		t.card(textMeeting, firstOf(cleanPreview(content.Get("meetingJoinUrl").String()), name))
+		t.linked(textMeeting, firstOf(name, content.name("subject"), content.name("title")), firstOf(content.str("meetingJoinUrl"), a.ContentURL))
+	case "tabReference":
+		t.linked(textTab, name, a.ContentURL)
 	case "":
 		t.placeholder(textAttachment, name, a.ContentURL)
 	default:
-		t.placeholder(textOther(cleanName(kind)), name, a.ContentURL)
+		t.linked(textOther(cleanName(a.ContentType)), firstOf(name, content.name("title"), content.name("name"), content.name("summary")), a.ContentURL)
 	}
 }
 
@@ -61,6 +62,18 @@ func (t *toMatrix) card(what, title string) {
 		what += ": " + title
 	}
 	t.placeholder(what, "", "")
+}
+
+// linked shows a line about something that has an address of its own.
+func (t *toMatrix) linked(what, name, link string) {
+	_, ok := cleanHref(link, false)
+	switch {
+	case name != "":
+		what += ":"
+	case ok:
+		what, name = what+" –", textOpen
+	}
+	t.placeholder(what, name, link)
 }
 
 // placeholder adds a paragraph that says what was here, with a link to the
@@ -84,27 +97,89 @@ func (t *toMatrix) placeholder(what, name, link string) {
 	t.out.close("p")
 }
 
-// quote shows a quoted or forwarded message with its author.
-func (t *toMatrix) quote(what string, sender gjson.Result, text string, isHTML bool) {
-	t.quotes++
-	u := sender.Get("user")
-	if !u.IsObject() {
-		u = sender.Get("application")
+// quotation is a message that another one repeats.
+type quotation struct {
+	sender jsonValue
+	text   string
+	isHTML bool
+	// link is where it stands in Teams, sent when it was written, as Graph
+	// tells it; either may be empty.
+	link, sent string
+}
+
+func (t *toMatrix) quoted(content jsonValue) quotation {
+	return quotation{
+		sender: content.get("messageSender"), text: content.str("messagePreview"), link: t.messageLink(t.m.Channel.ChannelID, content.str("messageId")),
 	}
-	author := nameOf(u.Get("id").String(), u.Get("displayName").String(), t.env.People)
+}
+
+func (t *toMatrix) forwarded(content jsonValue) quotation {
+	return quotation{
+		sender: content.get("originalMessageSender"), text: content.str("originalMessageContent"), isHTML: true, sent: content.str("originalSentDateTime"),
+		link: t.messageLink(content.str("originalConversationId"), content.str("originalMessageId")),
+	}
+}
+
+// messageLink makes the address of another message out of this one's. Of a chat
+// it is told by its context, of a channel by the team, which is known for this
+// very channel only.
+func (t *toMatrix) messageLink(conversation, message string) string {
+	u, err := url.Parse(t.m.WebURL)
+	if err != nil || u.Host == "" || conversation == "" || !isDigits(message) {
+		return ""
+	}
+	query := url.Values{}
+	switch old := u.Query(); {
+	case conversation == t.m.Channel.ChannelID:
+		for _, key := range []string{"tenantId", "groupId"} {
+			if v := old.Get(key); v != "" {
+				query.Set(key, v)
+			}
+		}
+	case strings.HasSuffix(conversation, "@thread.tacv2"), strings.HasSuffix(conversation, "@thread.skype"):
+	default:
+		query.Set("context", `{"contextType":"chat"}`)
+	}
+	link := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/l/message/" + conversation + "/" + message, RawQuery: query.Encode()}
+	link.RawPath = "/l/message/" + url.PathEscape(conversation) + "/" + message
+	return link.String()
+}
+
+func isDigits(s string) bool {
+	return s != "" && len(s) <= 20 && strings.Trim(s, "0123456789") == ""
+}
+
+// quote shows a quoted or forwarded message with its author.
+func (t *toMatrix) quote(what string, q quotation) {
+	t.quotes++
+	u := q.sender.get("user")
+	if !u.isObject() {
+		u = q.sender.get("application")
+	}
+	author := nameOf(u.str("id"), u.str("displayName"), t.env.People)
 	if author == textSomebody {
 		author = what
+	} else if q.isHTML {
+		author = textForwardedFrom(author)
 	}
 	t.out.open("blockquote")
 	t.out.open("p")
 	t.out.element("strong", author)
+	if at, err := time.Parse(time.RFC3339, q.sent); err == nil {
+		t.out.text(", " + textQuoteTime(at))
+	}
+	if href, ok := cleanHref(q.link, false); ok {
+		t.out.text(" – ")
+		t.out.element("a", textOpenInTeams, attr{"href", href})
+	}
 	t.out.close("p")
 	switch {
 	case t.quotes > maxQuotes:
-	case isHTML:
-		t.kids(quotable(parse(text, fromTeams)))
+		t.out.element("em", textQuoteCut)
+	case q.isHTML:
+		t.kids(quotable(parse(q.text, fromTeams)))
 	default:
-		t.out.text(collapse(cleanLong(text)))
+		t.out.text(collapse(cleanLong(q.text)))
 	}
 	t.out.close("blockquote")
 }
@@ -122,40 +197,6 @@ func quotable(n *node) *node {
 		quotable(k)
 	}
 	return n
-}
-
-// cardTitle finds the first words of an adaptive card.
-func cardTitle(card gjson.Result) string {
-	if title := cleanPreview(firstOf(card.Get("fallbackText").String(), card.Get("speak").String())); title != "" {
-		return title
-	}
-	return firstText(card.Get("body"), 0)
-}
-
-func firstText(v gjson.Result, depth int) string {
-	if depth > 8 {
-		return ""
-	}
-	found := ""
-	v.ForEach(func(_, item gjson.Result) bool {
-		if !item.IsObject() {
-			return true
-		}
-		switch item.Get("type").String() {
-		case "TextBlock":
-			found = cleanPreview(item.Get("text").String())
-		case "RichTextBlock":
-			found = cleanPreview(item.Get("inlines.0.text").String())
-		default:
-			for _, key := range []string{"items", "columns"} {
-				if found == "" {
-					found = firstText(item.Get(key), depth+1)
-				}
-			}
-		}
-		return found == ""
-	})
-	return found
 }
 
 // cleanPreview makes one short clean line of text from a card.

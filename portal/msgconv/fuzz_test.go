@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/microcosm-cc/bluemonday"
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/event"
 
@@ -23,6 +24,26 @@ func checkSanitise(t *testing.T, src string) {
 	for _, clean := range []func(string) string{SanitizeMatrix, SanitizeTeams} {
 		once := clean(src)
 		require.Equal(t, once, clean(once))
+	}
+	checkStrict(t, src)
+}
+
+// checkStrict: what passes the quick look is what the sanitiser leaves as it is,
+// whether the renderer wrote it or not, and what the renderer writes passes.
+func checkStrict(t *testing.T, src string) {
+	for _, side := range []struct {
+		profile *profile
+		tags    map[string]allowed
+		policy  *bluemonday.Policy
+	}{{forMatrix, matrixTags, matrixPolicy}, {forTeams, teamsTags, teamsPolicy}} {
+		written := render(parse(src, side.profile))
+		require.True(t, strict(written, side.tags), written)
+		require.Equal(t, side.policy.Sanitize(written), written)
+		if strict(src, side.tags) {
+			clean := side.policy.Sanitize(src)
+			require.Equal(t, textContent(parse(clean, side.profile)), textContent(parse(src, side.profile)))
+			require.True(t, strict(clean, side.tags), clean)
+		}
 	}
 }
 

@@ -101,7 +101,9 @@ func TestToMatrixGolden(t *testing.T) {
 }
 
 // matrixCase reads a case: "html" or "text" is the body, "message.json" the
-// other fields as teams.Message, "media.json" the images that were fetched.
+// other fields as teams.Message, "media.json" the images that were fetched,
+// "snippets.json" the code that was; "card.json" is the content of an
+// attachment whose content type is "kind".
 func matrixCase(t *testing.T, files map[string]string) (teams.Message, MatrixEnv) {
 	m := teams.Message{
 		Channel: teams.ChannelRef{TeamID: "team-1", ChannelID: "19:chan@thread.tacv2"}, ID: "1700000000000", Type: teams.TypeMessage,
@@ -117,7 +119,16 @@ func matrixCase(t *testing.T, files map[string]string) (teams.Message, MatrixEnv
 	if body, ok := files["text"]; ok {
 		m.Body, m.BodyType = unquote(body), teams.BodyText
 	}
+	if card, ok := files["card.json"]; ok {
+		m.Attachments = append(m.Attachments, teams.Attachment{ID: "c1", ContentType: files["kind"], Content: unquote(card)})
+		if m.Body == "" {
+			m.Body = `<attachment id="c1"></attachment>`
+		}
+	}
 	env := MatrixEnv{People: staff{}, Media: map[string]Media{}}
+	if raw, ok := files["snippets.json"]; ok {
+		require.NoError(t, json.Unmarshal([]byte(raw), &env.Snippets))
+	}
 	if raw, ok := files["media.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), &env.Media))
 	}

@@ -8,17 +8,53 @@ import (
 	"teamsbridge/teams"
 )
 
-// Images lists the images in the body of a message in document order; the one
-// at index 2 becomes the part "img:2". Those that are not Foreign are to be
-// fetched before ToMatrix.
+// Images lists the images in the body of a message in document order, and
+// behind them those that Teams keeps of its cards; the one at index 2 becomes
+// the part "img:2". Those that are not Foreign are to be fetched before
+// ToMatrix.
 func Images(m teams.Message) []ImageRef {
-	if m.BodyType == teams.BodyText || !m.Deleted.IsZero() || isSystem(m) || !strings.Contains(strings.ToLower(m.Body), "<img") {
+	if !m.Deleted.IsZero() || isSystem(m) {
 		return nil
 	}
-	nodes := bodyImages(parse(m.Body, fromTeams))
-	out := make([]ImageRef, len(nodes))
-	for i, n := range nodes {
-		out[i] = imageRef(n, m)
+	var out []ImageRef
+	if m.BodyType != teams.BodyText && strings.Contains(strings.ToLower(m.Body), "<img") {
+		nodes := bodyImages(parse(m.Body, fromTeams))
+		out = make([]ImageRef, len(nodes))
+		for i, n := range nodes {
+			out[i] = imageRef(n, m)
+		}
+	}
+	return append(out, cardImages(m)...)
+}
+
+// maxCardImages is how many images of a message's cards are shown as images.
+const maxCardImages = 10
+
+// cardImages lists the images of cards that are hosted contents of the
+// message's channel, each once.
+func cardImages(m teams.Message) []ImageRef {
+	var out []ImageRef
+	seen := map[string]bool{}
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if cardKinds[cardKind(a.ContentType)] == nil || !strings.Contains(a.Content, "hostedContents") {
+			continue
+		}
+		card, _ := parseJSON(a.Content)
+		card.each(func(v jsonValue) bool {
+			for _, key := range []string{"url", "image"} {
+				src := strings.TrimSpace(v.str(key))
+				if src == "" || seen[src] || !isHosted(src, m.Channel) {
+					continue
+				}
+				seen[src] = true
+				out = append(out, ImageRef{URL: src, Alt: firstOf(v.name("altText"), v.name("alt"), v.name("title"))})
+			}
+			return len(out) < maxCardImages
+		})
+		if len(out) >= maxCardImages {
+			break
+		}
 	}
 	return out
 }

@@ -106,10 +106,12 @@ func (t *toTeams) text(c *event.MessageEventContent) {
 	t.plain(stripFallback(c))
 }
 
+// showsImage reports whether there are images with names, or formulas, which
+// show something without any text.
 func showsImage(root *node) bool {
 	found := false
 	walk(root, func(n *node) bool {
-		found = found || n.tag == "img" && firstOf(n.attr("alt"), n.attr("title")) != ""
+		found = found || n.tag == "img" && firstOf(n.attr("alt"), n.attr("title")) != "" || !isBlank(n.attr("data-mx-maths"))
 		return !found
 	})
 	return found
@@ -197,7 +199,12 @@ func (t *toTeams) node(n, parent *node) {
 		t.code(n)
 	case "a":
 		t.link(n)
+	case "input":
+		t.checkbox(n)
 	case "span":
+		if t.maths(n) {
+			return
+		}
 		if hasAttr(n.attrs, "data-mx-spoiler") {
 			t.out.text(textSpoiler(cleanName(n.attr("data-mx-spoiler"))))
 		}
@@ -212,21 +219,12 @@ func (t *toTeams) node(n, parent *node) {
 		t.out.close("p")
 	case "details":
 		t.kids(n)
-	case "table":
-		// One body, whatever the table was divided into.
-		t.out.open("table")
-		t.out.open("tbody")
-		t.kids(n)
-		t.out.close("table")
-	case "thead", "tbody", "caption":
-		t.kids(n)
-	case "th":
-		t.out.open("td")
-		t.out.open("strong")
-		t.kids(n)
-		t.out.close("strong")
-		t.out.close("td")
+	case "table", "thead", "tbody", "caption", "th":
+		t.table(n)
 	case "p", "div":
+		if t.maths(n) {
+			return
+		}
 		if n.content {
 			t.out.open(n.tag)
 			t.kids(n)
@@ -238,6 +236,26 @@ func (t *toTeams) node(n, parent *node) {
 		if !isVoid(n.tag) {
 			t.out.close(n.tag)
 		}
+	}
+}
+
+// table carries over what Teams has in another form in its tables.
+func (t *toTeams) table(n *node) {
+	switch n.tag {
+	case "table":
+		// One body, whatever the table was divided into.
+		t.out.open("table")
+		t.out.open("tbody")
+		t.kids(n)
+		t.out.close("table")
+	case "th":
+		t.out.open("td")
+		t.out.open("strong")
+		t.kids(n)
+		t.out.close("strong")
+		t.out.close("td")
+	default:
+		t.kids(n)
 	}
 }
 

@@ -1,7 +1,6 @@
 package msgconv
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -130,7 +129,9 @@ func (t *toTeams) location() {
 		t.out.text(": " + name)
 	}
 	if lat, lon, ok := coordinates(t.c.GeoURI); ok {
-		t.out.text(fmt.Sprintf(" (%s, %s)", lat, lon))
+		t.out.text(" (")
+		t.out.element("a", lat+", "+lon, attr{"href", mapLink(lat, lon)})
+		t.out.text(")")
 	}
 	if href, ok := cleanHref(t.env.Link, false); ok {
 		t.out.text(" (")
@@ -164,7 +165,7 @@ func coordinates(uri string) (lat, lon string, ok bool) {
 // FromPoll turns the start of a poll into a message that ToTeams can convert:
 // the question and its numbered answers.
 func FromPoll(p *event.PollStartEventContent) *event.MessageEventContent {
-	lines := []string{textPoll + ": " + cleanPreview(p.PollStart.Question.GetText())}
+	lines := []string{textPoll + ": " + cleanPreview(p.PollStart.Question.GetText()) + textSelections(p.PollStart.MaxSelections)}
 	for i, a := range p.PollStart.Answers {
 		if i >= maxAnswers {
 			break

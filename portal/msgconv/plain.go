@@ -48,6 +48,8 @@ func (w *plainWriter) node(n *node) {
 		w.text(n.text)
 	case "br":
 		w.newline()
+	case "img":
+		w.write(n.attr("alt"))
 	case "hr":
 		w.around(2, func() { w.write("———") })
 	case "p", "h1", "h2", "h3", "h4", "h5", "h6", "caption":

@@ -97,7 +97,7 @@ func teamsSource() *profile {
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
 	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
-		case "a href", "at id", "attachment id", "emoji id", "emoji alt", "emoji title", "customemoji alt", "customemoji title",
+		case "a href", "at id", "attachment id", "emoji id", "emoji alt", "emoji title", "customemoji alt", "customemoji title", "customemoji source",
 			"codeblock class", "img src", "img alt", "img width", "img height", "img title", "img itemid":
 			return val, true
 		case "ol start":
@@ -112,12 +112,14 @@ func matrixSource() *profile {
 	tags := common()
 	tags["span"] = tagInfo{name: "span"}
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
+	tags["input"] = tagInfo{name: "input", kind: void | visible}
 	tags["details"] = tagInfo{name: "details", kind: block | flow}
 	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
 	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
-		case "a href", "code class", "span data-mx-spoiler", "img alt", "img title", "img data-mx-emoticon":
+		case "a href", "code class", "span data-mx-spoiler", "span data-mx-maths", "div data-mx-maths", "img alt", "img title", "img data-mx-emoticon",
+			"input type", "input checked":
 			return val, true
 		case "ol start":
 			return cleanStart(val)
@@ -131,17 +133,24 @@ func matrixSource() *profile {
 func matrixTarget() *profile {
 	tags := common()
 	tags["span"] = tagInfo{name: "span", kind: format}
+	tags["img"] = tagInfo{name: "img", kind: void | visible}
 	tags["details"] = tagInfo{name: "details", kind: block | flow | visible}
 	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
-	return newProfile(tags, map[string]string{"a": "href", "span": "data-mx-spoiler"}, func(tag, key, val string) (string, bool) {
+	return newProfile(tags, map[string]string{"a": "href", "span": "data-mx-spoiler", "img": "src"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href":
 			return cleanHref(val, true)
 		case "code class":
 			return val, isLanguageClass(val)
-		case "span data-mx-spoiler":
+		case "span data-mx-spoiler", "img alt", "img title":
 			return string(appendClean(nil, val)), len(val) <= maxAttr
+		case "img data-mx-emoticon":
+			return "", true
+		case "img src":
+			return val, isMXC(val)
+		case "img height":
+			return val, val == emoticonHeight
 		case "ol start":
 			return cleanStart(val)
 		}

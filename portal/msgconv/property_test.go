@@ -247,7 +247,7 @@ func TestImages(t *testing.T) {
 
 // cpuTime is the time that this process has computed, whatever else the
 // machine does.
-func cpuTime(t *testing.T) time.Duration {
+func cpuTime(t testing.TB) time.Duration {
 	var use syscall.Rusage
 	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &use))
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())

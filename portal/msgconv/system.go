@@ -15,10 +15,53 @@ const maxNames = 10
 
 // systemNotice turns a system event into one calm line.
 func systemNotice(m teams.Message, env MatrixEnv) Part {
-	line := systemLine(m.Event, env)
-	return Part{Type: event.EventMessage, Content: &event.MessageEventContent{
-		MsgType: event.MsgNotice, Body: line, Mentions: &event.Mentions{},
-	}}
+	c := &event.MessageEventContent{MsgType: event.MsgNotice, Body: systemLine(m.Event, env), Mentions: &event.Mentions{}}
+	if text, href := recordingLink(m.Event); href != "" {
+		out := newBuilder(forMatrix)
+		out.text(c.Body + " – ")
+		out.element("a", text, attr{"href", href})
+		c = textContentOf(out.finish())
+		c.MsgType = event.MsgNotice
+	}
+	return Part{Type: event.EventMessage, Content: c}
+}
+
+// recordingLink returns where a meeting's recording is, if it can be had.
+func recordingLink(e *teams.EventDetail) (text, href string) {
+	if e == nil || e.Type != "callRecording" {
+		return "", ""
+	}
+	href, ok := cleanHref(gjson.GetBytes(e.Raw, "callRecordingUrl").String(), false)
+	if !ok {
+		return "", ""
+	}
+	return textOpenRecording, href
+}
+
+// participants names who took part in a call, each once.
+func participants(list gjson.Result, env MatrixEnv) (names []string, more int) {
+	seen := map[string]bool{}
+	list.ForEach(func(_, v gjson.Result) bool {
+		p := v.Get("participant")
+		u := p.Get("user")
+		for _, other := range []string{"application", "device"} {
+			if !u.IsObject() {
+				u = p.Get(other)
+			}
+		}
+		name := nameOf(u.Get("id").String(), u.Get("displayName").String(), env.People)
+		key := firstOf(u.Get("id").String(), name)
+		switch {
+		case seen[key]:
+		case len(names) < maxNames && name != textSomebody:
+			names = append(names, name)
+		default:
+			more++
+		}
+		seen[key] = true
+		return true
+	})
+	return names, more
 }
 
 // actor names who caused an event, or returns "" where Graph did not say.
@@ -75,7 +118,7 @@ func roles(list gjson.Result) []string {
 	return out
 }
 
-var isoDuration = regexp.MustCompile(`^P(?:\d+D)?T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.\d+)?S)?$`)
+var isoDuration = regexp.MustCompile(`^P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})(?:\.\d+)?S)?)?$`)
 
 // spokenDuration turns an ISO 8601 duration such as PT1H5M into "1 h 5 min".
 func spokenDuration(iso string) string {
@@ -84,7 +127,7 @@ func spokenDuration(iso string) string {
 		return ""
 	}
 	var out []string
-	for i, unit := range []string{"h", "min", "s"} {
+	for i, unit := range []string{"d", "h", "min", "s"} {
 		if v := strings.TrimLeft(m[i+1], "0"); v != "" {
 			out = append(out, v+" "+unit)
 		}

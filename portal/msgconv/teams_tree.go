@@ -25,6 +25,16 @@ type toMatrix struct {
 	// their places; they are the same as in what Images returns.
 	numbers map[*node]int
 	quotes  int
+	// codes are the parts of the code snippets, and snippets how many there are.
+	codes    []Part
+	snippets int
+	// alone says that the message is one attachment and nothing else.
+	alone  bool
+	budget cardBudget
+	// cardImages are the places of the images in cards, by address, and
+	// pictured those that are shown.
+	cardImages map[string]int
+	pictured   map[int]bool
 }
 
 func newToMatrix(m teams.Message, env MatrixEnv) *toMatrix {
@@ -32,7 +42,7 @@ func newToMatrix(m teams.Message, env MatrixEnv) *toMatrix {
 		env.ChannelID = m.Channel.ChannelID
 	}
 	t := &toMatrix{
-		m: m, env: env, out: newBuilder(forMatrix), shown: map[string]bool{},
+		m: m, env: env, out: newBuilder(forMatrix), shown: map[string]bool{}, budget: newCardBudget(),
 		mentions: make(map[int]*teams.Mention, len(m.Mentions)), attachments: make(map[string]*teams.Attachment, len(m.Attachments)),
 	}
 	for i := range m.Mentions {
@@ -56,6 +66,12 @@ func (t *toMatrix) convert() *node {
 		tree = parse(t.m.Body, fromTeams)
 	}
 	inBody := bodyImages(tree)
+	t.alone = len(t.m.Attachments) == 1 && !hasContent(tree) && len(inBody) == 0
+	inCards := cardImages(t.m)
+	t.cardImages, t.pictured = make(map[string]int, len(inCards)), map[int]bool{}
+	for i, ref := range inCards {
+		t.cardImages[ref.URL] = len(inBody) + i
+	}
 	t.numbers = make(map[*node]int, len(inBody))
 	for i, n := range inBody {
 		t.numbers[n] = i
@@ -72,9 +88,15 @@ func (t *toMatrix) convert() *node {
 			t.attachment(a)
 		}
 	}
+	for i, ref := range inCards {
+		// What a card has somewhere that is not shown comes at the end.
+		if n := len(inBody) + i; !t.pictured[n] {
+			t.images = append(t.images, t.picture(ref, n))
+		}
+	}
 	root := t.out.finish()
 	t.dropHolders(root)
-	if !hasContent(root) && len(t.images) == 0 {
+	if !hasContent(root) && len(t.images) == 0 && len(t.codes) == 0 {
 		t.out = newBuilder(forMatrix)
 		t.placeholder(textEmptyBody, "", "")
 		root = t.out.finish()
@@ -143,9 +165,7 @@ func (t *toMatrix) node(n, parent *node) {
 	case "emoji":
 		t.out.text(firstOf(n.attr("alt"), n.attr("title"), textContent(n)))
 	case "customemoji":
-		if name := strings.Trim(cleanName(firstOf(n.attr("alt"), n.attr("title"))), ":"); name != "" {
-			t.out.text(":" + name + ":")
-		}
+		t.emoticon(n)
 	case "attachment":
 		if a := t.attachments[n.attr("id")]; a != nil && !t.shown[a.ID] {
 			t.shown[a.ID] = true
@@ -200,10 +220,12 @@ func (t *toMatrix) paragraph(n *node) {
 
 // code carries over a block of code: one text with line ends in it.
 func (t *toMatrix) code(n *node, language string) {
-	text := strings.Trim(codeText(n), "\n")
-	if text == "" {
-		return
+	if text := strings.Trim(codeText(n), "\n"); text != "" {
+		t.codeText(text, language)
 	}
+}
+
+func (t *toMatrix) codeText(text, language string) {
 	t.out.open("pre")
 	if isLanguage(language) {
 		t.out.element("code", text, attr{"class", "language-" + strings.ToLower(language)})

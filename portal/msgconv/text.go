@@ -176,9 +176,10 @@ func systemLine(e *teams.EventDetail, env MatrixEnv) string {
 	names, more := people(raw.Get("members"), env)
 	switch e.Type {
 	case "callStarted":
-		return textCall(str("callEventType"), by, true, "")
+		return textCall(str("callEventType"), by)
 	case "callEnded":
-		return textCall(str("callEventType"), by, false, spokenDuration(str("callDuration")))
+		who, others := participants(raw.Get("callParticipants"), env)
+		return textCallEnd(str("callEventType"), spokenDuration(str("callDuration")), who, others)
 	case "callRecording":
 		return textRecording(str("callRecordingStatus"), str("callRecordingDisplayName"), spokenDuration(str("callRecordingDuration")))
 	case "callTranscript":
@@ -268,22 +269,31 @@ func quoted(name string) string {
 	return "“" + name + "”"
 }
 
-func textCall(kind, by string, started bool, duration string) string {
-	what := "A call"
+func textCall(kind, by string) string { return textBy(textCallKind(kind)+" was started", by) }
+
+func textCallKind(kind string) string {
 	switch kind {
 	case "meeting":
-		what = "A meeting"
+		return "A meeting"
 	case "screenShare":
-		what = "Screen sharing"
+		return "Screen sharing"
 	}
-	if started {
-		return textBy(what+" was started", by)
-	}
-	if duration != "" {
-		return what + " ended after " + duration
-	}
-	return what + " ended"
+	return "A call"
 }
+
+// textCallEnd says that a call is over, how long it was and who was there.
+func textCallEnd(kind, duration string, who []string, more int) string {
+	line := textCallKind(kind) + " ended"
+	if duration != "" {
+		line += " after " + duration
+	}
+	if len(who) == 0 && more == 0 {
+		return line
+	}
+	return line + ", with " + textNames(who, more)
+}
+
+const textOpenRecording = "open the recording"
 
 func textRecording(status, name, duration string) string {
 	detail := ""
@@ -326,15 +336,22 @@ func textMembers(names []string, more int, one, several, by string) string {
 	if len(names) <= 1 {
 		did = one
 	}
+	return textBy(textNames(names, more)+" "+did, by)
+}
+
+// textNames lists people; more counts those without a name here.
+func textNames(names []string, more int) string {
 	switch {
+	case len(names) == 0 && more > 1:
+		return fmt.Sprintf("%d people", more)
 	case len(names) == 0:
-		names = []string{textSomebody}
+		return textSomebody
 	case more > 0:
-		names = append(names, fmt.Sprintf("%d more", more))
+		names = append(names[:len(names):len(names)], fmt.Sprintf("%d more", more))
 	}
 	list := names[0]
 	if n := len(names); n > 1 {
 		list = strings.Join(names[:n-1], ", ") + " and " + names[n-1]
 	}
-	return textBy(list+" "+did, by)
+	return list
 }

@@ -22,7 +22,7 @@ func ToMatrix(m teams.Message, env MatrixEnv) Rendered {
 	t := newToMatrix(m, env)
 	root := t.convert()
 	parts := textParts(root)
-	parts = append(parts, t.images...)
+	parts = append(append(parts, t.codes...), t.images...)
 	return Rendered{Parts: parts}
 }
 
@@ -75,7 +75,7 @@ func textParts(root *node) []Part {
 func hasContent(root *node) bool {
 	found := false
 	walk(root, func(n *node) bool {
-		found = found || n.tag == "hr" || n.tag == "table" || n.tag == "" && !isBlank(n.text)
+		found = found || n.tag == "hr" || n.tag == "img" && n.attr("alt") != "" || n.tag == "table" || n.tag == "" && !isBlank(n.text)
 		return !found
 	})
 	return found

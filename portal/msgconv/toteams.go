@@ -22,6 +22,7 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 	if c.MsgType == event.MsgVerificationRequest {
 		return nil, ErrNothingToSend
 	}
+	c, env.Author = profiled(c, env.Author)
 	t := newToTeams(c, env)
 	root := t.convert()
 	if root == nil {

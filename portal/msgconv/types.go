@@ -49,8 +49,10 @@ type ImageRef struct {
 // MatrixEnv is what ToMatrix needs to know beyond the message.
 type MatrixEnv struct {
 	People People
-	// Media holds the hosted images by ImageRef.URL.
+	// Media holds the hosted images by ImageRef.URL, also those of Emoticons.
 	Media map[string]Media
+	// Snippets holds the code of code snippets by SnippetRef.URL.
+	Snippets map[string]Snippet
 	// ChannelID is the channel whose mention means everybody in the room. Empty
 	// means the message's own channel.
 	ChannelID string
@@ -66,7 +68,8 @@ type Rendered struct {
 
 // Part is one Matrix event of a message. IDs are stable over edits: "" is the
 // text, "text:1", "text:2"… its continuations, "img:0", "img:1"… the hosted
-// images by their place in what Images returns, where foreign ones count, too.
+// images by their place in what Images returns, where foreign ones count, too,
+// "code:0", "code:1"… the code snippets by their place in what Snippets returns.
 type Part struct {
 	ID      string
 	Type    event.Type

@@ -3,6 +3,7 @@ package teamstest
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,9 @@ type Msg struct {
 	// Mentions are what <at id="0">, <at id="1">, … in HTML stand for, in
 	// order.
 	Mentions []Mention
-	// Images are shown by <img src="../hostedContents/NAME/$value"> in HTML.
-	// Those that HTML does not show are put at its end.
+	// Images are shown by <img src="../hostedContents/NAME/$value"> in HTML, or
+	// named by that address in an attachment's Content: the image of a card, the
+	// code of a code snippet. Those that nothing shows are put at HTML's end.
 	Images []Image
 	// Attachments are shown by <attachment id="ID"></attachment> in HTML.
 	// Those that HTML does not show are put at its end.
@@ -156,7 +158,7 @@ func (m *Message) compose(msg Msg) draft {
 	hosted := map[string]*hostedContent{}
 	for _, image := range msg.Images {
 		ref := "../hostedContents/" + image.Name + "/$value"
-		if !strings.Contains(d.content, ref) {
+		if !strings.Contains(d.content, ref) && !msg.attached(ref) {
 			d.content += `<p><img src="` + ref + `" alt="` + html.EscapeString(image.Name) + `" style="vertical-align:bottom"></p>`
 		}
 		h := m.t.newHosted(image.ContentType, image.Data)
@@ -169,11 +171,25 @@ func (m *Message) compose(msg Msg) draft {
 			d.content += `<attachment id="` + a.ID + `"></attachment>`
 		}
 		d.attachments = append(d.attachments, attachment{
-			nullIfEmpty(a.ID), nullIfEmpty(a.ContentType), nullIfEmpty(a.ContentURL), nullIfEmpty(a.Content),
+			nullIfEmpty(a.ID), nullIfEmpty(a.ContentType), nullIfEmpty(a.ContentURL), nullIfEmpty(m.absoluteContent(a.Content, hosted)),
 			nullIfEmpty(a.Name), nullIfEmpty(a.ThumbnailURL), nullIfEmpty(a.TeamsAppID),
 		})
 	}
 	return d
+}
+
+// attached reports whether an attachment names a hosted content.
+func (m Msg) attached(ref string) bool {
+	return slices.ContainsFunc(m.Attachments, func(a Attachment) bool { return strings.Contains(a.Content, ref) })
+}
+
+// absoluteContent gives the hosted contents that an attachment names their
+// addresses.
+func (m *Message) absoluteContent(content string, hosted map[string]*hostedContent) string {
+	for name, h := range hosted {
+		content = strings.ReplaceAll(content, "../hostedContents/"+name+"/$value", m.hostedURL(h.id))
+	}
+	return content
 }
 
 func (mn Mention) resolve(id int) mention {
