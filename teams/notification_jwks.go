@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	jwksMaxAge     = 24 * time.Hour
+	jwksMaxAge = 24 * time.Hour
 	// jwksMinRefresh is the pause between two requests, because anybody can send
 	// a token with a key that nobody knows. After failures it begins at
 	// jwksRetry and doubles: notifications wait for the keys.
