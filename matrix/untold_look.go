@@ -108,7 +108,12 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 		} else if err != nil {
 			return fmt.Errorf("read an event that was not told: %w", err)
 		}
-		if whole, err = withRoom(whole, roomID); err == nil && !isRedacted(gjson.ParseBytes(whole)) {
+		if whole, err = withRoom(whole, roomID); err != nil {
+			continue
+		}
+		if wanted, err := u.isWanted(ctx, gjson.ParseBytes(whole)); err != nil {
+			return err
+		} else if wanted {
 			txn.Events = append(txn.Events, whole)
 		}
 	}
@@ -126,6 +131,16 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 	}
 	u.tell(txn.Events)
 	return u.j.hand(ctx, entries)
+}
+
+// isWanted reports whether there is anything to be done about an event. A
+// redaction of what the bridge does not have leaves no trace when it is told, and
+// changes nothing.
+func (u *untold) isWanted(ctx context.Context, evt gjson.Result) (bool, error) {
+	if evt.Get("type").Str != redactionType {
+		return !isRedacted(evt), nil
+	}
+	return u.j.isKnown(ctx, redactionTarget(evt))
 }
 
 // isMissing reports whether an event should have been told and is not known.

@@ -44,6 +44,7 @@ func TestWhatWasNotToldIsTaken(t *testing.T) {
 	told := b.said("$told", 0)
 	b.push(hs, "1", told)
 	hs.feed.add(told, b.said("$lost", 0), b.said("$command", 0, map[string]any{"content": map[string]any{"msgtype": "m.text", "body": "!teams help"}}),
+		b.said("$redaction of what is not known", 0, map[string]any{"type": redactionType, "redacts": "$gone", "content": map[string]any{}}),
 		b.said("$gone", 0, map[string]any{"content": map[string]any{}, "unsigned": map[string]any{"redacted_by": "$r"}}),
 		b.said("$ghost's", 0, map[string]any{"sender": "@teams_1:example.com"}), b.said("$topic", 0, map[string]any{"type": "m.room.topic", "state_key": ""}))
 	b.inQueue("$told")
@@ -70,6 +71,25 @@ func TestWhatWasNotToldIsTaken(t *testing.T) {
 	require.Equal(t, 1, b.count(Untold))
 	_, err := b.db.Cursors.LoadCursor(ctx, untoldScope)
 	require.NoError(t, err)
+}
+
+// TestRedactionsThatWereNotTold are taken if the bridge has what they are about.
+func TestRedactionsThatWereNotTold(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{network: &network{rows: true}})
+	b.position()
+	told := b.said("$told", 0)
+	b.push(hs, "1", told)
+	b.inQueue("$told")
+	redacted := func(eventID, target string) map[string]any {
+		return b.said(eventID, 0, map[string]any{"type": redactionType, "redacts": target, "content": map[string]any{}})
+	}
+	hs.feed.add(told, redacted("$r1", "$told"), redacted("$r2", "$before the bridge"))
+	b.conn.journal.untold.stumble()
+	b.clock.Advance(calmFor)
+	b.step()
+	b.inQueue("$told", "$r1")
+	require.Equal(t, 1, b.count(Untold))
 }
 
 // TestWhatWasNotToldAcrossRestart: whatever was said since the position of the
