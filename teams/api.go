@@ -31,6 +31,19 @@ type Reader interface {
 	// returns its content type. A URL on a host that is not the configured
 	// Graph is refused with KindForeignHost before anything is sent.
 	HostedContent(ctx context.Context, url string) (io.ReadCloser, string, error)
+	FileReader
+}
+
+// FileReader reads files out of channels' folders.
+type FileReader interface {
+	// ChannelFolder returns the folder of a channel.
+	ChannelFolder(ctx context.Context, ch ChannelRef) (Folder, error)
+	// StatFile finds the file that a message refers to by address; one that is
+	// not in the folder is refused with ErrElsewhere before anything is sent.
+	StatFile(ctx context.Context, folder Folder, contentURL string) (File, error)
+	// OpenFile opens a file that StatFile found. The call's context bounds the
+	// whole reading, which has no deadline of its own as long as bytes come.
+	OpenFile(ctx context.Context, file File) (io.ReadCloser, error)
 }
 
 // MessageSource has the raw calls of the three readers. An empty link asks

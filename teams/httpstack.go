@@ -183,6 +183,9 @@ func (s *stack) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // admit classifies a request, or refuses it for where it goes.
 func (s *stack) admit(req *http.Request) (call, error) {
+	if req.Context().Value(ctxFile) != nil {
+		return s.admitFile(req)
+	}
 	toGraph := s.opts.Endpoints.AllowsToken(req.URL)
 	login := s.opts.Endpoints.IsLogin(req.URL) && !(toGraph && s.opts.Endpoints.isGraphPath(req.URL))
 	authorized := req.Header.Get("Authorization") != ""
@@ -221,7 +224,7 @@ func closeBody(req *http.Request) {
 
 // attempt sends the request once. Exactly one of its results is set.
 func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response, *Error) {
-	ctx, cancel := context.WithTimeout(req.Context(), s.opts.Timeout)
+	ctx, cancel, touch := s.bound(req.Context(), c)
 	var reached atomic.Bool
 	reached.Store(!s.traced)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -246,7 +249,7 @@ func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response,
 		s.observe(c, resp.StatusCode, requestID(resp.Header), time.Since(started))
 		s.report(c, started, resp, 0)
 		s.judge(req.Context(), c, resp.StatusCode, nil, started)
-		resp.Body = &streamBody{ReadCloser: resp.Body, call: c, cancel: cancel, left: bodyLimit(ctx)}
+		resp.Body = &streamBody{ReadCloser: resp.Body, call: c, cancel: cancel, touch: touch, left: bodyLimit(ctx)}
 		return resp, nil
 	}
 	defer cancel()

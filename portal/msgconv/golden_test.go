@@ -131,6 +131,7 @@ func matrixCase(t *testing.T, files map[string]string) (teams.Message, MatrixEnv
 	}
 	if raw, ok := files["media.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), &env.Media))
+		env.Files = env.Media
 	}
 	return m, env
 }
