@@ -40,6 +40,8 @@ const (
 	MetricEcho = "echo"
 	// MetricMedia counts images, by what became of them.
 	MetricMedia = "media"
+	// MetricFiles counts files from Teams, by what became of them.
+	MetricFiles = "files"
 	// MetricEnqueued counts events that the outbox took, by kind.
 	MetricEnqueued = "outbox_enqueued"
 	// MetricCoalesced counts events that were merged into a queued one, by kind.

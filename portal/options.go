@@ -102,6 +102,9 @@ type IngestOptions struct {
 	Concurrency int
 	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
 	MaxImage int64
+	// MaxFile is the most bytes of an attached file that are copied, negative for
+	// none at all. Default 100 MiB.
+	MaxFile int64
 	// MediaPatience is how long a message waits for its images while Graph does
 	// not answer, from the first try on, before it goes without them. Default 5
 	// minutes.
@@ -150,6 +153,7 @@ func (o *IngestOptions) setDefaults() {
 	}
 	def(&o.Concurrency, 16)
 	def(&o.MaxImage, 50<<20)
+	def(&o.MaxFile, 100<<20)
 	def(&o.MediaPatience, 5*time.Minute)
 	def(&o.EchoWait, 30*time.Second)
 	def(&o.RootPatience, 30*time.Second)

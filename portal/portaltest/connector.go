@@ -230,6 +230,13 @@ func (h *Homeserver) Upload(data []byte) id.ContentURIString {
 	return uri
 }
 
+// File returns what was uploaded under a URI.
+func (h *Homeserver) File(uri string) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.media[id.ContentURIString(uri)]
+}
+
 // Media returns how many files were uploaded.
 func (h *Homeserver) Media() int {
 	h.mu.Lock()

@@ -29,7 +29,7 @@ type Fault struct {
 }
 
 // Read is a read that somebody wants to make; Op is message, list, replies,
-// export or image.
+// export, image, folder, stat or file.
 type Read struct {
 	Op      string
 	Channel teams.ChannelRef
