@@ -142,6 +142,7 @@ func (r *runtime) wirePortal() {
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
 		Policy: r.retention.policy, DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Outage: r.retention.outage, ToldAtEnd: r.retention.toldAtEnd, Reaction: r.c.Config.Outage.Reaction,
+		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{

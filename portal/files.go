@@ -181,6 +181,8 @@ func fileMimeType(mimeType string) string {
 func fileProblem(err error) string {
 	var hs mautrix.HTTPError
 	switch {
+	case errors.Is(err, errEmptyFile):
+		return problemEmpty
 	case errors.Is(err, teams.ErrElsewhere):
 		return problemElsewhere
 	case errors.Is(err, teams.ErrMalware):

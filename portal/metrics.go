@@ -42,6 +42,8 @@ const (
 	MetricMedia = "media"
 	// MetricFiles counts files from Teams, by what became of them.
 	MetricFiles = "files"
+	// MetricUploads counts files from Matrix, by what became of them.
+	MetricUploads = "uploads"
 	// MetricEnqueued counts events that the outbox took, by kind.
 	MetricEnqueued = "outbox_enqueued"
 	// MetricCoalesced counts events that were merged into a queued one, by kind.

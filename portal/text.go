@@ -21,6 +21,10 @@ const (
 	problemTooLargeHere = "too large for the homeserver"
 	problemHomeserver   = "the homeserver refused it"
 	problemNotCopied    = "files are not copied"
+	problemNotTaken     = "Teams did not take it"
+	problemEmpty        = "empty"
+	problemNoSpace      = "no space left in Teams"
+	problemNoUpload     = "the account may not put files into this channel"
 )
 
 // placeholderPart stands for a root that was deleted before the bridge saw it.

@@ -71,6 +71,14 @@ type Writer interface {
 	Undelete(ctx context.Context, ref MessageRef) error
 	React(ctx context.Context, ref MessageRef, emoji string) error
 	Unreact(ctx context.Context, ref MessageRef, emoji string) error
+	// ChannelFolder returns the folder of a channel, as the account may see it.
+	ChannelFolder(ctx context.Context, ch ChannelRef) (Folder, error)
+	// UploadFile brings content into a channel's folder, and goes on with what was
+	// begun. save has to keep what it is given before anything is sent; taken
+	// reports whether an item is another upload's. Unlike the other calls, what
+	// fails is repeated inside as long as it gets on.
+	UploadFile(ctx context.Context, u Upload, content io.ReaderAt, save func(context.Context, Upload) error,
+		taken func(ctx context.Context, itemID string) (bool, error)) (File, error)
 }
 
 // Subscription is a change notification subscription (resource subscription).

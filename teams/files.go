@@ -58,6 +58,13 @@ func (f File) Reference(folder Folder) Attachment {
 	}
 }
 
+// IsFileHost reports whether an error is of a host that has files' bytes, and not
+// of Graph.
+func IsFileHost(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && strings.HasSuffix(e.Op, " file content")
+}
+
 // Errors of files, as causes of an *Error.
 var (
 	// ErrElsewhere says that a file is not in the folder of the channel whose

@@ -363,3 +363,28 @@ func FuzzFileAnswers(f *testing.F) {
 
 	})
 }
+
+func TestFileName(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"plan.docx": "plan.docx", "a/b\\c:d*e?f\"g<h>i|j.txt": "a_b_c_d_e_f_g_h_i_j.txt", " .hidden. ": "hidden", "": "file", "...": "file",
+		"~$plan.docx": "plan.docx", "CON": "file CON", "com1.txt": "file com1.txt", "a_vti_b": "avtib", "x\x00\n.txt": "x.txt", "100%#1.txt": "100__1.txt",
+		"desktop.ini": "file desktop.ini", "été 日本.pdf": "été 日本.pdf",
+		strings.Repeat("é", 300) + ".pdf": strings.Repeat("é", 88) + ".pdf", ".lock": "file lock",
+	} {
+		require.Equal(t, want, FileName(name), name)
+	}
+}
+
+func FuzzFileName(f *testing.F) {
+	f.Add("a/b. .")
+	f.Fuzz(func(t *testing.T, name string) {
+		got := FileName(name)
+		require.NotEmpty(t, got)
+		require.LessOrEqual(t, len(got), maxFileName+10)
+		require.Equal(t, got, strings.TrimSpace(got))
+		require.False(t, strings.HasSuffix(got, "."), got)
+		require.False(t, strings.ContainsAny(got, "\"*:<>?/\\|\x00"), got)
+		require.False(t, strings.HasPrefix(got, "~$"), got)
+	})
+}

@@ -116,6 +116,10 @@ type TeamsEnv struct {
 	// Image holds the bytes of an m.image or sticker that are small enough to
 	// go inline; nil shows name and link instead.
 	Image *teams.InlineImage
+	// File is how Teams refers to the message's file, which was uploaded; nil
+	// shows name and link instead, and FileProblem why.
+	File        *teams.Attachment
+	FileProblem string
 	// Link is where in Matrix that can be seen which Teams cannot show.
 	Link string
 	// Reply is what the message answers, or nil.

@@ -8,7 +8,7 @@ import (
 
 // Write is a write that somebody wants to make.
 type Write struct {
-	// Op is post, edit, delete, undelete, react or unreact.
+	// Op is post, edit, delete, undelete, react, unreact, folder, session or chunk.
 	Op, Account string
 	Channel     teams.ChannelRef
 	// Target is the message that is changed, or the root that is replied to.
