@@ -95,6 +95,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 func (a *graphAccess) delegated(cfg *Config, store teams.TokenStore) teams.DelegatedConfig {
 	return teams.DelegatedConfig{
 		Endpoints: a.endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, HTTP: a.http, Store: store,
+		Files: cfg.Limits.FileSize > 0,
 	}
 }
 

@@ -122,6 +122,10 @@ func (s *Sender) upload(ctx context.Context, row *database.OutboxRow, w wording,
 	return file, err
 }
 
+// homeserverPatience is how long a file is waited for that the homeserver can't
+// hand out: it may have to fetch it from another one.
+const homeserverPatience = 2 * time.Minute
+
 // errEmptyFile says that a file has no bytes; a session takes none such.
 var errEmptyFile = errors.New(problemEmpty)
 
@@ -186,7 +190,7 @@ func (s *Sender) givesUpFile(row *database.OutboxRow, err error) (problem string
 		if errors.As(err, &hs) {
 			_, ok = homeserverReason(hs)
 		}
-		return problemHomeserver, ok || s.filelessFor(row.EventID, true) > s.o.MediaPatience
+		return problemHomeserver, ok || s.filelessFor(row.EventID, true) > min(s.o.MediaPatience, homeserverPatience)
 	case e.Code == "quotaLimitReached" || e.Status == 507:
 		return problemNoSpace, true
 	}

@@ -162,6 +162,11 @@ func (e Endpoints) DelegatedScopes() []string {
 	return []string{prefix + "ChannelMessage.Send", prefix + "ChannelMessage.ReadWrite", prefix + "User.Read", "offline_access"}
 }
 
+// FileScope is the scope of a person's sign-in that puts files into channels.
+func (e Endpoints) FileScope() string {
+	return strings.TrimSuffix(e.Scope, ".default") + "Files.ReadWrite.All"
+}
+
 // TokenURL is where the tenant issues tokens.
 func (e Endpoints) TokenURL(tenantID string) string {
 	return e.Login + "/" + url.PathEscape(tenantID) + "/oauth2/v2.0/token"

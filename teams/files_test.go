@@ -138,7 +138,9 @@ func TestDownloadGoesOn(t *testing.T) {
 func TestFilesThatAreNotHandedOut(t *testing.T) {
 	t.Parallel()
 	w := newFiles(t, teamstest.Options{})
-	put := func(name string) *teamstest.File { return w.channel.PutFile(w.ann, name, teamstest.Bytes([]byte("secret"))) }
+	put := func(name string) *teamstest.File {
+		return w.channel.PutFile(w.ann, name, teamstest.Bytes([]byte("secret")))
+	}
 	malware, refused, gone := put("m.exe"), put("r.txt"), put("g.txt")
 	malware.SetMalware()
 	refused.SetRefused()
