@@ -206,7 +206,12 @@ func readRequest(c call, req *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	defer closeBody(req)
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxRequestBody+1))
+	var buf bytes.Buffer
+	if req.ContentLength > 0 && req.ContentLength <= maxRequestBody {
+		buf.Grow(int(req.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(io.LimitReader(req.Body, maxRequestBody+1))
+	body := buf.Bytes()
 	if err != nil {
 		return nil, &Error{Op: c.op, Kind: KindUnknown, Err: err}
 	}
