@@ -29,6 +29,9 @@ func (d *delivery) fetchMedia(ctx context.Context) error {
 		return nil
 	}
 	images, files := msgconv.Images(d.m), msgconv.Files(d.m)
+	if d.own != nil {
+		files = nil // they came from Matrix
+	}
 	if len(images)+len(files) == 0 {
 		return nil
 	}

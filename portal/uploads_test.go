@@ -101,6 +101,7 @@ func TestEditOfAFileToTeams(t *testing.T) {
 	}
 	content["body"] = "new"
 	edit(content)
+	require.Equal(t, 1, r.HS.Media(), "the file is not copied back")
 	require.Equal(t, []string{"alice: new [a.pdf = first]"}, posts(r))
 	require.Equal(t, []string{"a.pdf"}, names(r))
 	edit(fileContent(r, event.MsgFile, "b.pdf", "new", []byte("second")))
