@@ -65,7 +65,8 @@ func (d *delivery) knownMedia(ctx context.Context) (known map[string]msgconv.Med
 		if meta.ContentHash == hash {
 			return nil, true, nil
 		}
-		if meta.Media != nil {
+		// Of an encrypted file the keys are not kept, so it is copied anew.
+		if meta.Media != nil && meta.Media.Media.URI != "" {
 			known[meta.Media.Source] = meta.Media.Media
 		}
 	}

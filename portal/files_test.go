@@ -3,6 +3,7 @@ package portal_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,21 @@ func TestFilesFromTeams(t *testing.T) {
 	r.Quiet()
 	require.Equal(t, []string{"m.text nothing"}, fileEvents(r))
 	require.Equal(t, 3, r.HS.Media())
+}
+
+// An edit of the text leaves a file of an encrypted room what it is.
+func TestFilesInEncryptedRooms(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) { r.HS.Encrypted = true })
+	a := r.Tenant.AddFile("a.pdf", []byte("first"))
+	m := r.Tenant.PostFiles(portaltest.Channel, portaltest.Dave, "<p>look</p>", a)
+	r.Quiet()
+	r.Tenant.Change(portaltest.Channel, m.ID, func(m *teams.Message, at time.Time) {
+		m.Body, m.Edited = strings.Replace(m.Body, "look", "look here", 1), at
+	})
+	r.Quiet()
+	require.Equal(t, []string{"m.text look here", "m.file a.pdf"}, fileEvents(r))
+	require.NotEmpty(t, r.HS.Messages(r.Room)[1].Content["file"])
+	require.Len(t, r.HS.Events(r.Room), 3, "the file's event is not touched")
 }
 
 // A file that is not to be had is a line with its name, and says why.

@@ -249,7 +249,11 @@ func (a *intent) UploadMediaStream(_ context.Context, _ id.RoomID, _ int64, _ bo
 	if _, err := cb(io.Writer(&buf)); err != nil {
 		return "", nil, bridgev2.CallbackError{Type: "write", Wrapped: err}
 	}
-	return a.hs.Upload(buf.Bytes()), nil, nil
+	uri := a.hs.Upload(buf.Bytes())
+	if a.hs.Encrypted {
+		return "", &event.EncryptedFileInfo{URL: uri}, nil
+	}
+	return uri, nil, nil
 }
 
 func (a *intent) SetDisplayName(context.Context, string) error              { return nil }
