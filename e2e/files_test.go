@@ -117,6 +117,7 @@ func TestFiles(t *testing.T) {
 	infected.SetMalware()
 	o.general.Post(o.ada, teamstest.Msg{HTML: "<p>the plan</p>", Attachments: []teamstest.Attachment{
 		o.general.PutFile(o.ada, "plan & more.bin", plan).Attachment(), o.general.PutFile(o.ada, "film.mp4", film).Attachment(), infected.Attachment(),
+		{ID: "153fa47d-18c9-4179-be08-9879815a9f90", ContentType: "reference", ContentURL: "https://contoso-my.sharepoint.com/personal/ada/Documents/mine.xlsx", Name: "mine.xlsx"},
 	}})
 	kind, sum := o.fileIn(testLimit, ben, room, "plan & more.bin")
 	require.Equal(t, event.MsgFile, kind)
@@ -124,7 +125,8 @@ func TestFiles(t *testing.T) {
 	kind, sum = o.fileIn(testLimit, ben, room, "film.mp4")
 	require.Equal(t, event.MsgVideo, kind)
 	require.Equal(t, sumOfContent(film), sum)
-	o.find(ben, room, "malware", func(stack.Entry) error { return nil })
+	o.find(ben, room, "malware", nil)
+	o.find(ben, room, "mine.xlsx", nil)
 
 	// Uploaded with every third range or answer lost, as the sender.
 	faults := o.Tenant.Faults()
