@@ -51,6 +51,7 @@ type EndpointsConfig struct {
 	Login string   `yaml:"login"`
 	Graph string   `yaml:"graph"`
 	Hosts []string `yaml:"hosts"`
+	Files []string `yaml:"files"`
 }
 
 // SelectionConfig says which teams and channels are mirrored.
@@ -94,6 +95,8 @@ type PollerConfig struct {
 type LimitsConfig struct {
 	RoomsPerSecond float64 `yaml:"rooms_per_second"`
 	ImageSize      int64   `yaml:"image_size"`
+	// FileSize is the most bytes of a file that is copied, 0 for none at all.
+	FileSize int64 `yaml:"file_size"`
 	// RedactionWait is how long a redaction waits for an event that the
 	// homeserver has not sent yet.
 	RedactionWait time.Duration `yaml:"redaction_wait"`

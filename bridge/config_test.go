@@ -117,6 +117,8 @@ func TestConfigMistakes(t *testing.T) {
 		{"no patience", "limits.redaction_wait", func(c *Config) { c.Limits.RedactionWait = 0 }},
 		{"no rooms", "limits.rooms_per_second", func(c *Config) { c.Limits.RoomsPerSecond = 0 }},
 		{"no images", "limits.image_size", func(c *Config) { c.Limits.ImageSize = 0 }},
+		{"negative files", "limits.file_size", func(c *Config) { c.Limits.FileSize = -1 }},
+		{"files from anywhere", "endpoints.files", func(c *Config) { c.Endpoints.Files = []string{"*"} }},
 		{"metrics without port", "metrics.listen", func(c *Config) { c.Metrics.Listen = "here" }},
 		{"metrics in public", "metrics.listen", func(c *Config) { c.Metrics.Listen = c.Webhook.Listen }},
 		{"unknown policy", "outage.policy", func(c *Config) { c.Outage.Policy = "some" }},

@@ -50,7 +50,9 @@
 //	    announces it again or forgets its end. What begins again soon is the same
 //	    outage, and so is what is both detected and declared.
 //	S5  Tokens and keys are sealed in the database, and sent to no host that a
-//	    message names.
+//	    message names. A file is fetched only where it is in the folder of the
+//	    channel whose message refers to it (teams: Files); its bytes go to and come
+//	    from addresses that Graph gave out, on the cloud's hosts, without a token.
 //
 // # What survives a crash, at each step
 //
@@ -58,6 +60,7 @@
 //	  transaction being received             the homeserver repeats it
 //	  in the journal, answered 200           replayed before new transactions
 //	  in the outbox, queued                  sent by its lane
+//	  uploading a file: its session is kept  goes on where it was
 //	  sending: a request may be out          looked for in Teams, then decided
 //	  sent, room does not show it            shown
 //	Teams to Matrix

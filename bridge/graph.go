@@ -57,6 +57,9 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	cfg := &c.Config
 	log := zerolog.Ctx(ctx).With().Str("component", "graph").Logger()
 	endpoints, err := teams.ResolveEndpoints(cfg.Cloud, cfg.Endpoints.Login, cfg.Endpoints.Graph, cfg.Endpoints.Hosts)
+	if err == nil {
+		endpoints, err = endpoints.WithFiles(cfg.Endpoints.Files)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +95,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 func (a *graphAccess) delegated(cfg *Config, store teams.TokenStore) teams.DelegatedConfig {
 	return teams.DelegatedConfig{
 		Endpoints: a.endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, HTTP: a.http, Store: store,
+		Files: cfg.Limits.FileSize > 0,
 	}
 }
 

@@ -136,11 +136,13 @@ func (r *runtime) wirePortal() {
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, MaxImage: r.c.Config.Limits.ImageSize,
-		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
+		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
+		Look:    func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,
 		Policy: r.retention.policy, DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Outage: r.retention.outage, ToldAtEnd: r.retention.toldAtEnd, Reaction: r.c.Config.Outage.Reaction,
+		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
 	})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
@@ -149,6 +151,15 @@ func (r *runtime) wirePortal() {
 			return r.c.homeserver.Requeue(ctx, roomID, eventID)
 		},
 	})}
+}
+
+// fileLimit is the configured limit as package portal has it: there, 0 is the
+// default and none at all is negative.
+func fileLimit(configured int64) int64 {
+	if configured == 0 {
+		return -1
+	}
+	return configured
 }
 
 // lookup answers portal's questions about people.

@@ -55,6 +55,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str|up.Null, "endpoints", "login")
 	helper.Copy(up.Str|up.Null, "endpoints", "graph")
 	helper.Copy(up.List, "endpoints", "hosts")
+	helper.Copy(up.List, "endpoints", "files")
 
 	helper.Copy(up.List, "teams", "include")
 	helper.Copy(up.List, "teams", "exclude")
@@ -87,6 +88,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 
 	helper.Copy(up.Int|up.Float, "limits", "rooms_per_second")
 	helper.Copy(up.Int, "limits", "image_size")
+	helper.Copy(up.Int, "limits", "file_size")
 	helper.Copy(up.Str|up.Int, "limits", "redaction_wait")
 	helper.Copy(up.Str, "outage", "policy")
 	helper.Copy(up.Int, "outage", "digest_above")

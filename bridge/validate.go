@@ -90,6 +90,8 @@ func (c *Config) validateNetwork() checks {
 	e.that(oneOf(c.Cloud, teams.CloudNames()...), "cloud", fmt.Sprintf("is %q", c.Cloud), "use global, gcc, gcch, dod, china, bleu or delos, or set endpoints")
 	e.that((c.Endpoints.Login == "") == (c.Endpoints.Graph == ""), "endpoints", "name only one of login and graph", "set both or none")
 	e.that(len(c.Endpoints.Hosts) == 0 || c.Endpoints.Graph != "", "endpoints.hosts", "is set without login and graph", "set all three, or leave the cloud's own")
+	_, err := teams.Endpoints{}.WithFiles(c.Endpoints.Files)
+	e.that(err == nil, "endpoints.files", "names what is not a host", "list host names without https://, or *.example.com for all hosts below it")
 	for key, value := range map[string]string{"endpoints.login": c.Endpoints.Login, "endpoints.graph": c.Endpoints.Graph} {
 		e.that(value == "" || isURL(value, "https"), key, "is not an https URL", "write it as https://host[:port]")
 	}
@@ -205,6 +207,7 @@ func (c *Config) validateRest() checks {
 		fmt.Sprintf("is %q", c.Redactions), "use auto, push or sync")
 	e.that(c.Limits.RoomsPerSecond > 0, "limits.rooms_per_second", "is not above 0", "write a number such as 5")
 	e.that(c.Limits.ImageSize > 0, "limits.image_size", "is not above 0", "write a number of bytes such as 20971520")
+	e.that(c.Limits.FileSize >= 0, "limits.file_size", "is negative", "write a number of bytes such as 104857600, or 0 to copy no files")
 	e.that(c.Limits.RedactionWait >= time.Second, "limits.redaction_wait", "is shorter than a second", "write a duration such as 10m")
 	e.that(c.Metrics.Listen == "" || isListen(c.Metrics.Listen), "metrics.listen", "is not an address to listen on", "write it as host:port, such as 127.0.0.1:9090, or leave it empty")
 	e.that(c.Metrics.Listen == "" || c.Metrics.Listen != c.Webhook.Listen, "metrics.listen", "is the webhook's listener, which is public", "use another port")

@@ -41,6 +41,7 @@ type Database struct {
 	Holds         *Holds
 	Outages       *Outages
 	Digests       *Digests
+	Uploads       *Uploads
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
@@ -78,6 +79,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Holds:         &Holds{b},
 		Outages:       &Outages{b},
 		Digests:       &Digests{b},
+		Uploads:       &Uploads{base: b, seal: seal},
 	}
 }
 

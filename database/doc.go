@@ -23,6 +23,8 @@
 //   - Late: which edits and reactions Teams may still carry out behind newer ones.
 //   - Digests: what a digest of a long backlog says, before anything of it is
 //     posted and as long as its messages can change.
+//   - Uploads: which file in Teams each file of an event became, and what is
+//     needed to go on with one that is on its way, which is sealed.
 //   - Holds and Outages: which queues are held and why; when Teams could not be
 //     used, and who was told of it.
 //   - The rest is bookkeeping that can be rebuilt, except accounts and keys,

@@ -36,20 +36,22 @@ type SentPart struct {
 	// DoubtAt is since when nobody knows what became of the post: no request for
 	// it was made after that. Zero where nobody has asked yet.
 	DoubtAt time.Time
+	// Attachment is the id of the file that the part has attached, if it has one.
+	Attachment string
 }
 
 // Sent records posts before they are made, and what became of them.
 type Sent struct{ base }
 
-const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, doubt_at`
+const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, doubt_at, attachment`
 
 // Begin marks a part as being posted; it must be durable before the request
 // leaves. It refuses with ErrAlreadySent or ErrInDoubt where the part was begun before.
 func (s *Sent) Begin(ctx context.Context, p SentPart) error {
 	n, err := s.exec(ctx, "begin part", `
-		INSERT INTO teams_sent (event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at)
-		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 'sending', $9, 0) ON CONFLICT (event_id, part) DO NOTHING`,
-		p.EventID, p.Part, p.Portal, p.TeamID, p.ChannelID, p.RootID, p.AccountID, p.Fingerprint, ms(s.orNow(p.StartedAt)))
+		INSERT INTO teams_sent (event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, attachment)
+		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 'sending', $9, 0, $10) ON CONFLICT (event_id, part) DO NOTHING`,
+		p.EventID, p.Part, p.Portal, p.TeamID, p.ChannelID, p.RootID, p.AccountID, p.Fingerprint, ms(s.orNow(p.StartedAt)), p.Attachment)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -104,6 +106,12 @@ func (s *Sent) SetDeleted(ctx context.Context, eventID string, part int, deleted
 	return err
 }
 
+// SetAttachment says which file a part has attached after an edit.
+func (s *Sent) SetAttachment(ctx context.Context, eventID string, part int, attachment string) error {
+	_, err := s.exec(ctx, "set part's file", `UPDATE teams_sent SET attachment = $3 WHERE event_id = $1 AND part = $2`, eventID, part, attachment)
+	return err
+}
+
 // ByEvent returns an event's parts in order.
 func (s *Sent) ByEvent(ctx context.Context, eventID string) ([]SentPart, error) {
 	return list(ctx, s.base, "sent parts", scanSent, `SELECT `+sentColumns+` FROM teams_sent WHERE event_id = $1 ORDER BY part`, eventID)
@@ -136,7 +144,7 @@ func (s *Sent) get(ctx context.Context, eventID string, part int) (*SentPart, er
 func scanSent(row dbutil.Scannable) (p SentPart, err error) {
 	var startedAt, sentAt, doubtAt int64
 	err = row.Scan(&p.EventID, &p.Part, &p.Portal, &p.TeamID, &p.ChannelID, &p.RootID, &p.RemoteID, &p.AccountID, &p.Fingerprint,
-		&p.State, &startedAt, &sentAt, &doubtAt)
+		&p.State, &startedAt, &sentAt, &doubtAt, &p.Attachment)
 	p.StartedAt, p.SentAt, p.DoubtAt = fromMS(startedAt), fromMS(sentAt), fromMS(doubtAt)
 	return p, err
 }

@@ -68,8 +68,8 @@ var fromMatrixCases = []fromMatrixCase{
 	}, html: []string{"waves"}},
 	{name: "script", content: markup(`safe<script>alert(1)</script><img src="https://evil.example/x.png" onerror="alert(2)"><a href="javascript:alert(3)">click</a>`),
 		html: []string{"safe"}, not: []string{"<script", "onerror", "javascript:"}},
-	{name: "file that can't be shown yet", content: func(*office) *event.MessageEventContent {
-		return &event.MessageEventContent{MsgType: event.MsgFile, Body: "report.pdf", URL: "mxc://example.org/abc", Info: &event.FileInfo{MimeType: "application/pdf", Size: 2 << 20}}
+	{name: "file that is not there", content: func(o *office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgFile, Body: "report.pdf", URL: id.ContentURIString("mxc://" + o.Homeserver.ServerName() + "/abc"), Info: &event.FileInfo{MimeType: "application/pdf", Size: 2 << 20}}
 	}, html: []string{"report.pdf"}, check: func(_ *office, m teamstest.MessageState) error {
 		if !strings.Contains(m.Content, "https://matrix.to/") {
 			return errors.New("no link to the message: " + m.Content)

@@ -91,7 +91,9 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	outer.Handle("/", inner)
 	as.Router = outer
 
-	sends := &roundTripper{next: limitConns(as.HTTPClient.Transport, opts.MaxConns), prover: prover, answered: opts.OnAnswer}
+	as.HTTPClient.Transport = limitConns(as.HTTPClient.Transport, opts.MaxConns)
+	bound(as.HTTPClient)
+	sends := &roundTripper{next: as.HTTPClient.Transport, prover: prover, answered: opts.OnAnswer}
 	as.HTTPClient.Transport = sends
 	if opts.Redactions != "" && opts.Redactions != RedactionsPush {
 		c.feed = newFeed(m, c.journal, opts)

@@ -163,7 +163,10 @@ func TestContract(t *testing.T) {
 	require.True(t, ok, "optional interfaces are still there")
 	rt, ok := b.main.Matrix.AS.HTTPClient.Transport.(*roundTripper)
 	require.True(t, ok)
-	require.Equal(t, defaultMaxConns, rt.next.(*http.Transport).MaxConnsPerHost)
+	timed, ok := rt.next.(*deadlines)
+	require.True(t, ok)
+	require.Zero(t, b.main.Matrix.AS.HTTPClient.Timeout, "a file may take longer")
+	require.Equal(t, defaultMaxConns, timed.next.(*http.Transport).MaxConnsPerHost)
 	require.Same(t, b.main.Matrix.AS.HTTPClient, b.main.Matrix.AS.Client("@teams_1:example.com").Client, "ghosts use the appservice's client")
 	require.Same(t, b.main.Matrix.AS.HTTPClient, b.main.Matrix.Bot.Client.Client, "the bot too")
 }

@@ -47,15 +47,17 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		// The message's own row is not kept for ever. The edit is its author's
 		// too, which is all that the wording needs.
 		own := *row
-		own.EventAt, own.RootEventID = t.parts[0].StartedAt, ""
+		own.EventID, own.EventAt, own.RootEventID = row.TargetEventID, t.parts[0].StartedAt, ""
 		message = &own
 	}
-	drafts, err := s.drafts(ctx, row, s.wordingOf(message, t.parts, false, quote))
+	w := s.wordingOf(message, t.parts, false, quote)
+	w.account = t.account
+	drafts, err := s.drafts(ctx, row, w)
 	if err != nil {
 		return err
 	}
 	prints := printsOf(drafts)
-	if slices.Equal(prints, currentPrints(t)) {
+	if slices.Equal(prints, currentPrints(t)) && sameFiles(t.parts, drafts) {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
 	}
@@ -141,8 +143,13 @@ func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams
 					return err
 				}
 			}
-			if err := w.Edit(ctx, partRef(*have), d); err != nil {
+			if err := w.Edit(ctx, partRef(*have), dropFile(d, have)); err != nil {
 				return fmt.Errorf("edit part %d: %w", i, err)
+			}
+			if have.Attachment != fileOf(d) {
+				if err := s.o.DB.Sent.SetAttachment(ctx, have.EventID, have.Part, fileOf(d)); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -246,9 +246,9 @@ type rendered struct {
 // render converts the message.
 func (d *delivery) render() []rendered {
 	out := msgconv.ToMatrix(d.m, msgconv.MatrixEnv{
-		People: d.in.o.Directory, Media: d.media, Snippets: d.snippets, ChannelID: d.m.Channel.ChannelID,
+		People: d.in.o.Directory, Media: d.media, Snippets: d.snippets, Files: d.files, ChannelID: d.m.Channel.ChannelID,
 	})
-	images := msgconv.Images(d.m)
+	images, files := msgconv.Images(d.m), msgconv.Files(d.m)
 	parts := make([]rendered, 0, len(out.Parts))
 	for _, part := range out.Parts {
 		r := rendered{id: part.ID, kind: part.Type, content: part.Content}
@@ -260,6 +260,13 @@ func (d *delivery) render() []rendered {
 				r.media.Media.File = nil
 			}
 			r.hash = hashOf("image", url, part.Content.Body)
+		} else if i, ok := fileIndex(part.ID); ok && i < len(files) {
+			url := files[i].URL
+			if media, ok := d.files[url]; ok && media.Problem == "" {
+				r.media = &MediaMetadata{Source: url, Media: media}
+				r.media.Media.File = nil
+			}
+			r.hash = hashOf("file", url, string(part.Content.MsgType), part.Content.Body)
 		} else {
 			r.hash = contentPartHash(part.Content)
 		}

@@ -37,6 +37,8 @@ type delivery struct {
 	media map[string]msgconv.Media
 	// snippets are the message's code snippets by URL.
 	snippets map[string]msgconv.Snippet
+	// files are the message's files by URL, rootFiles those of root.
+	files, rootFiles map[string]msgconv.Media
 
 	source *bridgev2.UserLogin
 	room   id.RoomID
@@ -54,7 +56,10 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 				return err
 			}
 		}
-		if err = d.fetchImages(ctx); err != nil {
+		if err = d.fetchMedia(ctx); err != nil {
+			return err
+		}
+		if err = d.fetchRootFiles(ctx); err != nil {
 			return err
 		}
 		if err = d.fetchSnippets(ctx); err != nil {
@@ -215,19 +220,40 @@ func (d *delivery) applyRoot(ctx context.Context, p *bridgev2.Portal, source *br
 	if d.root == nil {
 		return nil
 	}
-	root := &delivery{
-		in: d.in, m: *d.root, id: MessageID(d.root.Channel, d.root.ID), source: source, room: d.room,
-		row: &database.InboxRow{Portal: d.row.Portal, MessageID: d.root.ID, Version: versionOf(*d.root), Attempts: d.row.Attempts, ReceivedAt: d.row.ReceivedAt},
-	}
+	root := d.rootDelivery()
+	root.source, root.room = source, d.room
 	rows, err := root.rows(ctx)
 	if err != nil || len(rows) > 0 {
 		return err
 	}
-	if err = root.fetchImages(ctx); err != nil {
+	images := msgconv.Images(root.m)
+	if err = root.fetchImages(ctx, p.MXID, images, nil); err != nil {
 		return err
 	}
 	_, err = root.create(ctx, p, !root.m.Deleted.IsZero())
 	return err
+}
+
+// rootDelivery is the way of a root that has to come first.
+func (d *delivery) rootDelivery() *delivery {
+	return &delivery{
+		in: d.in, m: *d.root, id: MessageID(d.root.Channel, d.root.ID), files: d.rootFiles,
+		row: &database.InboxRow{Portal: d.row.Portal, MessageID: d.root.ID, Version: versionOf(*d.root), Attempts: d.row.Attempts, ReceivedAt: d.row.ReceivedAt},
+	}
+}
+
+// fetchRootFiles copies the files of a root that has to come first: that may
+// take longer than the portal's loop may be held up.
+func (d *delivery) fetchRootFiles(ctx context.Context) error {
+	if d.root == nil || len(msgconv.Files(*d.root)) == 0 {
+		return nil
+	}
+	root := d.rootDelivery()
+	if err := root.fetchMedia(ctx); err != nil {
+		return err
+	}
+	d.rootFiles = root.files
+	return nil
 }
 
 // sender returns who a message is by.

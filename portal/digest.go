@@ -122,6 +122,9 @@ func (s *Sender) foldReactions(ctx context.Context, digestID, portal string, mes
 // digestFragment converts a message; false for one that has no place in a
 // digest, because it can't be converted or is longer than a post.
 func (s *Sender) digestFragment(row *database.OutboxRow) (html string, ok bool) {
+	if s.goesAsFile(row) {
+		return "", false
+	}
 	drafts, err := s.digestDrafts(row, row)
 	if err != nil || len(drafts) != 1 || len(drafts[0]) > msgconv.DigestRoom {
 		return "", false

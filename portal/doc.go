@@ -54,6 +54,11 @@
 // again. The echo of a post is recognised by its id, and while the id is not
 // known yet, by account, thread, time and fingerprint.
 //
+// A message's file is uploaded before the message is posted, in its turn
+// (uploads.go): the session is stored before the first byte goes, and what the
+// file became when it is there, so that neither is made twice. Files from Teams
+// are copied before the portal's loop is entered (files.go).
+//
 // An edit or a reaction without a known outcome is repeated, and remembered: where
 // Teams carries it out late, behind a newer one, the newer one is sent again.
 //

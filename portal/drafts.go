@@ -35,6 +35,9 @@ type wording struct {
 	relayed bool
 	late    bool
 	quote   *msgconv.Quote
+	// writer uploads the message's file; where it is nil, the one of account does.
+	writer  teams.Writer
+	account string
 }
 
 // wordingOf decides how a message reads. Whether it is late is measured at its
@@ -74,6 +77,11 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 	var err error
 	if env.Image, err = s.image(ctx, row, &content); err != nil {
 		return nil, err
+	}
+	if env.Image == nil {
+		if env.File, env.FileProblem, err = s.file(ctx, row, w, &content); err != nil {
+			return nil, err
+		}
 	}
 	drafts, err := msgconv.ToTeams(&content, env)
 	if err != nil {

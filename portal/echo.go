@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -235,6 +236,7 @@ func (e *Echo) matches(part *database.SentPart, m teams.Message) bool {
 		m.ReplyToID == part.RootID &&
 		!m.Created.Before(part.StartedAt.Add(-e.skew)) &&
 		m.Deleted.IsZero() &&
+		(part.Attachment == "" || slices.ContainsFunc(m.Attachments, func(a teams.Attachment) bool { return strings.EqualFold(a.ID, part.Attachment) })) &&
 		msgconv.FingerprintOf(m) == part.Fingerprint
 }
 

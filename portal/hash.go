@@ -46,9 +46,12 @@ func contentPartHash(c *event.MessageEventContent) string {
 	return hashOf(string(b))
 }
 
-// imageIndex returns the number in a part id "img:N".
-func imageIndex(partID string) (n int, ok bool) {
-	digits, ok := strings.CutPrefix(partID, "img:")
+// imageIndex returns the number in a part id "img:N", fileIndex that in "file:N".
+func imageIndex(partID string) (n int, ok bool) { return partIndex(partID, "img:") }
+func fileIndex(partID string) (n int, ok bool)  { return partIndex(partID, "file:") }
+
+func partIndex(partID, prefix string) (n int, ok bool) {
+	digits, ok := strings.CutPrefix(partID, prefix)
 	if !ok {
 		return 0, false
 	}

@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/networkid"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
 )
 
@@ -41,6 +42,11 @@ type Ingest struct {
 	refused map[string]int
 	// imageless is since when a row's images can't be fetched, by the same key.
 	imageless map[string]time.Time
+	// copied are the files that are at the homeserver, of messages that are not in
+	// their room yet.
+	copied map[string]map[string]msgconv.Media
+	// copies is taken by who copies a file.
+	copies chan struct{}
 }
 
 var _ teams.Sink = (*Ingest)(nil)
@@ -54,6 +60,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		loop:    loop{bridge: o.Bridge, source: o.Source, timeout: o.DeliverTimeout},
 		began:   o.Now(),
 		refused: map[string]int{}, imageless: map[string]time.Time{},
+		copied: map[string]map[string]msgconv.Media{}, copies: make(chan struct{}, copies),
 		doubts:  &doubts{pending: o.DB.Inbox.Heads},
 		doubled: make(chan struct{}, 1),
 	}
@@ -326,6 +333,7 @@ func (in *Ingest) forgetRefusals(key string) {
 	defer in.mu.Unlock()
 	delete(in.refused, key)
 	delete(in.imageless, key)
+	delete(in.copied, key)
 }
 
 func portalIDOf(row *database.InboxRow) networkid.PortalID { return networkid.PortalID(row.Portal) }

@@ -151,6 +151,14 @@ func (l *lanes) run(ctx context.Context, key string, ln *lane) {
 	}
 }
 
+// beside runs what takes long and needs none of what lanes share: another lane
+// may have the place meanwhile. It is called by work.
+func (l *lanes) beside(f func() error) error {
+	<-l.slot
+	defer func() { l.slot <- struct{}{} }()
+	return f()
+}
+
 // busy returns how many keys have work or wait for their time.
 func (l *lanes) busy() int {
 	l.mu.Lock()

@@ -21,38 +21,11 @@ import (
 // errTooLarge says that an image is larger than what is copied.
 var errTooLarge = errors.New(problemTooLarge)
 
-// fetchImages copies the message's images to the homeserver, before the
-// portal's loop is entered, because Graph may take its time. Images that are
-// there already are not fetched again. While Graph does not answer the message
-// waits, but not for ever: then it says what is missing.
-func (d *delivery) fetchImages(ctx context.Context) error {
-	if d.own != nil && d.m.Edited.IsZero() {
-		return nil
-	}
-	images := msgconv.Images(d.m)
+// fetchImages copies the message's images. While Graph does not answer the
+// message waits, but not for ever: then it says what is missing.
+func (d *delivery) fetchImages(ctx context.Context, roomID id.RoomID, images []msgconv.ImageRef, known map[string]msgconv.Media) error {
 	if len(images) == 0 {
 		return nil
-	}
-	rows, err := d.rows(ctx)
-	if err != nil {
-		return err
-	}
-	known := map[string]msgconv.Media{}
-	hash := contentHash(d.m)
-	for _, row := range rows {
-		meta := metaOf(row)
-		if meta.ContentHash == hash {
-			return nil
-		}
-		if meta.Media != nil {
-			known[meta.Media.Source] = meta.Media.Media
-		}
-	}
-	p, err := d.in.o.Bridge.GetExistingPortalByKey(ctx, ChannelPortal(d.m.Channel))
-	if err != nil {
-		return fmt.Errorf("get portal: %w", err)
-	} else if p == nil || !p.RoomCreated.IsSet() {
-		return errNoRoom
 	}
 	d.media = make(map[string]msgconv.Media, len(images))
 	for _, img := range images {
@@ -62,7 +35,7 @@ func (d *delivery) fetchImages(ctx context.Context) error {
 			d.media[img.URL] = media
 			continue
 		}
-		media, err := d.in.copyImage(ctx, p.MXID, img)
+		media, err := d.in.copyImage(ctx, roomID, img)
 		if err != nil {
 			if !d.in.givesUpImage(d, err) {
 				return err
@@ -83,7 +56,7 @@ func mediaOutcome(m msgconv.Media) string {
 	return "copied"
 }
 
-// givesUpImage reports whether an image is not waited for any longer.
+// givesUpImage reports whether an image or file is not waited for any longer.
 func (in *Ingest) givesUpImage(d *delivery, err error) bool {
 	var hs mautrix.HTTPError
 	switch teams.KindOf(err) {

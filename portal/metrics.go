@@ -40,6 +40,10 @@ const (
 	MetricEcho = "echo"
 	// MetricMedia counts images, by what became of them.
 	MetricMedia = "media"
+	// MetricFiles counts files from Teams, by what became of them.
+	MetricFiles = "files"
+	// MetricUploads counts files from Matrix, by what became of them.
+	MetricUploads = "uploads"
 	// MetricEnqueued counts events that the outbox took, by kind.
 	MetricEnqueued = "outbox_enqueued"
 	// MetricCoalesced counts events that were merged into a queued one, by kind.

@@ -102,6 +102,9 @@ type IngestOptions struct {
 	Concurrency int
 	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
 	MaxImage int64
+	// MaxFile is the most bytes of an attached file that are copied, negative for
+	// none at all. Default 100 MiB.
+	MaxFile int64
 	// MediaPatience is how long a message waits for its images while Graph does
 	// not answer, from the first try on, before it goes without them. Default 5
 	// minutes.
@@ -150,6 +153,7 @@ func (o *IngestOptions) setDefaults() {
 	}
 	def(&o.Concurrency, 16)
 	def(&o.MaxImage, 50<<20)
+	def(&o.MaxFile, 100<<20)
 	def(&o.MediaPatience, 5*time.Minute)
 	def(&o.EchoWait, 30*time.Second)
 	def(&o.RootPatience, 30*time.Second)
@@ -221,6 +225,12 @@ type SenderOptions struct {
 	IndicateAfter time.Duration
 	// MaxImage is the most bytes of an image that go inline. Default 2.9 MiB.
 	MaxImage int64
+	// MaxFile is the most bytes of a file that is uploaded, negative for none at
+	// all. Default 100 MiB.
+	MaxFile int64
+	// MediaPatience is how long a file waits for a host of files that fails while
+	// Graph works. Default 15 minutes.
+	MediaPatience time.Duration
 	// Link returns where an event can be read in Matrix; nil means matrix.to.
 	Link func(roomID id.RoomID, eventID id.EventID) string
 	// Zone is the zone in which original times are shown; nil means UTC.
@@ -270,6 +280,8 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.LateAfter, 2*time.Minute)
 	def(&o.IndicateAfter, 5*time.Second)
 	def(&o.MaxImage, 2900<<10)
+	def(&o.MaxFile, 100<<20)
+	def(&o.MediaPatience, 15*time.Minute)
 	def(&o.Sweep, 30*time.Second)
 }
 

@@ -40,7 +40,10 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
 		return err
 	}
-	parts := d.render()
+	parts := slices.DeleteFunc(d.render(), func(part rendered) bool {
+		_, file := fileIndex(part.id)
+		return file // the event has it
+	})
 	if len(parts) == 0 {
 		return nil
 	}

@@ -89,7 +89,14 @@ func (p *posting) part(i int) *database.SentPart {
 func (p *posting) run(ctx context.Context) error {
 	drafts, err := p.convert(ctx)
 	if err != nil {
-		return err
+		// The account may be unable to upload, and another able.
+		if again, changeErr := p.change(ctx, err); changeErr != nil {
+			return changeErr
+		} else if !again {
+			return err
+		} else if drafts, err = p.convert(ctx); err != nil {
+			return err
+		}
 	}
 	for i := 0; i < len(drafts); {
 		if p.part(i) != nil {
@@ -116,6 +123,7 @@ func (p *posting) run(ctx context.Context) error {
 // wording; what is left says whose it is.
 func (p *posting) convert(ctx context.Context) ([]teams.Draft, error) {
 	w := p.s.wordingOf(p.row, p.parts, p.relayed, p.root.quote)
+	w.writer = p.writer
 	drafts, err := p.s.drafts(ctx, p.row, w)
 	if err != nil {
 		return nil, err
@@ -204,6 +212,7 @@ func (s *Sender) post(
 	part := database.SentPart{
 		EventID: event, Part: i, Portal: portal, TeamID: ch.TeamID, ChannelID: ch.ChannelID, RootID: rootID,
 		AccountID: account, Fingerprint: fingerprint(d.HTML), State: database.StateSending, StartedAt: s.o.Now(),
+		Attachment: fileOf(d),
 	}
 	landed := s.o.Echo.takeOff(portal, account)
 	defer landed()

@@ -31,6 +31,10 @@ type Sender struct {
 	acking map[int64]struct{}
 	// returning holds, by portal, parked rows whose account is signed in again.
 	returning map[string][]*database.OutboxRow
+	// fileless is since when a row's file can't be had or put where it belongs.
+	fileless map[string]time.Time
+	// copies is taken by who uploads a file.
+	copies chan struct{}
 
 	// parkedAfter is where the next look at parked rows begins; Run's.
 	parkedAfter int64
@@ -45,6 +49,7 @@ func NewSender(o SenderOptions) *Sender {
 		status: statusSender{o.Bridge},
 		shown:  map[int64]struct{}{},
 		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, returning: map[string][]*database.OutboxRow{},
+		fileless: map[string]time.Time{}, copies: make(chan struct{}, copies),
 	}
 	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
 	s.marks = newMarks(&s.o)

@@ -71,5 +71,6 @@ func (in *Ingest) readSnippet(ctx context.Context, url string) (msgconv.Snippet,
 // told from the message alone.
 func isFetched(partID string) bool {
 	_, image := imageIndex(partID)
-	return image || strings.HasPrefix(partID, "code:")
+	_, file := fileIndex(partID)
+	return image || file || strings.HasPrefix(partID, "code:")
 }

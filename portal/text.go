@@ -14,6 +14,17 @@ const (
 	problemGone     = "not available any more"
 	problemForeign  = "on a host outside Teams"
 	problemNoAnswer = "Teams did not hand it out"
+
+	problemElsewhere    = "kept outside the channel's folder"
+	problemMalware      = "blocked because of malware"
+	problemRefused      = "Teams refuses access to it"
+	problemTooLargeHere = "too large for the homeserver"
+	problemHomeserver   = "the homeserver refused it"
+	problemNotCopied    = "files are not copied"
+	problemNotTaken     = "Teams did not take it"
+	problemEmpty        = "empty"
+	problemNoSpace      = "no space left in Teams"
+	problemNoUpload     = "the account may not put files into this channel"
 )
 
 // placeholderPart stands for a root that was deleted before the bridge saw it.

@@ -619,7 +619,8 @@ func TestMatrixImages(t *testing.T) {
 	msgs := r.Tenant.Messages(portaltest.Channel)
 	require.Len(t, msgs, 3)
 	require.Contains(t, msgs[0].Body, "hostedContents/1")
-	require.Contains(t, msgs[1].Body, "matrix.to")
+	require.Len(t, msgs[1].Attachments, 1, "larger than what goes inline")
+	require.Equal(t, "big.png", msgs[1].Attachments[0].Name)
 	require.Contains(t, msgs[2].Body, "matrix.to")
 }
 

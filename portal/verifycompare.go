@@ -94,7 +94,7 @@ func (c *comparison) index() {
 			c.partsRemote[p.RemoteID] = p
 		}
 		c.partsEvent[p.EventID] = append(c.partsEvent[p.EventID], *p)
-		post := p.RootID + "\x00" + p.AccountID + "\x00" + p.Fingerprint
+		post := p.RootID + "\x00" + p.AccountID + "\x00" + p.Fingerprint + "\x00" + p.Attachment
 		c.posts[post] = append(c.posts[post], p)
 	}
 	for i := range c.s.events {
@@ -230,7 +230,7 @@ func (c *comparison) doubledPost(t *teamsSide) bool {
 	if !t.Relay {
 		return false
 	}
-	for _, p := range c.posts[t.Root+"\x00"+t.Author+"\x00"+t.Print] {
+	for _, p := range c.posts[t.Root+"\x00"+t.Author+"\x00"+t.Print+"\x00"+t.File] {
 		if p.RemoteID == "" || p.RemoteID == t.ID || t.Created.Before(p.StartedAt.Add(-postWindow)) || t.Created.After(p.StartedAt.Add(postWindow)) {
 			continue
 		}

@@ -40,7 +40,9 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 	}
 	for _, row := range rows {
 		e := c.events[row.Event]
-		if _, image := imageIndex(row.Part); image || row.PartHash == "" || len(e.Hashes) == 0 || c.s.partial[e.ID] || e.Edit != "" {
+		_, image := imageIndex(row.Part)
+		_, file := fileIndex(row.Part)
+		if image || file || row.PartHash == "" || len(e.Hashes) == 0 || c.s.partial[e.ID] || e.Edit != "" {
 			continue
 		}
 		if !slices.Contains(e.Hashes, row.PartHash) {

@@ -93,6 +93,11 @@ func (g *gathering) addTeams(listed teams.Message) {
 	}
 	if !side.Deleted {
 		side.Hash, side.Print = contentHash(m), msgconv.FingerprintOf(m)
+		for i := range m.Attachments {
+			if a := &m.Attachments[i]; a.ContentType == "reference" && side.File == "" {
+				side.File = strings.ToLower(a.ID)
+			}
+		}
 		// Pictures in the text were fetched, so that the text can't be foretold.
 		emoticons := len(msgconv.Emoticons(m)) > 0
 		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts {

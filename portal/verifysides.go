@@ -51,6 +51,8 @@ type teamsSide struct {
 	// Relay says that its author is an account of the relay pool.
 	Relay       bool
 	Hash, Print string
+	// File is the id of the first file that it has attached.
+	File string
 	// Parts are what would be shown now.
 	Parts     []shownPart
 	Reactions []teamsReaction

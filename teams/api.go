@@ -31,6 +31,19 @@ type Reader interface {
 	// returns its content type. A URL on a host that is not the configured
 	// Graph is refused with KindForeignHost before anything is sent.
 	HostedContent(ctx context.Context, url string) (io.ReadCloser, string, error)
+	FileReader
+}
+
+// FileReader reads files out of channels' folders.
+type FileReader interface {
+	// ChannelFolder returns the folder of a channel.
+	ChannelFolder(ctx context.Context, ch ChannelRef) (Folder, error)
+	// StatFile finds the file that a message refers to by address; one that is
+	// not in the folder is refused with ErrElsewhere before anything is sent.
+	StatFile(ctx context.Context, folder Folder, contentURL string) (File, error)
+	// OpenFile opens a file that StatFile found. The call's context bounds the
+	// whole reading, which has no deadline of its own as long as bytes come.
+	OpenFile(ctx context.Context, file File) (io.ReadCloser, error)
 }
 
 // MessageSource has the raw calls of the three readers. An empty link asks
@@ -58,6 +71,14 @@ type Writer interface {
 	Undelete(ctx context.Context, ref MessageRef) error
 	React(ctx context.Context, ref MessageRef, emoji string) error
 	Unreact(ctx context.Context, ref MessageRef, emoji string) error
+	// ChannelFolder returns the folder of a channel, as the account may see it.
+	ChannelFolder(ctx context.Context, ch ChannelRef) (Folder, error)
+	// UploadFile brings content into a channel's folder, and goes on with what was
+	// begun. save has to keep what it is given before anything is sent; taken
+	// reports whether an item is another upload's. Unlike the other calls, what
+	// fails is repeated inside as long as it gets on.
+	UploadFile(ctx context.Context, u Upload, content io.ReaderAt, save func(context.Context, Upload) error,
+		taken func(ctx context.Context, itemID string) (bool, error)) (File, error)
 }
 
 // Subscription is a change notification subscription (resource subscription).

@@ -18,13 +18,16 @@ type Endpoints struct {
 	// Hosts are the hosts (with a port, where it is not 443) that may be sent
 	// a token. Graph's own host is always among them.
 	Hosts []string
+	// Files are the hosts that files' bytes come from and go to, without a token:
+	// a host as in Hosts, or "*.example" for every host below that domain.
+	Files []string
 	// Scope is the application scope, such as https://graph.microsoft.com/.default.
 	Scope string
 	// Caveat tells an operator what the cloud is documented not to have.
 	Caveat string
 }
 
-type cloudEntry struct{ login, graph, caveat string }
+type cloudEntry struct{ login, graph, files, caveat string }
 
 func cloudTable() map[string]cloudEntry {
 	const (
@@ -34,13 +37,13 @@ func cloudTable() map[string]cloudEntry {
 		delos = "Graph's metadata lists no Teams messages in this cloud; expect every read to be refused"
 	)
 	return map[string]cloudEntry{
-		"global": {"login.microsoftonline.com", "graph.microsoft.com", ""},
-		"gcc":    {"login.microsoftonline.com", "graph.microsoft.com", ""},
-		"gcch":   {"login.microsoftonline.us", "graph.microsoft.us", usGov},
-		"dod":    {"login.microsoftonline.us", "dod-graph.microsoft.us", usGov},
-		"china":  {"login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn", china},
-		"bleu":   {"login.sovcloud-identity.fr", "graph.svc.sovcloud.fr", bleu},
-		"delos":  {"login.sovcloud-identity.de", "graph.svc.sovcloud.de", delos},
+		"global": {"login.microsoftonline.com", "graph.microsoft.com", "*.sharepoint.com", ""},
+		"gcc":    {"login.microsoftonline.com", "graph.microsoft.com", "*.sharepoint.com", ""},
+		"gcch":   {"login.microsoftonline.us", "graph.microsoft.us", "*.sharepoint.us", usGov},
+		"dod":    {"login.microsoftonline.us", "dod-graph.microsoft.us", "*.sharepoint-mil.us", usGov},
+		"china":  {"login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn", "*.sharepoint.cn", china},
+		"bleu":   {"login.sovcloud-identity.fr", "graph.svc.sovcloud.fr", "", bleu},
+		"delos":  {"login.sovcloud-identity.de", "graph.svc.sovcloud.de", "", delos},
 	}
 }
 
@@ -60,7 +63,12 @@ func Cloud(name string) (Endpoints, error) {
 		return Endpoints{}, fmt.Errorf("network.cloud: unknown cloud %q (known: %s)", name, strings.Join(CloudNames(), ", "))
 	}
 	graph := "https://" + c.graph
+	var files []string
+	if c.files != "" {
+		files = []string{c.files}
+	}
 	return Endpoints{
+		Files:  files,
 		Login:  "https://" + c.login,
 		Graph:  graph,
 		Hosts:  []string{c.graph},
@@ -97,7 +105,7 @@ func ResolveEndpoints(cloud, login, graph string, hosts []string) (Endpoints, er
 		}
 		u.Path = strings.TrimSuffix(u.Path, "/v1.0")
 		e.Graph = u.String()
-		e.Hosts = []string{u.Host}
+		e.Hosts, e.Files = []string{u.Host}, []string{u.Host}
 		e.Scope = u.Scheme + "://" + u.Host + "/.default"
 	}
 	for _, h := range hosts {
@@ -109,6 +117,21 @@ func ResolveEndpoints(cloud, login, graph string, hosts []string) (Endpoints, er
 		if !slices.Contains(e.Hosts, h) {
 			e.Hosts = append(e.Hosts, h)
 		}
+	}
+	return e, nil
+}
+
+// WithFiles returns the endpoints with further hosts for files' bytes
+// (network.endpoints.files).
+func (e Endpoints) WithFiles(hosts []string) (Endpoints, error) {
+	e.Files = slices.Clone(e.Files)
+	for _, h := range hosts {
+		h = strings.ToLower(strings.TrimSpace(h))
+		u, err := url.Parse("https://" + strings.TrimPrefix(h, "*."))
+		if err != nil || h == "" || u.Host != strings.TrimPrefix(h, "*.") || strings.Contains(u.Host, "*") || u.Hostname() == "" {
+			return Endpoints{}, fmt.Errorf("network.endpoints.files: %q is not a host, host:port or *.domain", h)
+		}
+		e.Files = append(e.Files, h)
 	}
 	return e, nil
 }
@@ -137,6 +160,11 @@ func (e Endpoints) Root() string { return e.Graph + "/v1.0" }
 func (e Endpoints) DelegatedScopes() []string {
 	prefix := strings.TrimSuffix(e.Scope, ".default")
 	return []string{prefix + "ChannelMessage.Send", prefix + "ChannelMessage.ReadWrite", prefix + "User.Read", "offline_access"}
+}
+
+// FileScope is the scope of a person's sign-in that puts files into channels.
+func (e Endpoints) FileScope() string {
+	return strings.TrimSuffix(e.Scope, ".default") + "Files.ReadWrite.All"
 }
 
 // TokenURL is where the tenant issues tokens.

@@ -19,6 +19,8 @@ type DelegatedConfig struct {
 	ClientID  string
 	// ClientSecret is set only where the app registration is a confidential client.
 	ClientSecret string
+	// Files asks for the permission to put files into channels, too.
+	Files bool
 	// HTTP is a client of NewHTTPClient.
 	HTTP *http.Client
 	// Store keeps the refresh tokens.
@@ -26,10 +28,14 @@ type DelegatedConfig struct {
 }
 
 func (c DelegatedConfig) oauth() *oauth2.Config {
+	scopes := c.Endpoints.DelegatedScopes()
+	if c.Files {
+		scopes = append(scopes, c.Endpoints.FileScope())
+	}
 	return &oauth2.Config{
 		ClientID:     c.ClientID,
 		ClientSecret: c.ClientSecret,
-		Scopes:       c.Endpoints.DelegatedScopes(),
+		Scopes:       scopes,
 		Endpoint: oauth2.Endpoint{
 			TokenURL:      c.Endpoints.TokenURL(c.TenantID),
 			DeviceAuthURL: c.Endpoints.DeviceURL(c.TenantID),

@@ -1,5 +1,5 @@
 // Package teams speaks Microsoft Graph v1.0: sign-in, the HTTP stack with its
-// limits, reading and writing messages, change notifications, and the readers
+// limits, reading and writing messages and files, change notifications, and the readers
 // that catch up. It hands plain structs to the rest of the bridge.
 //
 // What must not live here: anything of Matrix, anything of our database (what

@@ -12,6 +12,7 @@ const (
 	ctxAccount ctxKey = iota
 	ctxStream
 	ctxBodyLimit
+	ctxFile
 )
 
 // WithAccount marks requests as sent by a signed-in account, for the limits
@@ -44,6 +45,7 @@ type streamBody struct {
 	io.ReadCloser
 	call   call
 	cancel context.CancelFunc
+	touch  func()
 	left   int64
 }
 
@@ -56,6 +58,9 @@ func (b *streamBody) Read(p []byte) (int, error) {
 		p = p[:b.left+1]
 	}
 	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.touch()
+	}
 	if b.left -= int64(n); b.left < 0 {
 		return 0, tooLarge(b.call, http.StatusOK)
 	}

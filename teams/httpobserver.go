@@ -47,7 +47,7 @@ type HTTPObserver interface {
 
 // watchSlow reports the request when it waits for long, until stopped.
 func (s *stack) watchSlow(c call) (stop func() bool) {
-	if s.opts.Observer == nil {
+	if s.opts.Observer == nil || c.file {
 		return func() bool { return true }
 	}
 	return time.AfterFunc(slowAfter, func() { s.opts.Observer.GraphSlow(c.op) }).Stop
@@ -55,8 +55,8 @@ func (s *stack) watchSlow(c call) (stop func() bool) {
 
 // judge hands an attempt to the observer.
 func (s *stack) judge(ctx context.Context, c call, status int, failed *Error, started time.Time) {
-	if s.opts.Observer == nil {
-		return
+	if s.opts.Observer == nil || c.file {
+		return // SharePoint is not Graph
 	}
 	if err := ctx.Err(); err != nil && status == 0 &&
 		(errors.Is(err, context.Canceled) || time.Since(started) < gaveUpEarly) {

@@ -183,6 +183,9 @@ func (s *stack) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // admit classifies a request, or refuses it for where it goes.
 func (s *stack) admit(req *http.Request) (call, error) {
+	if req.Context().Value(ctxFile) != nil {
+		return s.admitFile(req)
+	}
 	toGraph := s.opts.Endpoints.AllowsToken(req.URL)
 	login := s.opts.Endpoints.IsLogin(req.URL) && !(toGraph && s.opts.Endpoints.isGraphPath(req.URL))
 	authorized := req.Header.Get("Authorization") != ""
@@ -203,7 +206,12 @@ func readRequest(c call, req *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	defer closeBody(req)
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxRequestBody+1))
+	var buf bytes.Buffer
+	if req.ContentLength > 0 && req.ContentLength <= maxRequestBody {
+		buf.Grow(int(req.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(io.LimitReader(req.Body, maxRequestBody+1))
+	body := buf.Bytes()
 	if err != nil {
 		return nil, &Error{Op: c.op, Kind: KindUnknown, Err: err}
 	}
@@ -221,7 +229,7 @@ func closeBody(req *http.Request) {
 
 // attempt sends the request once. Exactly one of its results is set.
 func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response, *Error) {
-	ctx, cancel := context.WithTimeout(req.Context(), s.opts.Timeout)
+	ctx, cancel, touch := s.bound(req.Context(), c)
 	var reached atomic.Bool
 	reached.Store(!s.traced)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -246,7 +254,7 @@ func (s *stack) attempt(req *http.Request, c call, body []byte) (*http.Response,
 		s.observe(c, resp.StatusCode, requestID(resp.Header), time.Since(started))
 		s.report(c, started, resp, 0)
 		s.judge(req.Context(), c, resp.StatusCode, nil, started)
-		resp.Body = &streamBody{ReadCloser: resp.Body, call: c, cancel: cancel, left: bodyLimit(ctx)}
+		resp.Body = &streamBody{ReadCloser: resp.Body, call: c, cancel: cancel, touch: touch, left: bodyLimit(ctx)}
 		return resp, nil
 	}
 	defer cancel()

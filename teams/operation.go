@@ -18,6 +18,9 @@ type row struct {
 // rowPost is the row of posts and replies.
 const rowPost = "post message"
 
+// rowFileContent is the row of files' bytes.
+const rowFileContent = "file content"
+
 // The documented rows that the bridge's calls fall into (Teams throttling
 // limits of February 2026).
 func rows() map[string]row {
@@ -41,6 +44,10 @@ func rows() map[string]row {
 		// does not tell beforehand; this keeps far below the smallest tenant's.
 		{"directory", 50, 0, 0},
 		{"sign-in", 20, 0, 0},
+		// SharePoint limits by units per minute that depend on the tenant's size,
+		// and tells of them with 429 and Retry-After; this keeps below the smallest.
+		{"files", 10, 0, 0},
+		{rowFileContent, 10, 0, 0},
 	}
 	out := make(map[string]row, len(list))
 	for _, r := range list {
@@ -58,6 +65,7 @@ type call struct {
 	user     string
 	write    bool
 	login    bool
+	file     bool   // a file's bytes, at an address that Graph gave out
 	hint     string // what a 403 usually means
 }
 
@@ -81,6 +89,11 @@ func classify(method string, u *url.URL) call {
 			c.op += " photo"
 		}
 		c.hint = "needs User.Read.All (users, photos) or Organization.Read.All with admin consent"
+	case segs[0] == "drives":
+		c.op, c.row, c.hint = "file", "files", "needs the application permission Files.Read.All with admin consent"
+		if c.write {
+			c.op, c.hint = "upload session", "the account needs the delegated permission Files.ReadWrite.All"
+		}
 	default:
 		c.op, c.row = "other", otherRow(method)
 	}
@@ -138,6 +151,8 @@ func (c *call) classifyChannel(method string, segs []string) {
 		c.op, c.row, c.hint = "channel members", "channel members", "needs the application permission ChannelMember.Read.All with admin consent"
 	case "messages":
 		c.classifyMessage(method, segs)
+	case "filesFolder":
+		c.op, c.row, c.hint = "channel filesFolder", otherRow(method), "needs the application permission Files.Read.All with admin consent"
 	default:
 		c.op, c.row = "channel "+segs[4], otherRow(method)
 	}

@@ -39,7 +39,9 @@ func TestClassify(t *testing.T) {
 		{"GET", "/users?$top=999", "GET user", "directory", ""},
 		{"GET", "/users/u/photo/$value", "GET user photo", "directory", ""},
 		{"GET", "/organization", "GET organization", "directory", ""},
-		{"GET", "/drives/x", "GET other", "other read", ""},
+		{"GET", "/drives/x/items/y:/z.txt", "GET file", "files", ""},
+		{"POST", "/drives/x/items/y:/z.txt:/createUploadSession", "POST upload session", "files", ""},
+		{"GET", "/planner/x", "GET other", "other read", ""},
 		{"GET", "", "GET root", "other read", ""},
 	} {
 		got := classify(c.method, mustURL(t, "https://graph.microsoft.com/v1.0"+c.path))

@@ -98,6 +98,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Keys", testKeys},
 		{"Echoes", testEchoes},
 		{"Late", testLate},
+		{"Uploads", testUploads},
 		{"OutboxParking", testOutboxParking},
 		{"OutboxDropping", testOutboxDropping},
 		{"OutboxMarks", testOutboxMarks},

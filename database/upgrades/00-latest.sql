@@ -1,4 +1,4 @@
--- v0 -> v7: Latest schema
+-- v0 -> v8: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -63,6 +63,7 @@ CREATE TABLE teams_sent (
 	started_at  BIGINT NOT NULL,
 	sent_at     BIGINT NOT NULL,
 	doubt_at    BIGINT NOT NULL DEFAULT 0,
+	attachment  TEXT   NOT NULL DEFAULT '',
 
 	PRIMARY KEY (event_id, part)
 );
@@ -283,3 +284,17 @@ CREATE TABLE teams_late (
 
 	PRIMARY KEY (portal, target, what)
 );
+
+CREATE TABLE teams_upload (
+	event_id   TEXT   NOT NULL,
+	uri        TEXT   NOT NULL,
+	portal     TEXT   NOT NULL,
+	session    bytea  NOT NULL,
+	item_id    TEXT   NOT NULL,
+	attachment bytea  NOT NULL,
+	started_at BIGINT NOT NULL,
+	done_at    BIGINT NOT NULL,
+
+	PRIMARY KEY (event_id, uri)
+);
+CREATE INDEX teams_upload_item_idx ON teams_upload (item_id) WHERE item_id <> '';

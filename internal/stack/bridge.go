@@ -175,3 +175,11 @@ func (b *Bridge) Stop() {
 		b.proc = nil
 	}
 }
+
+// PID is the process id of the bridge that runs, 0 where none does.
+func (b *Bridge) PID() int {
+	if b.proc == nil {
+		return 0
+	}
+	return b.proc.cmd.Process.Pid
+}

@@ -50,7 +50,7 @@ func NewDendrite(binary, dir string, registrations []string) (Homeserver, error)
 			"rate_limiting": map[string]any{"enabled": false},
 		},
 		"federation_api": map[string]any{"database": db("federationapi"), "key_perspectives": []any{}},
-		"media_api":      map[string]any{"database": db("mediaapi"), "base_path": filepath.Join(dir, "media"), "max_file_size_bytes": 100 << 20},
+		"media_api":      map[string]any{"database": db("mediaapi"), "base_path": filepath.Join(dir, "media"), "max_file_size_bytes": 4 << 30},
 		"room_server":    map[string]any{"database": db("roomserver")},
 		"key_server":     map[string]any{"database": db("keyserver")},
 		"relay_api":      map[string]any{"database": db("relayapi")},

@@ -25,8 +25,7 @@ func (t *toMatrix) attachment(a *teams.Attachment) {
 	}
 	content, _ := parseJSON(a.Content)
 	switch kind {
-	case "reference":
-		t.placeholder(textFileMark, firstOf(name, textFileNoName), a.ContentURL)
+	case "reference": // a part of its own
 	case "messageReference":
 		t.quote(textQuoted, t.quoted(content))
 	case "forwardedMessageReference":

@@ -95,12 +95,20 @@ func FuzzToTeams(f *testing.F) {
 	f.Fuzz(checkToTeams)
 }
 
+// aFile is a file that was uploaded, with a name as long as names get.
+func aFile() *teams.Attachment {
+	return &teams.Attachment{
+		ID: "153fa47d-18c9-4179-be08-9879815a9f90", ContentType: "reference", Name: strings.Repeat("n", 180),
+		ContentURL: "https://contoso.sharepoint.com/sites/T/Shared%20Documents/" + strings.Repeat("n", 540),
+	}
+}
+
 // checkToTeams: a Matrix message becomes valid drafts within the limits, with
 // all of its text in order.
 func checkToTeams(t *testing.T, body, html, name string) {
 	c := &event.MessageEventContent{MsgType: event.MsgText, Body: body, Mentions: &event.Mentions{UserIDs: userIDs(), Room: true}}
 	for _, env := range []TeamsEnv{
-		{}, {Author: &Author{Name: name}}, {People: staff{}, RoomMention: &RoomMention{ChannelID: "c", ChannelName: name}, Reply: &Quote{Name: name, Text: body, Link: body}},
+		{}, {Author: &Author{Name: name}}, {File: aFile(), FileProblem: name}, {People: staff{}, RoomMention: &RoomMention{ChannelID: "c", ChannelName: name}, Reply: &Quote{Name: name, Text: body, Link: body}},
 	} {
 		for _, formatted := range []string{"", html} {
 			c.Format, c.FormattedBody = event.FormatHTML, formatted

@@ -131,6 +131,7 @@ func matrixCase(t *testing.T, files map[string]string) (teams.Message, MatrixEnv
 	}
 	if raw, ok := files["media.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), &env.Media))
+		env.Files = env.Media
 	}
 	return m, env
 }
@@ -221,6 +222,9 @@ func TestToTeamsGolden(t *testing.T) {
 			for _, i := range d.Images {
 				fmt.Fprintf(&b, "  image %s %s %d bytes\n", i.ID, i.ContentType, len(i.Data))
 			}
+			for _, a := range d.Attachments {
+				fmt.Fprintf(&b, "  attached %s %s %s %s\n", a.ID, a.ContentType, a.Name, a.ContentURL)
+			}
 			if len(drafts) > 1 {
 				fmt.Fprintf(&b, "--- %d bytes\n", DraftSize(d))
 			}
@@ -239,6 +243,9 @@ type teamsEnvFile struct {
 	Image string
 	Link  string
 	Reply *Quote
+	File  *teams.Attachment
+	// Problem is why there is no file.
+	Problem string
 }
 
 // teamsCase reads a case: "content.json" is the event's content, "html" or
@@ -266,7 +273,7 @@ func teamsCase(t *testing.T, files map[string]string) (*event.MessageEventConten
 	if raw, ok := files["env.json"]; ok {
 		var f teamsEnvFile
 		require.NoError(t, json.Unmarshal([]byte(raw), &f))
-		env.RoomMention, env.Link, env.Reply = f.Room, f.Link, f.Reply
+		env.RoomMention, env.Link, env.Reply, env.File, env.FileProblem = f.Room, f.Link, f.Reply, f.File, f.Problem
 		if f.Image != "" {
 			env.Image = &teams.InlineImage{ContentType: f.Image, Data: []byte("bytes")}
 		}
@@ -301,7 +308,11 @@ func checkRendered(t testing.TB, r Rendered) {
 // checkDraft holds for every draft.
 func checkDraft(t testing.TB, d teams.Draft) {
 	require.LessOrEqual(t, DraftSize(d), MaxDraftSize)
-	require.Equal(t, d.HTML, SanitizeTeams(d.HTML))
+	html := d.HTML
+	for _, a := range d.Attachments {
+		html = strings.TrimSuffix(html, attachmentMark(a.ID)) // the one thing that is not from outside
+	}
+	require.Equal(t, html, SanitizeTeams(html))
 	require.NotEmpty(t, d.HTML)
 	require.Equal(t, len(d.Mentions), strings.Count(d.HTML, "<at "))
 	for i, m := range d.Mentions {
@@ -309,6 +320,7 @@ func checkDraft(t testing.TB, d teams.Draft) {
 		require.Contains(t, d.HTML, fmt.Sprintf(`<at id="%d">%s</at>`, i, strings.ReplaceAll(escaped(m.Text), "&#39;", "'")))
 	}
 	require.Equal(t, len(d.Images), strings.Count(d.HTML, "<img "))
+	require.Equal(t, len(d.Attachments), strings.Count(d.HTML, "<attachment "))
 }
 
 func escaped(s string) string {

@@ -46,7 +46,7 @@ func (t *toTeams) convert() *node {
 	root := t.out.finish()
 	dropEmpty(root)
 	said := &node{kids: root.kids[min(quoted, len(root.kids)):]}
-	if !hasContent(said) && !hasImage(said) {
+	if !hasContent(said) && !hasImage(said) && !t.showsFile() {
 		return nil
 	}
 	if quoted == 0 {

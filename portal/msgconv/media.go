@@ -43,7 +43,7 @@ func (t *toTeams) media() bool {
 	name, caption := fileName(c)
 	if t.env.Image != nil && (what == textPicture || what == textSticker) {
 		t.inline(name)
-	} else {
+	} else if t.env.File == nil {
 		t.fileLine(what, name)
 	}
 	if caption != nil {
@@ -52,6 +52,12 @@ func (t *toTeams) media() bool {
 		t.out.close("p")
 	}
 	return true
+}
+
+// FileName returns the name of a message's file, empty where it has none.
+func FileName(c *event.MessageEventContent) string {
+	name, _ := fileName(current(c))
+	return name
 }
 
 // fileName tells a file's name from its caption.
@@ -115,6 +121,9 @@ func (t *toTeams) fileLine(what, name string) {
 		t.out.element("a", name, attr{"href", href})
 	} else {
 		t.out.text(name)
+	}
+	if problem := cleanName(t.env.FileProblem); problem != "" {
+		details = append(details, problem)
 	}
 	if len(details) > 0 {
 		t.out.text(" (" + strings.Join(details, ", ") + ")")

@@ -96,7 +96,7 @@ func (t *toMatrix) convert() *node {
 	}
 	root := t.out.finish()
 	t.dropHolders(root)
-	if !hasContent(root) && len(t.images) == 0 && len(t.codes) == 0 {
+	if !hasContent(root) && len(t.images) == 0 && len(t.codes) == 0 && len(Files(t.m)) == 0 {
 		t.out = newBuilder(forMatrix)
 		t.placeholder(textEmptyBody, "", "")
 		root = t.out.finish()

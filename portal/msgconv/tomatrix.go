@@ -23,6 +23,7 @@ func ToMatrix(m teams.Message, env MatrixEnv) Rendered {
 	root := t.convert()
 	parts := textParts(root)
 	parts = append(append(parts, t.codes...), t.images...)
+	parts = append(parts, t.files()...)
 	return Rendered{Parts: parts}
 }
 

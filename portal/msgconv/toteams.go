@@ -28,6 +28,7 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 	if root == nil {
 		return nil, ErrNothingToSend
 	}
+	limit := MaxDraftSize - attachmentSize(env.File)
 	h := header{author: env.Author, emote: c.MsgType == event.MsgEmote}
 	parts := []*node{root}
 	one := h.tree(1, 1)
@@ -36,9 +37,9 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 	for _, k := range root.kids {
 		measured += whole.measure(k)
 	}
-	if measured+headerSize(one) > MaxDraftSize {
+	if measured+headerSize(one) > limit {
 		parts = nil
-		for _, part := range split(root, teamsPrice(MaxDraftSize-headerSize(h.tree(999, 999)))) {
+		for _, part := range split(root, teamsPrice(limit-headerSize(h.tree(999, 999)))) {
 			if hasContent(part) || hasImage(part) {
 				parts = append(parts, part)
 			}
@@ -49,6 +50,7 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 		h.put(part, i+1, len(parts))
 		drafts[i] = draft(part, t.image)
 	}
+	t.attach(drafts)
 	return drafts, nil
 }
 
@@ -84,12 +86,15 @@ func draft(root *node, image *teams.InlineImage) teams.Draft {
 	return d
 }
 
-// DraftSize returns the bytes that count for Graph's limit: the HTML and the
-// mentions as JSON.
+// DraftSize returns the bytes that count for Graph's limit: the HTML, and the
+// mentions and attachments as JSON.
 func DraftSize(d teams.Draft) int {
 	size := len(d.HTML)
 	for i := range d.Mentions {
 		size += mentionSize(&d.Mentions[i])
+	}
+	for i := range d.Attachments {
+		size += attachmentSize(&d.Attachments[i]) - len(attachmentMark(d.Attachments[i].ID))
 	}
 	return size
 }

@@ -22,7 +22,7 @@ type People interface {
 	Person(mxid id.UserID) (userID, name string, ok bool)
 }
 
-// Media is a Teams image that the caller has copied to the homeserver, or the
+// Media is a Teams image or file that the caller has copied to the homeserver, or the
 // reason why it could not.
 type Media struct {
 	URI           id.ContentURIString
@@ -53,6 +53,8 @@ type MatrixEnv struct {
 	Media map[string]Media
 	// Snippets holds the code of code snippets by SnippetRef.URL.
 	Snippets map[string]Snippet
+	// Files holds the attached files by FileRef.URL.
+	Files map[string]Media
 	// ChannelID is the channel whose mention means everybody in the room. Empty
 	// means the message's own channel.
 	ChannelID string
@@ -69,7 +71,8 @@ type Rendered struct {
 // Part is one Matrix event of a message. IDs are stable over edits: "" is the
 // text, "text:1", "text:2"… its continuations, "img:0", "img:1"… the hosted
 // images by their place in what Images returns, where foreign ones count, too,
-// "code:0", "code:1"… the code snippets by their place in what Snippets returns.
+// "code:0", "code:1"… the code snippets by their place in what Snippets returns,
+// and "file:0", "file:1"… the attached files by their place in what Files returns.
 type Part struct {
 	ID      string
 	Type    event.Type
@@ -113,6 +116,10 @@ type TeamsEnv struct {
 	// Image holds the bytes of an m.image or sticker that are small enough to
 	// go inline; nil shows name and link instead.
 	Image *teams.InlineImage
+	// File is how Teams refers to the message's file, which was uploaded; nil
+	// shows name and link instead, and FileProblem why.
+	File        *teams.Attachment
+	FileProblem string
 	// Link is where in Matrix that can be seen which Teams cannot show.
 	Link string
 	// Reply is what the message answers, or nil.

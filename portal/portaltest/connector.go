@@ -230,6 +230,13 @@ func (h *Homeserver) Upload(data []byte) id.ContentURIString {
 	return uri
 }
 
+// File returns what was uploaded under a URI.
+func (h *Homeserver) File(uri string) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.media[id.ContentURIString(uri)]
+}
+
 // Media returns how many files were uploaded.
 func (h *Homeserver) Media() int {
 	h.mu.Lock()
@@ -242,7 +249,11 @@ func (a *intent) UploadMediaStream(_ context.Context, _ id.RoomID, _ int64, _ bo
 	if _, err := cb(io.Writer(&buf)); err != nil {
 		return "", nil, bridgev2.CallbackError{Type: "write", Wrapped: err}
 	}
-	return a.hs.Upload(buf.Bytes()), nil, nil
+	uri := a.hs.Upload(buf.Bytes())
+	if a.hs.Encrypted {
+		return "", &event.EncryptedFileInfo{URL: uri}, nil
+	}
+	return uri, nil, nil
 }
 
 func (a *intent) SetDisplayName(context.Context, string) error              { return nil }

@@ -8,7 +8,7 @@ import (
 
 // Write is a write that somebody wants to make.
 type Write struct {
-	// Op is post, edit, delete, undelete, react or unreact.
+	// Op is post, edit, delete, undelete, react, unreact, folder, session or chunk.
 	Op, Account string
 	Channel     teams.ChannelRef
 	// Target is the message that is changed, or the root that is replied to.
@@ -29,7 +29,7 @@ type Fault struct {
 }
 
 // Read is a read that somebody wants to make; Op is message, list, replies,
-// export or image.
+// export, image, folder, stat or file.
 type Read struct {
 	Op      string
 	Channel teams.ChannelRef

@@ -93,6 +93,8 @@ type Homeserver struct {
 	// does. It is set before anything is sent.
 	SameReactions bool
 
+	// Encrypted gives out files as those of an encrypted room are.
+	Encrypted bool
 	// OnEvent is told about events by the bridge's users, as a transaction would.
 	OnEvent func(e Event)
 }

@@ -208,7 +208,9 @@ func (c *client) GetCapabilities(context.Context, *bridgev2.Portal) *event.RoomF
 		LocationMessage: event.CapLevelPartialSupport,
 		Thread:          event.CapLevelFullySupported, Edit: event.CapLevelFullySupported, Delete: event.CapLevelFullySupported,
 		Reaction: event.CapLevelFullySupported, PerMessageProfileRelay: true,
-		File: event.FileFeatureMap{event.MsgImage: anything, event.CapMsgSticker: anything},
+		File: event.FileFeatureMap{
+			event.MsgImage: anything, event.CapMsgSticker: anything, event.MsgFile: anything, event.MsgVideo: anything, event.MsgAudio: anything,
+		},
 	}
 }
 

@@ -137,7 +137,7 @@ func (r *Rig) Start() {
 	cfg := bridgeConfig()
 	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead}
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
-	r.DB = database.New(raw, r.Log, nil)
+	r.DB = database.New(raw, r.Log, sealer())
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
 	require.NoError(r.t, r.DB.Upgrade(ctx))
 

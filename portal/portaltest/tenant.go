@@ -32,11 +32,16 @@ type Tenant struct {
 	// changed is told about every change, as a notification would.
 	changed func(m teams.Message)
 	images  map[string][]byte
+	// files are SharePoint's, by name; fileCount is how many there ever were.
+	files     map[string]*File
+	fileCount int
+	// sessions are uploads that are not complete.
+	sessions map[string][]byte
 }
 
 // NewTenant makes a tenant.
 func NewTenant() *Tenant {
-	return &Tenant{messages: map[string][]*teams.Message{}, clock: time.Now(), images: map[string][]byte{}}
+	return &Tenant{messages: map[string][]*teams.Message{}, clock: time.Now(), images: map[string][]byte{}, files: map[string]*File{}, sessions: map[string][]byte{}}
 }
 
 // Errors as Graph gives them.

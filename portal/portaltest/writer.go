@@ -53,7 +53,9 @@ func (w *writer) do(ctx context.Context, what Write, f func() (teams.Message, er
 	if err != nil {
 		return m, err
 	}
-	w.t.tell(m)
+	if m.ID != "" {
+		w.t.tell(m)
+	}
 	if fault.Hold != nil {
 		select {
 		case <-fault.Hold:
@@ -107,7 +109,10 @@ func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d
 			}
 		}
 		// Teams wraps what it is given.
-		return w.t.post(ch, rootID, w.user, "<div><div>\n"+d.HTML+"</div></div>"), nil
+		m := w.t.post(ch, rootID, w.user, "<div><div>\n"+d.HTML+"</div></div>")
+		m.Attachments = d.Attachments
+		w.t.find(ch, m.ID).Attachments = d.Attachments
+		return m, nil
 	})
 }
 
@@ -129,7 +134,12 @@ func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef
 }
 
 func (w *writer) Edit(ctx context.Context, ref teams.MessageRef, d teams.Draft) error {
-	return w.onMessage(ctx, Write{Op: "edit", HTML: d.HTML}, ref, true, SetText("<div><div>\n"+d.HTML+"</div></div>"))
+	return w.onMessage(ctx, Write{Op: "edit", HTML: d.HTML}, ref, true, func(m *teams.Message, at time.Time) {
+		SetText("<div><div>\n"+d.HTML+"</div></div>")(m, at)
+		if d.Attachments != nil { // what is not said stays
+			m.Attachments = d.Attachments
+		}
+	})
 }
 
 func (w *writer) Delete(ctx context.Context, ref teams.MessageRef) error {

@@ -31,6 +31,7 @@ type Options struct {
 // Client reads the tenant and manages subscriptions.
 type Client struct {
 	*conn
+	*teams.Files
 	tenantID string
 	log      zerolog.Logger
 }
@@ -46,7 +47,8 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: c, tenantID: o.TenantID, log: o.Logger}, nil
+	files := teams.NewFiles(teams.FilesOptions{Endpoints: o.Endpoints, Credential: o.Credential, HTTP: o.HTTP})
+	return &Client{conn: c, Files: files, tenantID: o.TenantID, log: o.Logger}, nil
 }
 
 const (

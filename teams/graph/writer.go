@@ -31,6 +31,7 @@ type MessageGetter interface {
 // Writer writes as one signed-in account.
 type Writer struct {
 	*conn
+	*teams.Files
 	account  teams.Account
 	messages MessageGetter
 }
@@ -47,7 +48,8 @@ func NewWriter(o WriterOptions) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{conn: c, account: o.Account, messages: o.Messages}, nil
+	files := teams.NewFiles(teams.FilesOptions{Endpoints: o.Endpoints, Credential: o.Credential, HTTP: o.HTTP, Account: o.Account.UserID})
+	return &Writer{conn: c, Files: files, account: o.Account, messages: o.Messages}, nil
 }
 
 // Account implements teams.Writer.

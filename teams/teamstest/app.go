@@ -37,7 +37,7 @@ type App struct {
 func defaultRoles() []string {
 	return []string{
 		"Organization.Read.All", "User.Read.All", "Team.ReadBasic.All", "TeamMember.Read.All",
-		"Channel.ReadBasic.All", "ChannelMember.Read.All", "ChannelMessage.Read.All",
+		"Channel.ReadBasic.All", "ChannelMember.Read.All", "ChannelMessage.Read.All", "Files.Read.All",
 	}
 }
 
@@ -47,7 +47,7 @@ func defaultScopes() []string {
 	return []string{
 		"openid", "profile", "email", "offline_access", "User.Read",
 		"ChannelMessage.Send", "ChannelMessage.ReadWrite", "ChannelMessage.Read.All",
-		"Team.ReadBasic.All", "Channel.ReadBasic.All", "Files.ReadWrite",
+		"Team.ReadBasic.All", "Channel.ReadBasic.All", "Files.ReadWrite.All",
 	}
 }
 

@@ -43,6 +43,11 @@ type Channel struct {
 
 	messages map[string]*Message
 	roots    []*Message // oldest first
+
+	// folder is the name of the channel's folder, which stays when the channel
+	// is renamed.
+	folder string
+	files  []*File // oldest first
 }
 
 // AddChannel adds a channel. The primary channel tells of it.
@@ -62,7 +67,7 @@ func (team *Team) newChannel(spec ChannelSpec) *Channel {
 	c := &Channel{
 		ID: spec.ID, t: t, team: team, displayName: spec.DisplayName, description: spec.Description,
 		kind: orDefault(spec.Kind, Standard), created: spec.At, tenantID: t.TenantID,
-		sharedWith: slices.Clone(spec.SharedWith), messages: map[string]*Message{},
+		sharedWith: slices.Clone(spec.SharedWith), messages: map[string]*Message{}, folder: spec.DisplayName,
 	}
 	if c.ID == "" {
 		c.ID = t.ids.channel()

@@ -123,6 +123,11 @@ func (p *composer) readAttachments() *apiError {
 		if *a.ContentType == "reference" && (a.ContentURL == nil || a.Name == nil) {
 			return errBadRequest("Reference attachment must have contentUrl and name.")
 		}
+		if *a.ContentType == "reference" {
+			if refused := p.ch.checkReference(*a.ID, *a.ContentURL, *a.Name); refused != nil {
+				return refused
+			}
+		}
 		p.draft.attachments = append(p.draft.attachments, attachment{a.ID, a.ContentType, a.ContentURL, a.Content, a.Name, a.ThumbnailURL, a.TeamsAppID})
 	}
 	return nil

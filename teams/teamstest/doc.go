@@ -19,6 +19,6 @@
 //
 // Files are split between the core (tenant, people, teams, channels, messages,
 // wire, rest_*, demo) and the edge (sign-in, throttling, faults, notifications,
-// request log); they meet in seams.go only. Chats, files, channel moderation and
+// request log); they meet in seams.go only. Chats, channel moderation and
 // migration mode are not simulated.
 package teamstest

@@ -96,22 +96,3 @@ func (x *exchange) channel(c *Channel) *response {
 	w.Context = x.context("teams('" + c.team.ID + "')/channels/$entity")
 	return jsonResponse(http.StatusOK, w)
 }
-
-// getFilesFolder names the channel's folder. Its files are not simulated.
-func getFilesFolder(x *exchange) (*response, *apiError) {
-	c, refused := x.findChannel()
-	if refused != nil {
-		return nil, refused
-	}
-	return jsonResponse(http.StatusOK, orderedObject{
-		{"@odata.context", x.context("teams('" + c.team.ID + "')/channels('" + c.ID + "')/filesFolder/$entity")},
-		{"id", "01" + strings.ToUpper(c.ID[3:min(len(c.ID), 35)])},
-		{"name", c.displayName},
-		{"createdDateTime", graphTime(c.created)},
-		{"lastModifiedDateTime", graphTime(c.created)},
-		{"webUrl", "https://" + strings.Split(x.t.opts.Domain, ".")[0] + ".sharepoint.com/sites/" + c.team.ID + "/Shared%20Documents/" + c.displayName},
-		{"size", 0},
-		{"parentReference", map[string]any{"driveId": "b!" + c.team.ID, "driveType": "documentLibrary"}},
-		{"folder", map[string]any{"childCount": 0}},
-	}), nil
-}

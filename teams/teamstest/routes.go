@@ -68,7 +68,7 @@ func coreRoutes() []route {
 			route{OpHostedContents, "GET", path + "/hostedContents", readsMessages(), guarded(listHostedContents)},
 			route{OpHostedContent, "GET", path + "/hostedContents/{content}/$value", readsMessages(), guarded(getHostedContent)})
 	}
-	return routes
+	return append(routes, driveRoutes()...)
 }
 
 type compiledRoute struct {

@@ -98,6 +98,10 @@ func (e *edgeState) compileSignIn() []compiledRoute {
 
 // serveOther is the seam for everything outside Graph.
 func (e *edgeState) serveOther(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, filesPath) {
+		e.serveFiles(w, r)
+		return
+	}
 	x := &exchange{
 		t: e.t, r: r, w: w, op: OpSignInUnknown, path: r.URL.Path, vars: map[string]string{},
 		requestID: e.t.ids.guid(), received: e.t.clock.Now(),

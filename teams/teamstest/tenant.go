@@ -53,6 +53,8 @@ type Options struct {
 	// ExportOmitsShared leaves shared channels out of getAllMessages. Its
 	// page speaks of "public and private channels" only.
 	ExportOmitsShared bool
+	// UploadLife is how long an upload may take, 0 for a week.
+	UploadLife time.Duration
 	// NoSystemEvents keeps the channels free of system messages.
 	NoSystemEvents bool
 
@@ -85,6 +87,7 @@ type Tenant struct {
 	usersByID map[string]*User
 	teams     []*Team
 	teamsByID map[string]*Team
+	drive     drive
 	pages     int    // counts pages of lists, for uneven ones
 	seq       uint64 // counts committed changes of messages
 	lag       time.Duration
@@ -122,6 +125,7 @@ func Start(opts Options) (*Tenant, error) {
 		opts: opts, clock: opts.Clock, ids: newIDs(opts.Seed),
 		lag:       opts.Lag,
 		usersByID: map[string]*User{}, teamsByID: map[string]*Team{},
+		drive: drive{downloads: map[string]download{}, sessions: map[string]*uploadSession{}},
 	}
 	t.TenantID = t.ids.guid()
 	var err error

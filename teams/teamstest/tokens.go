@@ -297,3 +297,14 @@ func claimsChallenge(t *Tenant) *apiError {
 		Header:  http.Header{"Www-Authenticate": {`Bearer realm="", authorization_uri="` + t.url + `/common/oauth2/authorize", error="insufficient_claims", claims="` + claims + `"`}},
 	}
 }
+
+// AppToken issues an access token of the application, with the permissions
+// that it has now, for tests that do not look at signing in.
+func (t *Tenant) AppToken() string { return t.edge.tokens.issueApp(t.edge.app) }
+
+// UserToken issues a person's access token in the same way.
+func (t *Tenant) UserToken(u *User) string {
+	app := t.edge.app
+	access, _ := t.edge.tokens.issueUser(&session{app: app, userID: u.ID, scopes: app.Scopes()}, app.Scopes(), nil)
+	return access
+}
