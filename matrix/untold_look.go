@@ -162,7 +162,10 @@ func (u *untold) isMissing(ctx context.Context, evt gjson.Result, until time.Tim
 }
 
 // positionFilter leaves nothing at all: what is wanted is where the stream is.
-const positionFilter = `{"presence":{"types":[]},"account_data":{"types":[]},"room":{"rooms":[]}}`
+// Not every homeserver knows the filter of rooms.
+const positionFilter = `{"presence":{"types":[],"not_types":["*"]},"account_data":{"types":[],"not_types":["*"]},"room":{"rooms":[],` +
+	`"timeline":{"types":[],"not_types":["*"],"limit":1},"state":{"types":[],"not_types":["*"]},` +
+	`"ephemeral":{"types":[],"not_types":["*"]},"account_data":{"types":[],"not_types":["*"]}}}`
 
 // position returns where the stream of events is.
 func (c *feedClient) position(ctx context.Context, from string) (string, error) {

@@ -3,12 +3,16 @@ package teams
 import (
 	"path"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // maxFileName is the longest name that is asked for, in bytes; the whole path
 // may have 400 characters.
 const maxFileName = 180
+
+// isEdge reports whether a name must neither begin nor end with it.
+func isEdge(r rune) bool { return r == '.' || unicode.IsSpace(r) }
 
 // FileName makes a name that SharePoint takes: without the characters that it
 // refuses, and none of the names that it keeps for itself.
@@ -22,8 +26,12 @@ func FileName(name string) string {
 		}
 		return r
 	}, name)
-	name = strings.Trim(strings.TrimSpace(name), ". ")
-	name = strings.ReplaceAll(strings.TrimPrefix(name, "~$"), "_vti_", "vti")
+	// What one takes away may bring forth what another one does.
+	for before := ""; name != before; {
+		before = name
+		name = strings.TrimFunc(name, isEdge)
+		name = strings.ReplaceAll(strings.TrimPrefix(name, "~$"), "_vti_", "vti")
+	}
 	if ext := path.Ext(name); len(name) > maxFileName {
 		if len(ext) > 20 {
 			ext = ""
@@ -32,7 +40,7 @@ func FileName(name string) string {
 		for !utf8.ValidString(name) {
 			name = name[:len(name)-1]
 		}
-		name = strings.TrimRight(name, ". ") + ext
+		name = strings.TrimRightFunc(name, isEdge) + ext
 	}
 	base, _, _ := strings.Cut(strings.ToUpper(name), ".")
 	base = strings.TrimSpace(base)

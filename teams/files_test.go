@@ -373,13 +373,16 @@ func TestFileName(t *testing.T) {
 		"~$plan.docx": "plan.docx", "CON": "file CON", "com1.txt": "file com1.txt", "a_vti_b": "avtib", "x\x00\n.txt": "x.txt", "100%#1.txt": "100__1.txt",
 		"desktop.ini": "file desktop.ini", "été 日本.pdf": "été 日本.pdf",
 		strings.Repeat("é", 300) + ".pdf": strings.Repeat("é", 88) + ".pdf", ".lock": "file lock",
+		"~$ 0": "0", "~$~$.x": "x", "__vti__x": "vtix", ".\u2003a": "a",
 	} {
 		require.Equal(t, want, FileName(name), name)
 	}
 }
 
 func FuzzFileName(f *testing.F) {
-	f.Add("a/b. .")
+	for _, name := range []string{"a/b. .", "~$ 0", "__vti__", ".\u2003a"} {
+		f.Add(name)
+	}
 	f.Fuzz(func(t *testing.T, name string) {
 		got := FileName(name)
 		require.NotEmpty(t, got)
@@ -388,5 +391,6 @@ func FuzzFileName(f *testing.F) {
 		require.False(t, strings.HasSuffix(got, "."), got)
 		require.False(t, strings.ContainsAny(got, "\"*:<>?/\\|\x00"), got)
 		require.False(t, strings.HasPrefix(got, "~$"), got)
+		require.NotContains(t, got, "_vti_")
 	})
 }
