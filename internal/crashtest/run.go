@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/internal/freeport"
 	"teamsbridge/internal/stack"
 	"teamsbridge/teams/teamstest"
 )
@@ -85,12 +85,11 @@ func (r *run) close() {
 // start brings the stack up, mirrors the organisation and signs everybody in.
 func (r *run) start(ctx context.Context) (err error) {
 	r.ctx = ctx
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Get()
 	if err != nil {
 		return fmt.Errorf("find a port for the metrics: %w", err)
 	}
-	r.metricsAddr = listener.Addr().String()
-	_ = listener.Close()
+	r.metricsAddr = fmt.Sprintf("127.0.0.1:%d", port)
 	r.stack, err = stack.Up(ctx, stack.Options{
 		Dir: r.o.Dir, Homeserver: r.o.Homeserver, Database: r.o.Database,
 		BridgeBinary: r.o.BridgeBinary, DendriteBinary: r.o.DendriteBinary, Progress: r.out.progressLine,

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	_ "github.com/lib/pq" // registers the postgres driver
+
+	"teamsbridge/internal/freeport"
 )
 
 const startTimeout = 60 * time.Second
@@ -54,7 +56,7 @@ func Start() (_ *Server, err error) {
 			return nil, fmt.Errorf("hand the directory to an unprivileged user: %w", err)
 		}
 	}
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}
@@ -147,15 +149,6 @@ func unprivileged() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, errors.New("running as root, and there is no user postgres or nobody to run the server as")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 func (s *Server) run(name string, args ...string) error {

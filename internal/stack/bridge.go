@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"teamsbridge/internal/freeport"
 )
 
 // Bridge is the built bridge binary with its config, registrations and database.
@@ -36,10 +38,10 @@ func NewBridge(ctx context.Context, binary, dir, serverName, address string) (*B
 	}
 	b := &Bridge{Binary: binary, Dir: dir}
 	var err error
-	if b.Port, err = freePort(); err != nil {
+	if b.Port, err = freeport.Get(); err != nil {
 		return nil, err
 	}
-	if b.WebhookPort, err = freePort(); err != nil {
+	if b.WebhookPort, err = freeport.Get(); err != nil {
 		return nil, err
 	}
 	if err = b.run(ctx, "-c", b.configPath(), "-e"); err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"teamsbridge/internal/freeport"
 )
 
 type dendrite struct {
@@ -26,7 +28,7 @@ func NewDendrite(binary, dir string, registrations []string) (Homeserver, error)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make Dendrite's folder: %w", err)
 	}
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -69,16 +68,6 @@ func (p *process) stop(grace time.Duration) {
 	case <-time.After(grace):
 		p.kill()
 	}
-}
-
-// freePort asks the system for a port on the loopback interface.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // waitHTTP polls url until it answers with the status or the program ends.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"teamsbridge/internal/freeport"
 )
 
 // SynapseScriptEnv names the environment variable that holds the path of a
@@ -28,7 +30,7 @@ type synapse struct {
 // NewSynapse prepares a Synapse that is started by the given program. Its
 // data does not outlive a stop, so tests that restart the homeserver use Dendrite.
 func NewSynapse(script string, registrations []string) (Homeserver, error) {
-	port, err := freePort()
+	port, err := freeport.Get()
 	if err != nil {
 		return nil, err
 	}

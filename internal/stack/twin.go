@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"teamsbridge/internal/freeport"
 )
 
 // Twin makes a second instance of the bridge: the same configuration,
@@ -24,10 +26,10 @@ func (b *Bridge) Twin(dir, homeserver string) (*Bridge, error) {
 	twin := *b
 	twin.Dir, twin.proc = dir, nil
 	var err error
-	if twin.Port, err = freePort(); err != nil {
+	if twin.Port, err = freeport.Get(); err != nil {
 		return nil, err
 	}
-	if twin.WebhookPort, err = freePort(); err != nil {
+	if twin.WebhookPort, err = freeport.Get(); err != nil {
 		return nil, err
 	}
 	config, err := os.ReadFile(b.configPath())
