@@ -13,11 +13,17 @@
 //     homeserver. Redactions come into the journal together with the position,
 //     and wait there while the event that they are for has not come by
 //     transaction (syncfeed*.go, hold.go);
+//   - the look for what the homeserver did not tell: Synapse may lose sight of a
+//     transaction when it recovers from a failure, so after trouble the bot asks
+//     /sync what the rooms have had, and what nobody told is journalled as if it
+//     had been told (untold*.go). What comes redacted already is left alone
+//     (redacted.go);
 //   - idempotent sends: the transaction id of an event that mirrors a source
 //     change is derived from that change, and the homeserver's own echo of the
 //     event is kept as its confirmation;
-//   - small corrections of the framework's connector (connection limit, no
-//     status events about state, servers with an old spec version).
+//   - small corrections of the framework's connector (connection limit,
+//     deadlines that let files of any size pass, no status events about state,
+//     servers with an old spec version).
 //
 // What must not live here: anything of Teams, conversion, room contents, and
 // any decision about what a queued message looks like.

@@ -124,12 +124,16 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 	if err := u.db.Journal.Append(ctx, entries); err != nil {
 		return err
 	}
+	u.mu.Lock()
+	for _, entry := range entries {
+		u.newer.tell(entry.EventID)
+	}
+	u.mu.Unlock()
 	for _, entry := range entries {
 		u.j.count(Untold)
 		u.log.Warn().Str("event_id", entry.EventID).Str("room_id", entry.RoomID).Str("event_type", entry.Type).
 			Msg("The homeserver did not tell of an event, took it from the room")
 	}
-	u.tell(txn.Events)
 	return u.j.hand(ctx, entries)
 }
 

@@ -319,3 +319,19 @@ func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
 	}
 	return echo.EventID, nil
 }
+
+// isShown reports whether the message's rows show this version of it already, so
+// that nothing has to be fetched for it.
+func (d *delivery) isShown(ctx context.Context) (bool, error) {
+	rows, err := d.rows(ctx)
+	if err != nil {
+		return false, err
+	}
+	hash := contentHash(d.m)
+	for _, row := range rows {
+		if metaOf(row).ContentHash == hash {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -25,15 +25,8 @@ func (d *delivery) fetchEmoticons(ctx context.Context) error {
 	if len(refs) == 0 {
 		return nil
 	}
-	rows, err := d.rows(ctx)
-	if err != nil {
+	if shown, err := d.isShown(ctx); err != nil || shown {
 		return err
-	}
-	hash := contentHash(d.m)
-	for _, row := range rows {
-		if metaOf(row).ContentHash == hash {
-			return nil
-		}
 	}
 	p, err := d.in.o.Bridge.GetExistingPortalByKey(ctx, ChannelPortal(d.m.Channel))
 	if err != nil {

@@ -22,15 +22,8 @@ func (d *delivery) fetchSnippets(ctx context.Context) error {
 	if len(refs) == 0 {
 		return nil
 	}
-	rows, err := d.rows(ctx)
-	if err != nil {
+	if shown, err := d.isShown(ctx); err != nil || shown {
 		return err
-	}
-	hash := contentHash(d.m)
-	for _, row := range rows {
-		if metaOf(row).ContentHash == hash {
-			return nil
-		}
 	}
 	d.snippets = make(map[string]msgconv.Snippet, len(refs))
 	for _, ref := range refs {
