@@ -93,7 +93,17 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 	first, err := in.o.DB.Echoes.Get(ctx, dup.SourceKey)
 	if err != nil {
 		return err
-	} else if first == nil || first.EventID == dup.EventID || first.RoomID != dup.RoomID {
+	} else if first == nil {
+		// The other one was taken back meanwhile.
+		if known, err := in.isRow(ctx, p, eventID(dup.EventID)); err != nil {
+			return err
+		} else if known {
+			if _, err = in.o.DB.Echoes.Record(ctx, []database.Echo{dup}); err != nil {
+				return err
+			}
+		}
+		return in.o.DB.Echoes.Healed(ctx, dup, "")
+	} else if first.EventID == dup.EventID || first.RoomID != dup.RoomID {
 		return in.o.DB.Echoes.Healed(ctx, dup, "")
 	}
 	if marked, since, ok := parseMark(dup.SourceKey); ok {

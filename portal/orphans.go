@@ -292,6 +292,10 @@ func (in *Ingest) judgeOrphan(ctx context.Context, echo database.Echo) error {
 // isOrphan reports whether an event shows what Teams has taken back. What no
 // delivery can explain is left alone, and for Verifier to judge.
 func (in *Ingest) isOrphan(ctx context.Context, p *bridgev2.Portal, echo database.Echo, ref teams.MessageRef) (bool, error) {
+	// Since it was listed it may have been found to be one of two.
+	if now, err := in.o.DB.Echoes.Get(ctx, echo.SourceKey); err != nil || now == nil || now.EventID != echo.EventID {
+		return false, err
+	}
 	if known, err := in.isRow(ctx, p, eventID(echo.EventID)); err != nil || known {
 		return false, err
 	}

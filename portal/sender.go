@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,6 +22,9 @@ type Sender struct {
 	status statusSender
 	teller *teller
 	marks  *marks
+
+	// kicks counts how often waiting rows were made due.
+	kicks atomic.Int64
 
 	mu sync.Mutex
 	// indicated is when a portal that is behind was last looked over.
@@ -68,10 +72,18 @@ func (s *Sender) Busy() int { return s.lanes.busy() }
 
 // Kick makes all waiting rows due now, for example because Teams is back.
 func (s *Sender) Kick(ctx context.Context) error {
-	if _, err := s.o.DB.Outbox.RetryNow(ctx, ""); err != nil {
+	if err := s.retryNow(ctx, ""); err != nil {
 		return err
 	}
 	return s.WakeAll(ctx)
+}
+
+// retryNow makes the waiting rows of a portal due, or all with "". A row whose
+// failure is about to be written down is one of them, see step.
+func (s *Sender) retryNow(ctx context.Context, portal string) error {
+	s.kicks.Add(1)
+	_, err := s.o.DB.Outbox.RetryNow(ctx, portal)
+	return err
 }
 
 // WakeAll makes all lanes look again now, for example because what was held may
@@ -157,6 +169,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("event_id", row.EventID).Str("kind", row.Kind).Logger()
 	ctx = log.WithContext(ctx)
+	kicks := s.kicks.Load()
 	err := s.send(ctx, row)
 	switch {
 	case err == nil:
@@ -176,9 +189,16 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	}
 	next := s.o.Now().Add(wait)
 	log.Info().Err(err).Str("reason", v.reason).Time("next", next).Msg("A Matrix event waits for Teams")
-	s.o.Metrics.Count(MetricSendRetry, v.reason)
 	if err = s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); err != nil && ctx.Err() == nil {
 		log.Err(err).Msg("Could not write to the outbox")
+	}
+	s.o.Metrics.Count(MetricSendRetry, v.reason)
+	if v.retryAfter == 0 && s.kicks.Load() != kicks {
+		// All were made due while this one failed: what it saw may be over.
+		if _, err = s.o.DB.Outbox.RetryNow(ctx, row.Portal); err != nil && ctx.Err() == nil {
+			log.Err(err).Msg("Could not write to the outbox")
+		}
+		return giveWay
 	}
 	return next
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
@@ -309,6 +310,26 @@ func TestOnlyTheAuthorMayChange(t *testing.T) {
 	}
 	r.Quiet()
 	require.Equal(t, before, r.TeamsTexts())
+}
+
+// TestKickWhileOneFails: Teams is back in the moment in which a post that it has
+// refused is written down as one that waits.
+func TestKickWhileOneFails(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.RetryMin, out.RetryMax = time.Hour, time.Hour
+		}
+	})
+	var once sync.Once
+	r.Tenant.SetFault(func(string, string) (fault portaltest.Fault) {
+		once.Do(func() { fault.Refuse = portaltest.ErrUnavailable })
+		assert.NoError(t, r.Sender.Kick(context.Background()))
+		return fault
+	})
+	r.Say(portaltest.AliceMXID, "refused in the last moment")
+	r.Quiet()
+	require.Equal(t, []string{"refused in the last moment"}, r.TeamsTexts())
+	require.Equal(t, 1, r.Counts.Get(portal.MetricSendRetry, "unavailable"))
 }
 
 func TestCoalescing(t *testing.T) {
