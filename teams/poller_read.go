@@ -332,10 +332,16 @@ func (p *Poller) failed(u *unit, err error, now time.Time) (missing bool) {
 		p.refuse(u, err)
 		return kind == KindNotFound
 	case KindUnavailable, KindSignInExpired:
-		// Not this unit's trouble: nobody needs to ask for a moment.
-		wait := max(retryWait(p.outages, pollerFirstRetry, pollerPauseMax), RetryAfter(err))
-		p.outages++
-		p.pause = now.Add(wait)
+		// Not this unit's trouble: nobody needs to ask for a moment. Those that
+		// were asking at the same time say nothing new.
+		wait := RetryAfter(err)
+		if !now.Before(p.pause) {
+			wait = max(wait, retryWait(p.outages, pollerFirstRetry, pollerPauseMax))
+			p.outages++
+		}
+		if until := now.Add(wait); until.After(p.pause) {
+			p.pause = until
+		}
 	case KindThrottled:
 	default:
 		if u.odd++; u.odd >= pollerOddFailures {

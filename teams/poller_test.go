@@ -283,6 +283,25 @@ func TestOutageIsNoRefusal(t *testing.T) {
 	}
 }
 
+// TestOneFailureOfMany: Graph was away for a moment in which many scopes were
+// being read. That is one failure, and the pause after it a short one.
+func TestOneFailureOfMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newPollerBundle(40, func(o *PollerOptions) { o.Readers = []string{SourceDelta} })
+		b.run(t)
+		b.tenant.setFail(SourceDelta, &Error{Kind: KindUnavailable})
+		b.tenant.put(chanA, "")
+		b.Request("test", Scope{})
+		synctest.Wait()
+		b.tenant.setFail(SourceDelta, nil)
+		before := time.Now()
+		require.NoError(t, b.CatchUp(t.Context(), []Scope{{}}, "test"))
+		b.same(t)
+		require.Less(t, time.Since(before), 2*pollerFirstRetry)
+	})
+}
+
 func TestOddFailureFallsBackInTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
