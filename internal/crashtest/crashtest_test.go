@@ -81,6 +81,24 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// What the homeserver told behind a younger message of the room, or not at all,
+// has no place in the order; the others do.
+func TestToldLate(t *testing.T) {
+	r := &run{order: map[id.EventID]int{}, told: map[id.EventID]int{}}
+	var entries []stack.Entry
+	for i, token := range []string{"a", "b", "c", "d", "e"} {
+		entries = append(entries, entry(token, token, "", nil))
+		r.order[id.EventID("$"+token)] = i
+	}
+	for i, token := range []string{"a", "c", "b", "e"} {
+		r.told[id.EventID("$"+token)] = i
+	}
+	late := r.toldLate(entries)
+	for token, want := range map[string]bool{"a": false, "b": true, "c": false, "d": true, "e": false} {
+		require.Equal(t, want, late[id.EventID("$"+token)], token)
+	}
+}
+
 func TestFindInMatrix(t *testing.T) {
 	b, at, by := inBook()
 	post := b.open(inTeams, by, at, nil, "hello", true)

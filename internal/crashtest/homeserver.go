@@ -58,33 +58,12 @@ func (r *run) proxied(name string, p *stack.Proxy, fault stack.ProxyFault, match
 	}}
 }
 
-// beforeStop is how long before a stop Dendrite may have made an event without
-// handing it to the bridge: after a start it does so half a minute later, behind
-// newer ones.
-const beforeStop = 5 * time.Second
-
-// heldBack returns the Teams ids of what was said in Matrix just before the
-// homeserver was stopped. r.mu and the book's lock are held.
-func (r *run) heldBack(at *place) (ids []string) {
-	for _, m := range at.remarks {
-		for _, stop := range r.stops {
-			if m.side == inMatrix && m.message != "" && m.ended.Before(stop) && stop.Sub(m.ended) < beforeStop {
-				ids = append(ids, m.message)
-			}
-		}
-	}
-	return ids
-}
-
 // restartHomeserver stops the homeserver and starts it again. Clients wait
 // meanwhile, the bridge does not know.
 func (r *run) restartHomeserver(rng *rand.Rand) trouble {
 	away := time.Duration(rng.IntN(3000)) * time.Millisecond
 	return trouble{name: "homeserver restarted", want: 1, begin: func(ctx context.Context) (func() int, func(context.Context) error, error) {
 		r.gates[inMatrix].Lock()
-		r.mu.Lock()
-		r.stops = append(r.stops, time.Now())
-		r.mu.Unlock()
 		r.stack.Homeserver.Stop()
 		return always, func(ctx context.Context) error {
 			defer r.gates[inMatrix].Unlock()

@@ -22,6 +22,9 @@ type Report struct {
 	// Lost, Doubled, Reordered and Different are messages; Different ones are
 	// there, but not as they ought to be.
 	Lost, Doubled, Reordered, Different int
+	// ToldLate are messages of which the homeserver told the bridge behind younger
+	// ones of their room, or not at all: their place in Teams is not looked at.
+	ToldLate int
 	// Differences are sentences about them, Problems about everything else that
 	// must not be.
 	Differences, Problems []string
@@ -52,6 +55,7 @@ func (p *Report) add(channel string, v verdict) {
 	p.Doubled += v.doubled
 	p.Reordered += v.reordered
 	p.Different += v.different
+	p.ToldLate += v.toldLate
 	for _, d := range v.differences {
 		p.Differences = append(p.Differences, channel+": "+d)
 	}
@@ -102,6 +106,7 @@ func (p *Report) Print(out io.Writer) {
 	row("doubled", fmt.Sprint(p.Doubled))
 	row("reordered", fmt.Sprint(p.Reordered))
 	row("different", fmt.Sprint(p.Different))
+	row("told late by the homeserver", fmt.Sprint(p.ToldLate))
 	row("requests before a pause was over", fmt.Sprint(p.Early))
 	row("time", p.Took.Round(time.Second).String())
 	row("of it to come to rest", p.RestTook.Round(100*time.Millisecond).String())

@@ -49,8 +49,8 @@ type run struct {
 	late map[string]map[string]bool
 	// order is the order in which events came down to a client.
 	order map[id.EventID]int
-	// stops are when the homeserver was stopped.
-	stops []time.Time
+	// told is the order in which the bridge was told of events.
+	told map[id.EventID]int
 }
 
 // Run does one run and writes its progress and figures to out. The report tells
@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (*Report, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	r := &run{o: o, out: newPrinter(out, o.Verbose), book: newBook(), report: newReport(&o), late: map[string]map[string]bool{}, order: map[id.EventID]int{}}
+	r := &run{o: o, out: newPrinter(out, o.Verbose), book: newBook(), report: newReport(&o), late: map[string]map[string]bool{}, order: map[id.EventID]int{}, told: map[id.EventID]int{}}
 	r.out.line("crashtest %s", o.String())
 	if err := r.start(ctx); err != nil {
 		r.close()
@@ -106,6 +106,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.listen()
 	began := time.Now()
 	if err = r.fill(); err != nil {
 		return err

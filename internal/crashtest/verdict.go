@@ -65,8 +65,8 @@ func (r *run) compare() error {
 
 // verdict is what was found out about one conversation.
 type verdict struct {
-	lost, doubled, reordered, different int
-	differences                         []string
+	lost, doubled, reordered, different, toldLate int
+	differences                                   []string
 }
 
 func (v *verdict) differs() error {
@@ -89,13 +89,17 @@ func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack
 	r.mu.Lock()
 	late := map[string]bool{}
 	maps.Copy(late, r.late[at.channel.ID])
-	r.book.note(func() {
-		for _, message := range r.heldBack(at) {
-			late[message] = true
-		}
-	})
+	told := r.toldLate(entries)
 	entries = r.asTheyCame(entries, channel)
 	r.mu.Unlock()
+	r.book.note(func() {
+		for _, e := range entries {
+			if m := r.book.byToken[tokenPattern.FindString(e.Body)]; told[e.EventID] && m != nil && m.message != "" {
+				late[m.message] = true
+				v.toldLate++
+			}
+		}
+	})
 	a := stack.CompareBut(channel, entries, r.stack.IsBot, late)
 	v.reordered, v.differences = a.Reordered, a.Differences
 	teams, matrix := findInTeams(channel), findInMatrix(entries)

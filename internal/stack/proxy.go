@@ -29,6 +29,7 @@ type Proxy struct {
 	requests []ProxiedRequest
 	counted  int
 	faults   func(r *http.Request) ProxyFault
+	tap      func(r *http.Request) func(body []byte)
 	// conns are those that are open, to be cut.
 	conns map[net.Conn]struct{}
 }
@@ -70,6 +71,12 @@ func newProxy() (*Proxy, error) {
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(p.target.Load()) },
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		ModifyResponse: func(resp *http.Response) error {
+			if heard, ok := resp.Request.Context().Value(tapKey{}).(func()); ok && resp.StatusCode < 300 {
+				heard()
+			}
+			return nil
+		},
 		// One that is away is a cut connection to the other, not a 502.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
@@ -91,9 +98,46 @@ func (p *Proxy) aim(target string) error {
 	return nil
 }
 
+// tapKey is the context key of what is called when a request has succeeded.
+type tapKey struct{}
+
+// Tap asks choose about every request that is forwarded. What it returns, which
+// may be nil, gets the request's body once the request has been answered with
+// success, also where the answer is lost on its way.
+func (p *Proxy) Tap(choose func(r *http.Request) func(body []byte)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = choose
+}
+
+// tapped returns the request with a note of who wants to have its body.
+func (p *Proxy) tapped(r *http.Request) *http.Request {
+	p.mu.Lock()
+	choose := p.tap
+	p.mu.Unlock()
+	if choose == nil {
+		return r
+	}
+	hear := choose(r)
+	if hear == nil {
+		return r
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r = r.WithContext(context.WithValue(r.Context(), tapKey{}, func() { hear(body) }))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r
+}
+
 // ServeHTTP forwards a request, or fails it.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch p.note(r) {
+	fault := p.note(r)
+	if fault != ProxyRefuse && fault != ProxySwallow {
+		r = p.tapped(r)
+	}
+	switch fault {
 	case ProxyRefuse:
 		panic(http.ErrAbortHandler)
 	case ProxyLose:

@@ -25,6 +25,13 @@ func TestProxyFaults(t *testing.T) {
 	defer p.close()
 	require.NoError(t, p.aim(server.URL))
 
+	var heard []string
+	p.Tap(func(r *http.Request) func([]byte) {
+		if r.URL.Path != "/x" {
+			return nil
+		}
+		return func(body []byte) { heard = append(heard, string(body)) }
+	})
 	put := func() (string, error) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, p.URL()+"/x", strings.NewReader("body"))
 		require.NoError(t, err)
@@ -55,6 +62,8 @@ func TestProxyFaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 5, p.Count())
 	require.Len(t, p.Requests(), 5)
+	require.Len(t, heard, 5, "of what was forwarded, each answer")
+	require.Equal(t, "body", heard[4])
 	p.Reset()
 	require.Zero(t, p.Count())
 }
