@@ -89,6 +89,7 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state":                                                       "teams_outbox_failed_idx",
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'parked' GROUP BY state":                                                       "teams_outbox_parked_idx",
 		"SELECT id FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT 5":                                     "teams_outbox_untold_idx",
+		"SELECT event_id FROM teams_doubled WHERE healed_at = 0 ORDER BY seen_at LIMIT 5":                                                         "teams_doubled_open_idx",
 		"SELECT payload FROM teams_inbox WHERE portal = 'p' AND state = 'pending' ORDER BY created_at, message_id LIMIT 50":                       "teams_inbox_due_idx",
 		"SELECT DISTINCT portal FROM teams_inbox WHERE state = 'pending'":                                                                         "teams_inbox_due_idx",
 		"SELECT part FROM teams_sent WHERE portal = 'p' AND remote_id = '1' AND remote_id <> ''":                                                  "teams_sent_remote_idx",

@@ -120,25 +120,64 @@ func (s *Echoes) KeepDoubled(ctx context.Context, duplicates []Echo) error {
 // Doubled returns the duplicates that nobody has dealt with, oldest first.
 func (s *Echoes) Doubled(ctx context.Context, limit int) ([]Echo, error) {
 	return list(ctx, s.base, "duplicates", scanEcho,
-		`SELECT source_key, event_id, room_id, seen_at FROM teams_doubled ORDER BY seen_at, event_id LIMIT $1`, limit)
+		`SELECT source_key, event_id, room_id, seen_at FROM teams_doubled WHERE healed_at = 0 ORDER BY seen_at, event_id LIMIT $1`, limit)
+}
+
+// DoubledEvent returns what an event shows or showed that is there beside the one
+// that counts, also after it was removed; nil where it is none.
+func (s *Echoes) DoubledEvent(ctx context.Context, eventID string) (*Echo, error) {
+	return one(ctx, s.base, "duplicate", scanEcho,
+		`SELECT source_key, event_id, room_id, seen_at FROM teams_doubled WHERE event_id = $1`, eventID)
 }
 
 // Healed says that a duplicate was dealt with. kept is the event that its
-// source change is from now on, "" where that did not change.
-func (s *Echoes) Healed(ctx context.Context, duplicate Echo, kept string) error {
+// source change is from now on, "" where that did not change; removed is the one
+// of the two that is gone, "" where both are. People may have answered that one:
+// what it showed is known until it is purged.
+func (s *Echoes) Healed(ctx context.Context, duplicate Echo, kept, removed string) error {
 	return s.inTxn(ctx, func(ctx context.Context) error {
 		if kept != "" {
 			if _, err := s.exec(ctx, "correct echo", `UPDATE teams_echo SET event_id = $2 WHERE source_key = $1`, duplicate.SourceKey, kept); err != nil {
 				return err
 			}
 		}
-		_, err := s.exec(ctx, "forget duplicate", `DELETE FROM teams_doubled WHERE event_id = $1`, duplicate.EventID)
+		if removed != "" && removed != duplicate.EventID {
+			gone := duplicate
+			gone.EventID = removed
+			if err := s.removed(ctx, gone); err != nil {
+				return err
+			}
+		}
+		_, err := s.exec(ctx, "close duplicate", `UPDATE teams_doubled SET healed_at = $2 WHERE event_id = $1`, duplicate.EventID, ms(s.now()))
 		return err
 	})
 }
 
+// TakenBack says that an event was removed because another one shows the same,
+// and forgets it as what its source change became.
+func (s *Echoes) TakenBack(ctx context.Context, echo Echo) error {
+	return s.inTxn(ctx, func(ctx context.Context) error {
+		if err := s.removed(ctx, echo); err != nil {
+			return err
+		}
+		_, err := s.exec(ctx, "forget echo", `DELETE FROM teams_echo WHERE source_key = $1 AND event_id = $2`, echo.SourceKey, echo.EventID)
+		return err
+	})
+}
+
+// removed remembers what an event showed that is gone.
+func (s *Echoes) removed(ctx context.Context, e Echo) error {
+	now := ms(s.now())
+	_, err := s.exec(ctx, "remember removed event", `INSERT INTO teams_doubled (event_id, source_key, room_id, seen_at, healed_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (event_id) DO UPDATE SET healed_at = excluded.healed_at`, e.EventID, e.SourceKey, e.RoomID, now)
+	return err
+}
+
 // Purge forgets echoes seen before a time.
 func (s *Echoes) Purge(ctx context.Context, before time.Time) (int64, error) {
+	if _, err := s.exec(ctx, "purge duplicates", `DELETE FROM teams_doubled WHERE healed_at > 0 AND healed_at < $1`, ms(before)); err != nil {
+		return 0, err
+	}
 	return s.exec(ctx, "purge echoes", `DELETE FROM teams_echo WHERE seen_at < $1`, ms(before))
 }
 

@@ -74,14 +74,14 @@ func (in *Ingest) healOne(ctx context.Context, dup database.Echo) error {
 	if err != nil {
 		return fmt.Errorf("get portal: %w", err)
 	} else if p == nil {
-		return in.o.DB.Echoes.Healed(ctx, dup, "")
+		return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 	}
 	// Inside the loop, so that the row of a send that has just been answered is there.
 	err = in.loop.Do(ctx, p.ID, func(ctx context.Context, p *bridgev2.Portal, _ *bridgev2.UserLogin) error {
 		return in.healInRoom(ctx, p, dup)
 	})
 	if errors.Is(err, errNoRoom) {
-		return in.o.DB.Echoes.Healed(ctx, dup, "")
+		return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 	}
 	return err
 }
@@ -102,9 +102,9 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 				return err
 			}
 		}
-		return in.o.DB.Echoes.Healed(ctx, dup, "")
+		return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 	} else if first.EventID == dup.EventID || first.RoomID != dup.RoomID {
-		return in.o.DB.Echoes.Healed(ctx, dup, "")
+		return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 	}
 	if marked, since, ok := parseMark(dup.SourceKey); ok {
 		return in.healMark(ctx, p, dup, *first, marked, since)
@@ -117,13 +117,13 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 		if both, err := in.isRow(ctx, p, remove); err != nil {
 			return err
 		} else if both {
-			return in.o.DB.Echoes.Healed(ctx, dup, "")
+			return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 		}
 	}
 	if err = in.redactDouble(ctx, p, remove, dup.SourceKey); err != nil {
 		return err
 	}
-	return in.o.DB.Echoes.Healed(ctx, dup, kept)
+	return in.o.DB.Echoes.Healed(ctx, dup, kept, remove.String())
 }
 
 // healMark removes what the row of a marked message does not know of: its mark
@@ -157,7 +157,7 @@ func (in *Ingest) healMark(ctx context.Context, p *bridgev2.Portal, dup, first d
 			return err
 		}
 	}
-	return in.o.DB.Echoes.Healed(ctx, dup, kept)
+	return in.o.DB.Echoes.Healed(ctx, dup, kept, "")
 }
 
 // redactDouble takes an event away that shows what another one shows, or what

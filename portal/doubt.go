@@ -40,7 +40,7 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for looks := 0; ; looks++ {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -63,8 +63,20 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		case lookErr != nil:
 			zerolog.Ctx(ctx).Debug().Err(lookErr).Msg("Could not look for a post")
 		}
-		timer.Reset(s.o.DoubtLook)
+		timer.Reset(s.nextLook(looks, since))
 	}
+}
+
+// nextLook is how long to wait until the next look for a post, after so many: a
+// post nearly always shows in the first ones, and after a crash every busy channel
+// looks, each time with a request that the readers then lack. The last one is when
+// the window is over.
+func (s *Sender) nextLook(looks int, since time.Time) time.Duration {
+	wait := s.o.DoubtLook << min(looks, 3)
+	if left := since.Add(s.o.DoubtWindow).Sub(s.o.Now()); left > 0 {
+		wait = min(wait, left)
+	}
+	return wait
 }
 
 // doubtSince is when the doubt about a part began, for whichever process: a bridge

@@ -145,6 +145,14 @@ func TestDoubledIsHealed(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, known.ID.String(), echo.EventID)
 
+			// Who answered the one that is gone answered the message.
+			for _, e := range all {
+				r.Reply(portaltest.AliceMXID, e.ID, "answer")
+				r.Quiet()
+				msgs := r.Tenant.Messages(portaltest.Channel)
+				require.Equal(t, msgs[1].ID, msgs[len(msgs)-1].ReplyToID)
+			}
+
 			// The homeserver tells again, and the bridge starts again.
 			before := r.HS.Requests()
 			require.NoError(t, r.Echo(ctx, all...))
@@ -155,6 +163,23 @@ func TestDoubledIsHealed(t *testing.T) {
 			})
 			require.Equal(t, before, r.HS.Requests(), "nothing more to redact")
 		})
+	}
+}
+
+// TestReplyToADoubleNobodyTold: the homeserver has not told the bridge of the
+// second event yet when somebody answers it; what the event itself says counts.
+func TestReplyToADoubleNobodyTold(t *testing.T) {
+	r := killedInFlight(t, event.EventMessage, time.Millisecond, post("twice"))
+	r.Start()
+	r.Quiet()
+	r.HS.Finish()
+	all := r.HS.Messages(r.Room)[1:]
+	require.Len(t, all, 2)
+	for _, e := range all {
+		r.Reply(portaltest.AliceMXID, e.ID, "answer")
+		r.Quiet()
+		msgs := r.Tenant.Messages(portaltest.Channel)
+		require.Equal(t, msgs[1].ID, msgs[len(msgs)-1].ReplyToID)
 	}
 }
 

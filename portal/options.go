@@ -214,7 +214,7 @@ type SenderOptions struct {
 	RetryMin, RetryMax time.Duration
 	// DoubtWindow is how long a post of unknown outcome is looked for before
 	// it counts as not accepted. Default 25 s; DoubtLook is the time between
-	// looks, default 4 s.
+	// the first two looks, and doubles. Default 4 s.
 	DoubtWindow, DoubtLook time.Duration
 	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
 	DoubtSkew time.Duration

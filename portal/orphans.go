@@ -275,10 +275,11 @@ func (in *Ingest) judgeOrphan(ctx context.Context, echo database.Echo) error {
 	}
 	// Inside the loop, where no delivery is between its event and its row.
 	err = in.loop.Do(ctx, p.ID, func(ctx context.Context, p *bridgev2.Portal, _ *bridgev2.UserLogin) error {
-		if orphan, err := in.isOrphan(ctx, p, echo, teams.MessageRef{ChannelRef: ch, ID: messageID}); err != nil || !orphan {
+		kind, err := in.isOrphan(ctx, p, echo, teams.MessageRef{ChannelRef: ch, ID: messageID})
+		if err != nil || kind == noOrphan {
 			return err
 		}
-		return in.takeBack(ctx, p, echo)
+		return in.takeBack(ctx, p, echo, kind)
 	})
 	switch {
 	case errors.Is(err, errNoRoom):
@@ -289,53 +290,71 @@ func (in *Ingest) judgeOrphan(ctx context.Context, echo database.Echo) error {
 	return err
 }
 
-// isOrphan reports whether an event shows what Teams has taken back. What no
-// delivery can explain is left alone, and for Verifier to judge.
-func (in *Ingest) isOrphan(ctx context.Context, p *bridgev2.Portal, echo database.Echo, ref teams.MessageRef) (bool, error) {
+// orphanKind is why an event is to go, if it is.
+type orphanKind int
+
+const (
+	noOrphan orphanKind = iota
+	// besideAnother means that another event shows the message.
+	besideAnother
+	// goneInTeams means that Teams has taken the message back.
+	goneInTeams
+)
+
+// isOrphan judges an event that no row knows. What no delivery can explain is
+// left alone, and for Verifier to judge.
+func (in *Ingest) isOrphan(ctx context.Context, p *bridgev2.Portal, echo database.Echo, ref teams.MessageRef) (orphanKind, error) {
 	// Since it was listed it may have been found to be one of two.
 	if now, err := in.o.DB.Echoes.Get(ctx, echo.SourceKey); err != nil || now == nil || now.EventID != echo.EventID {
-		return false, err
+		return noOrphan, err
 	}
 	if known, err := in.isRow(ctx, p, eventID(echo.EventID)); err != nil || known {
-		return false, err
+		return noOrphan, err
 	}
 	ledger, err := in.o.DB.Inbox.Get(ctx, string(p.ID), ref.ID)
 	switch {
 	case err != nil:
-		return false, err
+		return noOrphan, err
 	case ledger == nil, ledger.State == database.StateParked:
-		return false, nil
+		return noOrphan, nil
 	case ledger.State == database.StatePending:
-		return false, errAwaited
+		return noOrphan, errAwaited
 	}
 	d := &delivery{in: in, id: MessageID(ref.ChannelRef, ref.ID)}
 	if d.own, err = in.o.DB.Sent.ByRemote(ctx, string(p.ID), ref.ID); err != nil {
-		return false, err
+		return noOrphan, err
 	}
-	if rows, err := d.rows(ctx); err != nil || len(rows) > 0 {
-		return err == nil, err
+	if rows, err := d.rows(ctx); err != nil {
+		return noOrphan, err
+	} else if len(rows) > 0 {
+		return besideAnother, nil
 	}
 	// A deleted root is shown for the sake of its replies.
 	if awaited, err := in.o.DB.Inbox.PendingReplies(ctx, string(p.ID), ref.ID); err != nil {
-		return false, err
+		return noOrphan, err
 	} else if awaited {
-		return false, errAwaited
+		return noOrphan, errAwaited
 	}
 	ref.RootID = ledger.RootID
 	m, err := in.o.Reader.Message(ctx, ref)
 	switch {
 	case isMissing(err):
-		return true, nil
+		return goneInTeams, nil
 	case isRefused(err):
-		return false, nil
+		return noOrphan, nil
 	case err != nil:
-		return false, fmt.Errorf("ask if a message was deleted: %w", err)
+		return noOrphan, fmt.Errorf("ask if a message was deleted: %w", err)
 	}
-	return !m.Deleted.IsZero(), nil
+	if m.Deleted.IsZero() {
+		return noOrphan, nil
+	}
+	return goneInTeams, nil
 }
 
-// takeBack redacts an orphan and forgets that it was ever sent.
-func (in *Ingest) takeBack(ctx context.Context, p *bridgev2.Portal, echo database.Echo) error {
+// takeBack redacts an orphan and forgets that its change was ever sent. Where
+// another event shows the same it stays known what this one showed: who answered
+// it answered that.
+func (in *Ingest) takeBack(ctx context.Context, p *bridgev2.Portal, echo database.Echo, kind orphanKind) error {
 	there, err := in.isDuplicate(ctx, p, eventID(echo.EventID), echo.SourceKey)
 	if err != nil {
 		return err
@@ -349,5 +368,8 @@ func (in *Ingest) takeBack(ctx context.Context, p *bridgev2.Portal, echo databas
 		zerolog.Ctx(ctx).Info().Str("portal", string(p.ID)).Str("event_id", echo.EventID).Msg("Removed an event that came after Teams took it back")
 		in.o.Metrics.Count(MetricIngestDoubt, "taken back")
 	}
-	return in.o.DB.Echoes.Forget(ctx, echo.SourceKey)
+	if kind == goneInTeams {
+		return in.o.DB.Echoes.Forget(ctx, echo.SourceKey)
+	}
+	return in.o.DB.Echoes.TakenBack(ctx, echo)
 }

@@ -18,9 +18,9 @@ import (
 // and its message row.
 const unclaimedFor = 24 * time.Hour
 
-// unclaimedRoot finds the root of a reply whose event is there, but not its row:
-// its delivery was cut off in between. The event's echo says which message of
-// Teams it is; the row comes with the next attempt.
+// unclaimedRoot finds the root of a reply whose event no message row has: its
+// delivery was cut off in between, or the event was one of two and is removed.
+// What the event shows or showed says which message of Teams it is.
 func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow, stored *brdb.Message) error {
 	event := ""
 	if msg.Content != nil && msg.Content.RelatesTo != nil {
@@ -30,18 +30,41 @@ func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage,
 		return nil
 	}
 	echo, err := b.o.DB.Echoes.ByEvent(ctx, event, b.o.Now().Add(-unclaimedFor))
+	if err == nil && echo == nil {
+		echo, err = b.o.DB.Echoes.DoubledEvent(ctx, event)
+	}
 	if err != nil {
 		return err
-	} else if echo == nil || echo.RoomID != row.RoomID {
-		return b.comingRoot(ctx, msg.Portal, id.EventID(event))
+	} else if echo != nil && echo.RoomID == row.RoomID {
+		_, err = b.rootIs(ctx, msg.Portal, event, echo.SourceKey, row, stored)
+		return err
 	}
-	ch, isChannel := ParsePortal(msg.Portal.ID)
-	message, ok := sourceMessage(echo.SourceKey)
+	return b.comingRoot(ctx, msg.Portal, id.EventID(event), row, stored)
+}
+
+// rootIs makes the message that an event shows the root of a reply.
+func (b *Outbox) rootIs(ctx context.Context, p *bridgev2.Portal, event, sourceKey string, row *database.OutboxRow, stored *brdb.Message) (known bool, err error) {
+	ch, isChannel := ParsePortal(p.ID)
+	message, ok := sourceMessage(sourceKey)
 	if !ok || !isChannel {
-		return nil
+		return false, nil
 	}
-	row.RootEventID, stored.ThreadRoot = event, MessageID(ch, message)
-	return nil
+	root, err := b.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(ch, message))
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("get message row of a reply's root: %w", err)
+	case root == nil:
+		// The row comes with the next attempt.
+		row.RootEventID, stored.ThreadRoot = event, MessageID(ch, message)
+		return false, nil
+	case root.Room != p.PortalKey:
+		return false, nil
+	}
+	row.RootEventID, stored.ThreadRoot = root.MXID.String(), root.ID
+	if root.ThreadRoot != "" {
+		stored.ThreadRoot = root.ThreadRoot
+	}
+	return true, nil
 }
 
 // comingFor is how long after it was said a thread's root may still be on its
@@ -52,11 +75,19 @@ const comingFor = 2 * time.Minute
 // comingRoot fails where a reply's root was said a moment ago and the homeserver
 // has not told of it: the reply waits, because without its root it would be a
 // post of its own in Teams, for good. The journal tries such an event again.
-func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.EventID) error {
+func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.EventID, row *database.OutboxRow, stored *brdb.Message) error {
 	got, err := p.Bridge.Bot.GetEvent(ctx, p.MXID, root)
 	if err != nil {
 		zerolog.Ctx(ctx).Debug().Err(err).Stringer("root", root).Msg("The root of a reply can't be read")
 		return nil
+	}
+	if key, ok := got.Content.Raw[SourceField].(string); ok {
+		// One of two of which the homeserver has not told. Anybody can write a
+		// key: it counts where it names a message of this conversation.
+		if known, err := b.rootIs(ctx, p, root.String(), key, row, stored); err != nil || known {
+			return err
+		}
+		row.RootEventID, stored.ThreadRoot = "", ""
 	}
 	said := time.UnixMilli(got.Timestamp)
 	switch {

@@ -1,4 +1,4 @@
--- v0 -> v8: Latest schema
+-- v0 -> v9: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -210,8 +210,10 @@ CREATE TABLE teams_doubled (
 	event_id   TEXT   NOT NULL PRIMARY KEY,
 	source_key TEXT   NOT NULL,
 	room_id    TEXT   NOT NULL,
-	seen_at    BIGINT NOT NULL
+	seen_at    BIGINT NOT NULL,
+	healed_at  BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX teams_doubled_open_idx ON teams_doubled (seen_at) WHERE healed_at = 0;
 
 CREATE TABLE teams_hold (
 	scope    TEXT   NOT NULL,

@@ -55,7 +55,8 @@ type remark struct {
 	rootEvent id.EventID
 	reactedTo map[string]id.EventID
 	// looseRoot and loose name what hangs on an event that was there twice and is
-	// taken back: nobody can say what becomes of that.
+	// taken back. A reply is in its thread in Teams; in Matrix its root is gone,
+	// and nobody can say what becomes of a reaction.
 	looseRoot bool
 	loose     map[string]bool
 }

@@ -129,21 +129,28 @@ func (r *run) everything() error {
 	began := time.Now()
 	defer func() { r.report.Took = time.Since(began); r.report.fill(r.book) }()
 	watching, stop := context.WithCancel(r.ctx)
-	defer stop()
 	watchers, watch := errgroup.WithContext(watching)
 	watchers.Go(func() error { return r.watchMatrix(watch) })
 	watchers.Go(func() error { return r.watchTeams(watch) })
-	err := r.storm()
+	err := r.stormAndRest(began)
+	if err == nil {
+		err = r.compare()
+	}
 	stop()
-	if err = errors.Join(err, watchers.Wait()); err != nil {
+	return errors.Join(err, watchers.Wait())
+}
+
+// stormAndRest returns when the bridge has nothing left to do.
+func (r *run) stormAndRest(began time.Time) error {
+	if err := r.storm(); err != nil {
 		return err
 	}
 	r.report.StormTook = time.Since(began)
 	r.out.line("all was said and done after %s; waiting until the bridge is at rest", r.report.StormTook.Round(time.Second))
-	if err = r.settle(); err != nil {
+	if err := r.settle(); err != nil {
 		r.report.Problems = append(r.report.Problems, err.Error())
 	}
-	return r.compare()
+	return nil
 }
 
 // storm is the traffic with everything that goes wrong meanwhile.

@@ -187,7 +187,7 @@ func (v *verdict) check(m *remark, on side, shown []found) {
 	if m.root != nil {
 		root = m.root.token
 	}
-	if one.root != root && !m.looseRoot {
+	if one.root != root && !(m.looseRoot && on == inMatrix) {
 		say(&v.different, "it is in thread %q and not %q", one.root, root)
 	}
 	if want := map[bool]int{true: 1}[m.picture]; one.pictures != want {
