@@ -3,11 +3,12 @@ package crashtest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
-	_ "github.com/lib/pq"           // registers the postgres driver
+	"github.com/lib/pq"
 	_ "github.com/mattn/go-sqlite3" // registers the sqlite3 driver
 )
 
@@ -36,10 +37,7 @@ func (r *run) holdDatabase(ctx context.Context) (release func() error, err error
 	if err != nil {
 		return nil, fmt.Errorf("open the bridge's database: %w", err)
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err == nil {
-		_, err = tx.ExecContext(ctx, lock)
-	}
+	tx, err := takeLock(ctx, db, lock)
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("hold the bridge's database: %w", err)
@@ -48,4 +46,25 @@ func (r *run) holdDatabase(ctx context.Context) (release func() error, err error
 		_ = tx.Rollback() // ctx may have ended it
 		return db.Close()
 	}, nil
+}
+
+// lockTries is how often the locks are asked for: several tables are not locked at
+// once, and PostgreSQL ends one of two that wait for each other.
+const lockTries = 20
+
+func takeLock(ctx context.Context, db *sql.DB, lock string) (*sql.Tx, error) {
+	for try := 1; ; try++ {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		if _, err = tx.ExecContext(ctx, lock); err == nil {
+			return tx, nil
+		}
+		_ = tx.Rollback()
+		var refused *pq.Error
+		if try == lockTries || !errors.As(err, &refused) || refused.Code.Name() != "deadlock_detected" {
+			return nil, err
+		}
+	}
 }
