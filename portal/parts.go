@@ -201,9 +201,11 @@ func (p *posting) post(ctx context.Context, i int, d teams.Draft, last bool) err
 	return nil
 }
 
-// post makes one post: marked before, confirmed or taken back after. An unknown
-// outcome is settled here if Teams tells soon. also, if not nil, is done in the
-// transaction that confirms Teams' answer.
+// post makes one post: marked when it is about to be sent, confirmed or taken back
+// after. What waits for Graph's limits is not marked, so that after a crash only
+// what may be in Teams is looked for. An unknown outcome is settled here if Teams
+// tells soon. also, if not nil, is done in the transaction that confirms Teams'
+// answer.
 func (s *Sender) post(
 	ctx context.Context, w teams.Writer, portal, event string, i int, ch teams.ChannelRef, rootID string, d teams.Draft,
 	also func(ctx context.Context) error,
@@ -211,16 +213,14 @@ func (s *Sender) post(
 	account := w.Account().UserID
 	part := database.SentPart{
 		EventID: event, Part: i, Portal: portal, TeamID: ch.TeamID, ChannelID: ch.ChannelID, RootID: rootID,
-		AccountID: account, Fingerprint: fingerprint(d.HTML), State: database.StateSending, StartedAt: s.o.Now(),
-		Attachment: fileOf(d),
+		AccountID: account, Fingerprint: fingerprint(d.HTML), State: database.StateSending, Attachment: fileOf(d),
 	}
-	landed := s.o.Echo.takeOff(portal, account)
+	m, marked, landed, err := s.markAndPost(ctx, w, &part, d)
 	defer landed()
-	if err := s.o.DB.Sent.Begin(ctx, part); err != nil {
+	switch {
+	case !marked:
 		return part, err
-	}
-	m, err := w.Post(ctx, ch, rootID, d)
-	if err == nil {
+	case err == nil:
 		err = s.confirm(ctx, &part, m.ID, also)
 		return part, err
 	}
@@ -242,6 +242,37 @@ func (s *Sender) post(
 		return part, fmt.Errorf("%w: %w", errNotThere, err)
 	}
 	return *settled, nil
+}
+
+// errNotMarked means that a writer sent without having called AboutToSend.
+var errNotMarked = errors.New("the post was not marked before it was sent")
+
+// markAndPost marks a part at the moment at which it is sent. An error without a
+// mark means that nothing was sent. landed must be called when the outcome is in
+// the database.
+func (s *Sender) markAndPost(ctx context.Context, w teams.Writer, part *database.SentPart, d teams.Draft) (m teams.Message, marked bool, landed func(), err error) {
+	landed = func() {}
+	var markErr error
+	sending := teams.BeforeSend(ctx, func() error {
+		if marked {
+			return nil
+		}
+		part.StartedAt = s.o.Now()
+		landed = s.o.Echo.takeOff(part.Portal, part.AccountID)
+		if markErr = s.o.DB.Sent.Begin(ctx, *part); markErr != nil {
+			return markErr
+		}
+		marked = true
+		return nil
+	})
+	m, err = w.Post(sending, teams.ChannelRef{TeamID: part.TeamID, ChannelID: part.ChannelID}, part.RootID, d)
+	switch {
+	case markErr != nil:
+		return m, false, landed, markErr
+	case err == nil && !marked:
+		return m, false, landed, errNotMarked
+	}
+	return m, marked, landed, err
 }
 
 func (s *Sender) confirm(ctx context.Context, part *database.SentPart, remoteID string, also func(ctx context.Context) error) error {

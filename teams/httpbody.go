@@ -13,12 +13,31 @@ const (
 	ctxStream
 	ctxBodyLimit
 	ctxFile
+	ctxBeforeSend
 )
 
 // WithAccount marks requests as sent by a signed-in account, for the limits
 // that Graph has per user.
 func WithAccount(ctx context.Context, userID string) context.Context {
 	return context.WithValue(ctx, ctxAccount, userID)
+}
+
+// BeforeSend has f called when a write of ctx has waited for everything, limits,
+// announced pauses and a token, and is about to go to Graph: the moment from
+// which on nobody can say without asking whether Graph has it. The write does not
+// go where f fails. f is called again where the write is tried again, and must
+// not block for long: the request's place in the limits waits with it.
+func BeforeSend(ctx context.Context, f func() error) context.Context {
+	return context.WithValue(ctx, ctxBeforeSend, f)
+}
+
+// AboutToSend calls what BeforeSend has left in ctx, for writers that do not send
+// through NewHTTPClient.
+func AboutToSend(ctx context.Context) error {
+	if f, ok := ctx.Value(ctxBeforeSend).(func() error); ok {
+		return f()
+	}
+	return nil
 }
 
 // WithStream leaves the body of a successful answer to the caller, who must

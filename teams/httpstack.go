@@ -158,7 +158,7 @@ func (s *stack) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	for n := 1; ; n++ {
 		asked := time.Now()
-		if err := s.limiter.wait(req.Context(), c); err != nil {
+		if err := s.turn(req.Context(), c); err != nil {
 			return nil, err
 		}
 		if waited := time.Since(asked); s.opts.Metrics != nil && waited > time.Millisecond {
@@ -179,6 +179,25 @@ func (s *stack) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}
 	}
+}
+
+// promptly is how long BeforeSend's function may take without the request losing
+// its place in the limits.
+const promptly = 100 * time.Millisecond
+
+// turn returns when the request may be sent.
+func (s *stack) turn(ctx context.Context, c call) error {
+	if err := s.limiter.wait(ctx, c); err != nil || !c.write || c.login {
+		return err
+	}
+	began := time.Now()
+	if err := AboutToSend(ctx); err != nil {
+		return &Error{Op: c.op, Kind: KindUnknown, Unsent: true, Err: err}
+	}
+	if time.Since(began) < promptly && !s.limiter.paused(c) {
+		return nil
+	}
+	return s.limiter.wait(ctx, c)
 }
 
 // admit classifies a request, or refuses it for where it goes.

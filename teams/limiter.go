@@ -3,6 +3,7 @@ package teams
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -124,6 +125,16 @@ func (l *Limiter) wait(ctx context.Context, c call) error {
 		yield(buckets[closed+1 : held])
 		held, from = closed+1, closed
 	}
+}
+
+// paused reports whether one of the call's scopes lets nothing through for now.
+func (l *Limiter) paused(c call) bool {
+	buckets := l.acquire(c)
+	defer l.release(buckets)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	return slices.ContainsFunc(buckets, func(b *bucket) bool { return b.paused.After(now) })
 }
 
 // yield lets the next waiters of the scopes have their turn.

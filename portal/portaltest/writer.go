@@ -96,6 +96,9 @@ func after(ctx context.Context, d time.Duration, err error) error {
 
 // Post implements teams.Writer.
 func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d teams.Draft) (teams.Message, error) {
+	if err := teams.AboutToSend(ctx); err != nil {
+		return teams.Message{}, err
+	}
 	return w.do(ctx, Write{Op: "post", Channel: ch, Target: rootID, HTML: d.HTML}, func() (teams.Message, error) {
 		if w.t.refused != "" && strings.Contains(d.HTML, w.t.refused) {
 			return teams.Message{}, ErrBadRequest
