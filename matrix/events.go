@@ -19,6 +19,8 @@ import (
 // transaction is what the homeserver sends, as far as the journal needs it.
 type transaction struct {
 	Events []json.RawMessage `json:"events"`
+	// gone are events that were redacted before they came.
+	gone []database.Echo
 }
 
 var errNotObject = errors.New("event is not an object")

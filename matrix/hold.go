@@ -142,7 +142,7 @@ func isKnown(br *bridgev2.Bridge, db *database.Database) func(context.Context, s
 }
 
 // holdBack takes those redactions out of entries whose target is not known yet
-// and that may still wait. handMu is held.
+// and that may still wait, and those that have nothing to bring. handMu is held.
 func (j *journal) holdBack(ctx context.Context, entries []database.JournalEntry) ([]database.JournalEntry, error) {
 	var out []database.JournalEntry
 	coming := map[string]bool{}
@@ -170,6 +170,12 @@ func (j *journal) mustWait(ctx context.Context, entry database.JournalEntry, com
 	known, err := j.knows(ctx, target)
 	if err != nil || known {
 		return false, err
+	}
+	if gone, err := j.cameRedacted(ctx, target); err != nil {
+		return false, err
+	} else if gone {
+		j.hold.remove(entry.EventID)
+		return true, j.db.Journal.Done(ctx, entry.EventID)
 	}
 	now := j.now()
 	if !now.Before(j.deadline(entry.ReceivedAt)) {

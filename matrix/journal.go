@@ -144,10 +144,10 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 	if events.newest > 0 && now.Sub(time.UnixMilli(events.newest)) > behindLag {
 		j.fallBehind()
 	}
-	if len(events.entries)+len(events.echoes)+len(events.puppetEchoes) == 0 {
+	if len(events.entries)+len(events.echoes)+len(events.puppetEchoes)+len(txn.gone) == 0 {
 		return nil
 	}
-	duplicates, err := j.record(ctx, events)
+	duplicates, err := j.record(ctx, events, txn.gone)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 
 // record stores entries and echoes in one SQL transaction, and with them what
 // the echoes show to be there twice.
-func (j *journal) record(ctx context.Context, events sorted) (duplicates []database.Echo, err error) {
+func (j *journal) record(ctx context.Context, events sorted, gone []database.Echo) (duplicates []database.Echo, err error) {
 	err = j.db.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
 		if err = j.db.Journal.Append(ctx, events.entries); err != nil {
 			return err
@@ -169,6 +169,8 @@ func (j *journal) record(ctx context.Context, events sorted) (duplicates []datab
 			return err
 		} else if _, err = j.db.Echoes.Record(ctx, events.puppetEchoes); err != nil {
 			return err // after the sure ones, so that no copy takes their place
+		} else if _, err = j.db.Echoes.Record(ctx, gone); err != nil {
+			return err
 		}
 		return j.db.Echoes.KeepDoubled(ctx, duplicates)
 	})

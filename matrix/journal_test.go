@@ -186,7 +186,8 @@ func TestWhatIsJournalled(t *testing.T) {
 func TestRedactedBeforeItCame(t *testing.T) {
 	ctx := context.Background()
 	hs := newHomeserver(t)
-	b := startBridge(t, hs, bridgeOptions{})
+	path := filepath.Join(t.TempDir(), "bridge.db")
+	b := startBridge(t, hs, bridgeOptions{path: path})
 	gone := map[string]any{"content": map[string]any{}, "unsigned": map[string]any{"redacted_because": map[string]any{"event_id": "$r"}}}
 	code, text := hs.push(ctx, hsToken, "1", txnBody(t, evt("$gone", "", gone), evt("$there", "one")))
 	require.Equal(t, 200, code, text)
@@ -197,6 +198,20 @@ func TestRedactedBeforeItCame(t *testing.T) {
 	b.eventually("the others are queued", func() bool { return fmt.Sprint(b.queue()) == "[$there $last]" })
 	require.Equal(t, 2, b.count(RedactedBefore))
 	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+
+	// Their redactions wait for nothing, also after a restart.
+	redaction := func(eventID, target string) map[string]any {
+		return evt(eventID, "", map[string]any{"type": "m.room.redaction", "redacts": target})
+	}
+	code, text = hs.push(ctx, hsToken, "4", txnBody(t, redaction("$r", "$gone")))
+	require.Equal(t, 200, code, text)
+	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+	b.stop()
+	b = startBridge(t, hs, bridgeOptions{path: path})
+	code, text = hs.push(ctx, hsToken, "5", txnBody(t, redaction("$r2", "$bare")))
+	require.Equal(t, 200, code, text)
+	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+	require.Zero(t, b.count(RedactionEarly))
 }
 
 // TestEveryEntryIsClosed: whatever the framework does with an event, a sweep or

@@ -48,7 +48,7 @@ func (c *Connector) LookForSends(ctx context.Context, roomID id.RoomID) error {
 	// Of two events of one change the older one counts.
 	slices.Reverse(events.echoes)
 	slices.Reverse(events.puppetEchoes)
-	duplicates, err := c.journal.record(ctx, events)
+	duplicates, err := c.journal.record(ctx, events, nil)
 	if err != nil {
 		return fmt.Errorf("store what the room shows: %w", err)
 	}

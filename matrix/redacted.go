@@ -1,9 +1,13 @@
 package matrix
 
 import (
+	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/tidwall/gjson"
+
+	"teamsbridge/database"
 )
 
 // RedactedBefore is an event that was redacted before the homeserver told of it.
@@ -23,14 +27,30 @@ func isRedacted(evt gjson.Result) bool {
 		evt.Get("unsigned.redacted_because").Exists() || evt.Get("unsigned.redacted_by").Exists()
 }
 
+// goneEcho says that an event came redacted: a redaction of it, which comes too,
+// waits for nothing and has nothing to bring.
+func goneEcho(evt gjson.Result, roomID string, now time.Time) database.Echo {
+	return database.Echo{SourceKey: goneKey(evt.Get("event_id").Str), RoomID: roomID, At: now}
+}
+
+func goneKey(eventID string) string { return "came redacted: " + eventID }
+
+// cameRedacted reports whether the homeserver told of an event when nothing was
+// left of it.
+func (j *journal) cameRedacted(ctx context.Context, eventID string) (bool, error) {
+	echo, err := j.db.Echoes.Get(ctx, goneKey(eventID))
+	return echo != nil, err
+}
+
 // dropRedacted takes redacted events out of a transaction and returns its body:
 // the framework would take them for messages without a text, and tell their
 // authors that these can't go to Teams.
 func (j *journal) dropRedacted(txn *transaction, body []byte) ([]byte, error) {
 	var left []json.RawMessage
 	for _, raw := range txn.Events {
-		if isRedacted(gjson.ParseBytes(raw)) {
+		if evt := gjson.ParseBytes(raw); isRedacted(evt) {
 			j.count(RedactedBefore)
+			txn.gone = append(txn.gone, goneEcho(evt, evt.Get("room_id").Str, j.now()))
 			continue
 		}
 		left = append(left, raw)

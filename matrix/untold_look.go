@@ -12,6 +12,8 @@ import (
 	"github.com/tidwall/gjson"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/id"
+
+	"teamsbridge/database"
 )
 
 const (
@@ -141,8 +143,12 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 // redaction of what the bridge does not have leaves no trace when it is told, and
 // changes nothing.
 func (u *untold) isWanted(ctx context.Context, evt gjson.Result) (bool, error) {
-	if evt.Get("type").Str != redactionType {
-		return !isRedacted(evt), nil
+	switch {
+	case isRedacted(evt):
+		_, err := u.db.Echoes.Record(ctx, []database.Echo{goneEcho(evt, evt.Get("room_id").Str, u.now())})
+		return false, err
+	case evt.Get("type").Str != redactionType:
+		return true, nil
 	}
 	return u.j.isKnown(ctx, redactionTarget(evt))
 }
