@@ -21,19 +21,29 @@ const (
 	echoTTL    = 14 * 24 * time.Hour
 )
 
+// sameFailure is how rarely a failure that goes on is written down again: while
+// the homeserver is away there is one every few seconds.
+const sameFailure = 10 * time.Minute
+
 // every does something again and again until the context ends; what fails is
 // done the next time.
 func (j *journal) every(ctx context.Context, pause time.Duration, what string, do func(context.Context) error) {
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
+	var told time.Time // zero while all is well
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
-				j.log.Error().Err(err).Msg("Failed to " + what + ", will try again")
-			}
+		}
+		err := do(ctx)
+		switch now := time.Now(); {
+		case err == nil:
+			told = time.Time{}
+		case ctx.Err() == nil && now.Sub(told) >= sameFailure:
+			told = now
+			j.log.Error().Err(err).Msg("Failed to " + what + ", will try again")
 		}
 	}
 }
