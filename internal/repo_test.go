@@ -78,6 +78,15 @@ func TestOneImporterOfTheSDK(t *testing.T) {
 	}
 }
 
+// TestBrowserIsForTests: nothing that is shipped drives a browser.
+func TestBrowserIsForTests(t *testing.T) {
+	for _, path := range files(t, ".go") {
+		if !strings.HasSuffix(path, "_test.go") {
+			require.NotContains(t, read(t, path), "\"github.com/"+"chromedp/", path)
+		}
+	}
+}
+
 // TestDocsLinkToWhatIsThere: relative links lead to files, and to headings where they name one.
 func TestDocsLinkToWhatIsThere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)

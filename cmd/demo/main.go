@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"teamsbridge/internal/demopage"
 	"teamsbridge/internal/stack"
 )
 
@@ -54,20 +55,25 @@ func run(ctx context.Context, once bool, homeserver string, keep bool) (err erro
 	out.say("Simulated: the Microsoft 365 tenant. Nothing leaves this machine.")
 	out.heading("Starting")
 	began := time.Now()
-	s, err = stack.Up(ctx, stack.Options{Dir: dir, Homeserver: homeserver, Progress: out.progress})
+	opts := stack.Options{Dir: dir, Homeserver: homeserver, Progress: out.progress}
+	metrics := ""
+	if !once {
+		if opts.Settings, metrics, err = demopage.BridgeSettings(); err != nil {
+			return err
+		}
+	}
+	s, err = stack.Up(ctx, opts)
 	out.progressDone()
 	if err != nil {
 		return err
 	}
 	out.done(time.Since(began), "built the bridge and started %s and the tenant", homeserver)
 	t := &tour{out: out, stack: s, ctx: ctx}
-	if err = t.prepare(); err != nil {
+	if err = t.prepare(!once); err != nil {
 		return err
 	}
 	if once {
 		return t.play()
 	}
-	t.invite()
-	<-ctx.Done()
-	return nil
+	return t.stay(metrics)
 }

@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/internal/demopage"
 	"teamsbridge/internal/stack"
 	"teamsbridge/teams/teamstest"
 )
@@ -34,9 +35,9 @@ type tour struct {
 	bot  *stack.BotChat
 }
 
-// prepare fills the tenant, makes the Matrix accounts, starts the bridge and
-// waits until everything is mirrored.
-func (t *tour) prepare() error {
+// prepare fills the tenant, makes the Matrix accounts, with names for people to
+// look at or without, starts the bridge and waits until everything is mirrored.
+func (t *tour) prepare(named bool) error {
 	t.org = t.stack.Tenant.SeedDemo()
 	t.relay = t.stack.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay", JobTitle: "speaks for people without a sign-in"})
 	for _, team := range t.stack.Tenant.Teams() {
@@ -61,6 +62,11 @@ func (t *tour) prepare() error {
 	began := time.Now()
 	if err := t.stack.RegisterStaff(t.ctx); err != nil {
 		return err
+	}
+	if named {
+		if err := t.stack.NameStaff(t.ctx); err != nil {
+			return err
+		}
 	}
 	t.out.done(time.Since(began), "an organisation of %d people in %d teams; %d of them have Matrix accounts", len(t.org.People), len(t.stack.Tenant.Teams()), len(t.org.People)-1)
 	began = time.Now()
@@ -189,10 +195,26 @@ func (t *tour) inTeams(text string, check func(m teamstest.MessageState) bool) f
 	}
 }
 
+// stay serves the page until somebody ends the demo.
+func (t *tour) stay(metrics string) error {
+	if err := t.signIns(); err != nil {
+		return err
+	}
+	page, err := demopage.Start(demopage.Options{Stack: t.stack, Relay: t.relay, SignedIn: []*teamstest.User{t.writer}, Metrics: metrics})
+	if err != nil {
+		return err
+	}
+	t.invite(page.URL())
+	<-t.ctx.Done()
+	return page.Close()
+}
+
 // invite tells how to look at the running demo.
-func (t *tour) invite() {
+func (t *tour) invite(page string) {
 	t.out.heading("Running")
-	t.out.say("Sign in with any Matrix client (Element: \"Edit\" the homeserver on the sign-in page):")
+	t.out.say("Both sides, live, with a switch for an outage of Teams:")
+	t.out.say("  %s", page)
+	t.out.say("Or sign in with any Matrix client (Element: \"Edit\" the homeserver on the sign-in page):")
 	t.out.say("  homeserver  %s", t.stack.Homeserver.URL())
 	t.out.say("  user        %s, or %s, or the administrator %s", stack.Localpart(t.writer), stack.Localpart(t.speaker), stack.AdminName)
 	t.out.say("  password    %s", stack.Password)

@@ -27,3 +27,21 @@ func (s *Stack) RegisterStaff(ctx context.Context) error {
 	}
 	return nil
 }
+
+// NameStaff gives the accounts of RegisterStaff the names of the directory, as
+// an identity provider would have too. The bridge does not need them.
+func (s *Stack) NameStaff(ctx context.Context) error {
+	for _, u := range s.Tenant.Users() {
+		if u.Guest() || !u.Enabled() {
+			continue
+		}
+		cli, err := s.Person(ctx, Localpart(u))
+		if err != nil {
+			return err
+		}
+		if err = cli.SetDisplayName(ctx, u.DisplayName()); err != nil {
+			return fmt.Errorf("name the account of %s: %w", u.DisplayName(), err)
+		}
+	}
+	return nil
+}
