@@ -9,6 +9,7 @@ const (
 	ListEnd       Key = "list_end"
 	QuotedName    Key = "quoted_name"
 	NoName        Key = "no_name"
+	Colon         Key = "colon"
 	DecimalPoint  Key = "decimal_point"
 	SizeBytes     Key = "size_bytes"
 	SizeKilobytes Key = "size_kilobytes"
