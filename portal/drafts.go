@@ -20,6 +20,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // maxImageTries is how often an image that the homeserver does not hand out is
@@ -111,7 +112,7 @@ func (s *Sender) roomMention(ctx context.Context, row *database.OutboxRow) *msgc
 	if levels.GetUserLevel(id.UserID(row.SenderMXID)) < levels.Notifications.Room() {
 		return nil
 	}
-	name := "channel"
+	name := s.o.Texts.Say(texts.Channel)
 	if conv, err := s.o.DB.Conversations.Get(ctx, row.Portal); err == nil && conv != nil && conv.Name != "" {
 		name = conv.Name
 	}

@@ -46,6 +46,7 @@ const (
 	CodeProblem   Key = "code_problem"
 	CodeEmpty     Key = "code_empty"
 	CodeCut       Key = "code_cut"
+	Channel       Key = "channel"
 	FileNoName    Key = "file_no_name"
 
 	// Attachments of Teams messages that Matrix has nothing for.
@@ -244,6 +245,7 @@ const (
 	TeamGone       Key = "team_gone"
 	RoomUnmirrored Key = "room_unmirrored"
 	RoomArchived   Key = "room_archived"
+	ArchivedMark   Key = "archived_mark"
 	RoomUnarchived Key = "room_unarchived"
 
 	// What the bot says to a person about their own sign-in.
@@ -253,6 +255,8 @@ const (
 	SignInDone       Key = "sign_in_done"
 	SignInDeclined   Key = "sign_in_declined"
 	SignInExpired    Key = "sign_in_expired"
+	SignInForeign    Key = "sign_in_foreign"
+	SignInOther      Key = "sign_in_other"
 	SignInLost       Key = "sign_in_lost"
 	SignOutNone      Key = "sign_out_none"
 	SignOutFailed    Key = "sign_out_failed"
