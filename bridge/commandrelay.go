@@ -10,6 +10,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const relayUsage = "Usage: `relay login` to add an account to the pool, `relay list`, `relay logout ACCOUNT`."
@@ -53,7 +54,7 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 	answer.Ctx = ctx
 	result, err := device.Wait(ctx)
 	if err != nil {
-		c.failed(&answer, signInProblem(err))
+		c.failed(&answer, signInProblem(texts.Texts{}, err))
 		return
 	}
 	if err := c.rt.writers.signedIn(ctx, database.AccountRelay, result.Account, ce.User.MXID.String(), result.RefreshToken); err != nil {

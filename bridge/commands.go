@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"maunium.net/go/mautrix/format"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 // commandTimeout bounds what one command asks of Graph and the database.
@@ -100,17 +100,17 @@ func unquote(s string) string {
 func (c *Connector) commandLogout(ctx context.Context, ce *commands.Event) {
 	accounts := c.accountsOf(ce)
 	if len(accounts) == 0 {
-		reply(ce, "You are not signed in to Microsoft Teams. Use `login` to sign in.")
+		reply(ce, c.texts.Say(texts.SignOutNone))
 		return
 	}
 	for _, a := range accounts {
 		if err := c.rt.writers.signedOut(ctx, a.Key); err != nil {
 			ce.Log.Err(err).Msg("Could not forget a sign-in")
-			reply(ce, "Your sign-in could not be forgotten. Please try again later.")
+			reply(ce, c.texts.Say(texts.SignOutFailed))
 			return
 		}
 	}
-	reply(ce, "Your sign-in was forgotten. You stay in your rooms; what you write is sent by a relay account with your name in front.")
+	reply(ce, c.texts.Say(texts.SignOutDone))
 }
 
 // accountsOf returns the sign-ins that a Matrix user made for themselves.
@@ -126,28 +126,29 @@ func (c *Connector) accountsOf(ce *commands.Event) []database.Account {
 
 func (c *Connector) commandWhoami(_ context.Context, ce *commands.Event) {
 	var b strings.Builder
+	line := func(said string) { b.WriteString("* " + said + "\n") }
 	if userID, _, ok := c.rt.dir.Person(ce.User.MXID); ok {
 		staff, _ := c.rt.dir.staff(userID)
-		fmt.Fprintf(&b, "* In Teams you are **%s** (%s).\n", esc(staff.DisplayName), esc(staff.UPN))
+		line(c.texts.Say(texts.WhoInTeams, "name", esc(staff.DisplayName), "account", esc(staff.UPN)))
 	} else {
-		b.WriteString("* The directory gives your Matrix account to nobody in Teams.\n")
+		line(c.texts.Say(texts.WhoNobody))
 	}
 	accounts := c.accountsOf(ce)
 	for _, a := range accounts {
 		if a.State == database.AccountOK {
-			fmt.Fprintf(&b, "* You are signed in as %s: what you write is sent as you.\n", esc(a.UPN))
+			line(c.texts.Say(texts.WhoSignedIn, "account", esc(a.UPN)))
 		} else {
-			fmt.Fprintf(&b, "* Your sign-in as %s is no longer accepted: use `login` to sign in again.\n", esc(a.UPN))
+			line(c.texts.Say(texts.WhoExpired, "account", esc(a.UPN)))
 		}
 	}
 	if len(accounts) == 0 {
-		b.WriteString("* You are not signed in: a relay account sends what you write, with your name in front. Use `login` to sign in.\n")
+		line(c.texts.Say(texts.WhoNotSignedIn))
 	}
 	switch {
 	case ce.User.Permissions.Admin:
-		b.WriteString("* You are an administrator of this bridge.\n")
+		line(c.texts.Say(texts.WhoAdministrator))
 	case !ce.User.Permissions.Login:
-		b.WriteString("* You may not sign in with this bridge (bridge.permissions).\n")
+		line(c.texts.Say(texts.WhoMayNot))
 	}
 	reply(ce, b.String())
 }

@@ -6,8 +6,11 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // for containers that have none
 
 	"gopkg.in/yaml.v3"
+
+	"teamsbridge/texts"
 )
 
 //go:embed example-config.yaml
@@ -44,6 +47,10 @@ type Config struct {
 	Outage            OutageConfig    `yaml:"outage"`
 	Metrics           MetricsConfig   `yaml:"metrics"`
 	OpsRoom           string          `yaml:"ops_room"`
+	// Language and TimeZone are those of what the bridge itself says in rooms and
+	// in Teams.
+	Language string `yaml:"language"`
+	TimeZone string `yaml:"time_zone"`
 }
 
 // EndpointsConfig replaces a named cloud's addresses.
@@ -154,6 +161,23 @@ const (
 
 	generateKey = "generate"
 )
+
+// zone is the zone in which people are told times, nil for UTC.
+func (c *Config) zone() (*time.Location, error) {
+	if c.TimeZone == "" {
+		return nil, nil
+	}
+	return time.LoadLocation(c.TimeZone)
+}
+
+// texts is what people are told in.
+func (c *Config) texts() (texts.Texts, error) {
+	zone, err := c.zone()
+	if err != nil {
+		return texts.Texts{}, fmt.Errorf("network.time_zone: %w", err)
+	}
+	return texts.For(c.Language, zone)
+}
 
 // secrets are the values that may stand in the file or in a file of their own.
 type secrets struct {

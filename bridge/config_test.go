@@ -136,6 +136,8 @@ func TestConfigMistakes(t *testing.T) {
 			c.Outage.Teams = map[string]TeamOutageConfig{" ": {Policy: "none"}}
 		}},
 		{"words as a reaction", "outage.reaction", func(c *Config) { c.Outage.Reaction = "waits for Teams" }},
+		{"language without texts", "language", func(c *Config) { c.Language = "tlh" }},
+		{"no zone", "time_zone", func(c *Config) { c.TimeZone = "Europe/Atlantis" }},
 		{"room's alias", "ops_room", func(c *Config) { c.OpsRoom = "#ops:corp.example" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"teamsbridge/matrix"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 // Connector is the network connector: one tenant's Teams.
@@ -26,6 +27,8 @@ type Connector struct {
 	rt    *runtime
 	// homeserver is the homeserver's side, nil where the bridge is embedded without it.
 	homeserver *matrix.Connector
+	// texts is what people are told in.
+	texts texts.Texts
 	// generatedKey is the encryption key that this start has made up.
 	generatedKey string
 

@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 const (
@@ -216,7 +217,7 @@ func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, 
 func drillReportText(rec *database.Outage, all tallies, people roster, title func(string) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**Report of the drill for %s**, started by %s\n\n", esc(rec.Detail), esc(rec.By))
-	fmt.Fprintf(&b, "* It lasted %s (%s).", duration(rec.Ended.Sub(rec.Began)), span(rec.Began, rec.Ended))
+	fmt.Fprintf(&b, "* It lasted %s (%s).", duration(rec.Ended.Sub(rec.Began)), span(texts.Texts{}, rec.Began, rec.Ended))
 	if rec.Cause == causeCut {
 		b.WriteString(" A real outage ended it.")
 	}

@@ -13,6 +13,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 // GetLoginFlows implements bridgev2.NetworkConnector.
 func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow {
 	return []bridgev2.LoginFlow{{
-		ID: flowDevice, Name: "Sign in", Description: "Sign in with your work account in a browser, so that your messages are sent as you",
+		ID: flowDevice, Name: c.texts.Say(texts.SignIn), Description: c.texts.Say(texts.SignInAbout),
 	}}
 }
 
@@ -55,7 +56,7 @@ func (d *deviceLogin) Start(ctx context.Context) (*bridgev2.LoginStep, error) {
 	return &bridgev2.LoginStep{
 		Type:         bridgev2.LoginStepTypeDisplayAndWait,
 		StepID:       stepDevice,
-		Instructions: fmt.Sprintf("Open %s in a browser, enter this code and sign in with your work account:", device.VerificationURL),
+		Instructions: d.c.texts.Say(texts.SignInOpen, "url", device.VerificationURL),
 		DisplayAndWaitParams: &bridgev2.LoginDisplayAndWaitParams{
 			Type: bridgev2.LoginDisplayTypeCode, Data: device.UserCode,
 		},
@@ -68,11 +69,21 @@ func (d *deviceLogin) Cancel() {}
 // errForeignAccount says that somebody signed in with another person's account.
 var errForeignAccount = errors.New("this is not your account")
 
+// spokenError is an error as a person is told of it.
+type spokenError struct {
+	said string
+	err  error
+}
+
+func (e *spokenError) Error() string { return e.said }
+
+func (e *spokenError) Unwrap() error { return e.err }
+
 // Wait implements bridgev2.LoginProcessDisplayAndWait.
 func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	result, err := d.device.Wait(ctx)
 	if err != nil {
-		return nil, signInProblem(err)
+		return nil, signInProblem(d.c.texts, err)
 	}
 	login, err := d.c.takeSignIn(ctx, d.user, result)
 	if err != nil {
@@ -81,18 +92,18 @@ func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	return &bridgev2.LoginStep{
 		Type:           bridgev2.LoginStepTypeComplete,
 		StepID:         stepComplete,
-		Instructions:   fmt.Sprintf("You are signed in as %s. What you write in mirrored rooms is sent to Teams as you.", result.Account.UPN),
+		Instructions:   d.c.texts.Say(texts.SignInDone, "account", result.Account.UPN),
 		CompleteParams: &bridgev2.LoginCompleteParams{UserLoginID: login.ID, UserLogin: login},
 	}, nil
 }
 
 // signInProblem says in words for people why a sign-in did not work.
-func signInProblem(err error) error {
+func signInProblem(x texts.Texts, err error) error {
 	switch {
 	case errors.Is(err, teams.ErrDeclined):
-		return errors.New("the sign-in was declined")
+		return errors.New(x.Say(texts.SignInDeclined))
 	case errors.Is(err, teams.ErrCodeExpired):
-		return errors.New("the code has expired: start again")
+		return errors.New(x.Say(texts.SignInExpired))
 	}
 	var e *teams.Error
 	if errors.As(err, &e) && e.Hint != "" {
@@ -109,10 +120,10 @@ func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result 
 	staff, known := c.rt.dir.staff(account.UserID)
 	switch {
 	case known && staff.MXID != "" && staff.MXID != user.MXID.String():
-		return nil, fmt.Errorf("%w: %s belongs to %s", errForeignAccount, account.UPN, staff.MXID)
+		return nil, &spokenError{c.texts.Say(texts.SignInForeign, "account", account.UPN, "user", staff.MXID), errForeignAccount}
 	case !known || staff.Status != database.StaffMapped:
 		if other, name, mapped := c.rt.dir.Person(user.MXID); mapped && other != account.UserID {
-			return nil, fmt.Errorf("%w: you are %s in the directory", errForeignAccount, name)
+			return nil, &spokenError{c.texts.Say(texts.SignInOther, "name", name), errForeignAccount}
 		}
 	}
 	if err := c.rt.writers.signedIn(ctx, database.AccountUser, account, user.MXID.String(), result.RefreshToken); err != nil {

@@ -16,6 +16,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const (
@@ -43,6 +44,8 @@ type mirror struct {
 	rooms   rooms
 	people  people
 	cfg     SelectionConfig
+	// texts is what rooms are told in.
+	texts   texts.Texts
 	joinAll bool
 	// history reads a channel's recent messages into the ledger; deliver wakes
 	// its lane and waits until they are in the room.

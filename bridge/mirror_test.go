@@ -24,6 +24,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // testDB opens a fresh database with the bridge's own tables.
@@ -317,11 +318,11 @@ func TestMirrorFollowsChanges(t *testing.T) {
 	require.Equal(t, []string{"remove ann from c:sales/board"}, again(), "somebody removed from a private channel leaves its room")
 
 	mt.tenant.channels["sales"][1].Archived = true
-	require.Equal(t, []string{"notice c:sales/board: " + noticeArchived, `update c:sales/board "Directors"`}, again())
-	require.Equal(t, archivedMark, mt.rooms.topics["c:sales/board"])
+	require.Equal(t, []string{"notice c:sales/board: " + texts.Texts{}.Say(texts.RoomArchived), `update c:sales/board "Directors"`}, again())
+	require.Equal(t, "[archived in Teams] ", mt.rooms.topics["c:sales/board"])
 	require.Empty(t, again())
 	mt.tenant.channels["sales"][1].Archived = false
-	require.Equal(t, []string{"notice c:sales/board: " + noticeUnarchived, `update c:sales/board "Directors"`}, again())
+	require.Equal(t, []string{"notice c:sales/board: " + texts.Texts{}.Say(texts.RoomUnarchived), `update c:sales/board "Directors"`}, again())
 
 	mt.tenant.channels["sales"] = mt.tenant.channels["sales"][:1]
 	require.Equal(t, []string{"detach c:sales/board: " + reasonDeleted}, again(), "the room of a deleted channel stays and says so")

@@ -18,22 +18,11 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
-)
-
-// What is said in a room when the bridge stops or starts mirroring it.
-const (
-	noticeDeleted    = "This channel was deleted in Microsoft Teams. The room stays, but nothing goes between the two any more."
-	noticeTeamGone   = "This team was deleted in Microsoft Teams. Its rooms stay, but nothing goes between the two any more."
-	noticeUnmirrored = "This room is no longer connected to Microsoft Teams: %s."
-	noticeArchived   = "This channel was archived in Microsoft Teams: nobody can write there until it is restored."
-	noticeUnarchived = "This channel was restored from the archive in Microsoft Teams."
+	"teamsbridge/texts"
 )
 
 // reasonDeleted is why a conversation is detached.
 const reasonDeleted = "deleted in Microsoft Teams"
-
-// archivedMark goes before the topic of an archived conversation.
-const archivedMark = "[archived in Teams] "
 
 // syncTeam brings one team, its channels and their members up to date.
 func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team) error {
@@ -174,7 +163,7 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 	key := conversationKey(conv)
 	in := portal.TeamInput{Team: t, Total: len(members)}
 	if t.Archived {
-		in.Team.Description = archivedMark + t.Description
+		in.Team.Description = m.texts.Say(texts.ArchivedMark) + " " + t.Description
 	}
 	var hash string
 	in.Avatar, hash, err = m.teamPhoto(ctx, t)
@@ -263,7 +252,7 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 	in := portal.ChannelInput{Channel: c, Team: t, Relay: m.relay(), Total: len(teamMembers)}
 	archived := c.Archived || t.Archived
 	if archived {
-		in.Channel.Description = archivedMark + c.Description
+		in.Channel.Description = m.texts.Say(texts.ArchivedMark) + " " + c.Description
 	}
 	hash := channelHash(in, archived)
 	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.ChannelInfo(in) })
@@ -271,9 +260,9 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 		return nil, err
 	}
 	if existed && wasArchived != archived {
-		text := noticeUnarchived
+		text := m.texts.Say(texts.RoomUnarchived)
 		if archived {
-			text = noticeArchived
+			text = m.texts.Say(texts.RoomArchived)
 		}
 		if err := m.rooms.Notice(ctx, key, text); err != nil {
 			return nil, err
@@ -400,7 +389,7 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 		return nil
 	}
 	if conv.State != database.ConversationExcluded && conv.State != database.ConversationDetached && conv.Kind == database.ConversationChannel {
-		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, fmt.Sprintf(noticeUnmirrored, reason)); err != nil {
+		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, m.texts.Say(texts.RoomUnmirrored, "why", reason)); err != nil {
 			return err
 		}
 	}
@@ -433,7 +422,7 @@ func (m *mirror) detachMissing(ctx context.Context, teamID string, have []teams.
 		gone := c.Kind == database.ConversationChannel &&
 			!slices.ContainsFunc(have, func(ch teams.Channel) bool { return ch.ID == c.ChannelID })
 		if gone {
-			errs = append(errs, m.detach(ctx, c, noticeDeleted))
+			errs = append(errs, m.detach(ctx, c, m.texts.Say(texts.ChannelGone)))
 		}
 	}
 	return errors.Join(errs...)
@@ -443,7 +432,7 @@ func (m *mirror) detachTeam(ctx context.Context, teamID string) error {
 	known := m.catalog.ofTeam(teamID)
 	var errs []error
 	for _, c := range known {
-		errs = append(errs, m.detach(ctx, c, noticeTeamGone))
+		errs = append(errs, m.detach(ctx, c, m.texts.Say(texts.TeamGone)))
 	}
 	return errors.Join(errs...)
 }

@@ -13,6 +13,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/matrix"
+	"teamsbridge/texts"
 )
 
 // notices says things as the bot.
@@ -34,8 +35,7 @@ func (n *notices) accountExpired(ctx context.Context, a database.Account, reason
 		n.ops(ctx, fmt.Sprintf("The relay account **%s** has to sign in again (`relay login`): %s", a.UPN, reason))
 		return
 	}
-	n.tell(ctx, id.UserID(a.MXID), fmt.Sprintf("Your sign-in to Microsoft Teams (%s) is no longer accepted. Until you `login` again, "+
-		"what you write is sent by a relay account with your name in front.", a.UPN))
+	n.tell(ctx, id.UserID(a.MXID), n.r.c.texts.Say(texts.SignInLost, "account", a.UPN))
 }
 
 // keyLoss tells, once, what a changed or lost encryption key has cost: the
@@ -136,22 +136,11 @@ func (n *notices) tell(ctx context.Context, mxid id.UserID, markdown string) {
 	}
 }
 
-// clock is a point in time for people.
+// clock is a point in time for administrators.
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
-// duration is a length of time for people.
-func duration(d time.Duration) string {
-	switch d = d.Round(time.Second); {
-	case d < time.Minute:
-		return count(int(d.Seconds()), "second", "seconds")
-	case d < 2*time.Hour:
-		return count(int(d.Minutes()), "minute", "minutes")
-	case d < 48*time.Hour:
-		return count(int(d.Hours()), "hour", "hours")
-	default:
-		return count(int(d.Hours()/24), "day", "days")
-	}
-}
+// duration is a length of time for administrators.
+func duration(d time.Duration) string { return spokenFor(texts.Texts{}, d) }
 
 // count is a number with its noun.
 func count(n int, one, many string) string {

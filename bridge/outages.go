@@ -10,6 +10,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 const (
@@ -48,6 +49,8 @@ type outages struct {
 	started time.Time
 	// graph reports whether Graph is down, and whether that is known yet.
 	graph func() (down, known bool)
+	// texts is what rooms are told in.
+	texts texts.Texts
 	// say says something, at most once under a key.
 	say func(ctx context.Context, n notice) error
 	// admins are the rooms or people that are told everything.

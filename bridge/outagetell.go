@@ -108,7 +108,7 @@ func (o *outages) tellBegan(ctx context.Context, rec *database.Outage) error {
 			rows = append(rows, database.OutageRoom{OutageID: rec.ID, Portal: portal})
 		}
 	}
-	_, err = o.tellRooms(ctx, rec, rows, func(portal string) string { return beganRoomText(rec, hold, o.policy(portal), o.now()) })
+	_, err = o.tellRooms(ctx, rec, rows, func(portal string) string { return beganRoomText(o.texts, rec, hold, o.policy(portal), o.now()) })
 	return err
 }
 
@@ -322,7 +322,7 @@ func (o *outages) closeRooms(ctx context.Context, rec *database.Outage, told map
 			waiting++
 			continue
 		}
-		texts[row.Portal] = endedRoomText(rec, mine, missed, o.policy(row.Portal))
+		texts[row.Portal] = endedRoomText(o.texts, rec, mine, missed, o.policy(row.Portal))
 		ready = append(ready, row)
 	}
 	slices.SortFunc(ready, func(a, b database.OutageRoom) int { return strings.Compare(a.Portal, b.Portal) })

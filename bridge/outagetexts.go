@@ -2,29 +2,28 @@ package bridge
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
-	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
-// Everything that people are told about outages stands in this file.
+// What people are told about outages is put together in this file: rooms in the
+// language that is configured, administrators in English.
 
 // causeWords is a cause in a word for everybody.
-func causeWords(cause string) string {
+func causeWords(x texts.Texts, cause string) string {
 	switch vitals.Cause(cause) {
 	case vitals.TeamsDown:
-		return "Microsoft's service does not answer"
+		return x.Say(texts.CauseTeams)
 	case vitals.SignInDown:
-		return "Microsoft's sign-in service does not answer"
+		return x.Say(texts.CauseSignIn)
 	case vitals.EgressDown:
-		return "our network does not reach Microsoft"
+		return x.Say(texts.CauseNetwork)
 	case vitals.CredentialExpired, vitals.PermissionRevoked:
-		return "our access to it has to be renewed"
+		return x.Say(texts.CauseAccess)
 	default:
 		return ""
 	}
@@ -86,7 +85,7 @@ func whyOps(rec *database.Outage) string {
 	if rec.Detail != "" {
 		return sentence(esc(rec.Detail))
 	}
-	return sentence(causeWords(rec.Cause))
+	return sentence(causeWords(texts.Texts{}, rec.Cause))
 }
 
 // whyItWas says for administrators why an outage was that is over, without what
@@ -117,137 +116,11 @@ func sentence(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
-// beganRoomText tells a room in which something waits that an outage has begun.
-func beganRoomText(rec *database.Outage, hold *database.Hold, policy string, now time.Time) string {
-	since, again := rec.Began, ""
-	if !rec.Resumed.IsZero() {
-		since, again = rec.Resumed, " again"
-	}
-	from := hour(since)
-	if now.Sub(since) > 12*time.Hour {
-		from = clock(since)
-	}
-	switch {
-	case rec.Kind == database.OutageDrill:
-		end := "when the drill is over"
-		if hold != nil && !hold.Until.IsZero() {
-			end += ", at " + hour(hold.Until) + " at the latest"
-		}
-		return fmt.Sprintf("**This is a drill.** Since %s we behave as if Microsoft Teams were unavailable. %s", from, keptText(portal.PolicyFull, end))
-	case isDeclared(rec):
-		return fmt.Sprintf("Microsoft Teams is unavailable%s since %s, say our administrators: %s. %s",
-			again, from, esc(strings.TrimRight(rec.Detail, ".")), keptText(policy, "when Teams is back"))
-	}
-	why := causeWords(rec.Cause)
-	if why != "" {
-		why = ": " + why
-	}
-	return fmt.Sprintf("Microsoft Teams is unavailable%s since %s%s. %s", again, from, why, keptText(policy, "when Teams is back"))
-}
-
-// keptText says what becomes of what is written meanwhile.
-func keptText(policy, end string) string {
-	if policy == portal.PolicyNone {
-		return "You can go on here. What you write meanwhile stays in this room and does not go to Teams."
-	}
-	return "You can go on here: what you write is kept, and goes to Teams " + end + "."
-}
-
-// endedRoomText tells a room that knows of an outage that it is over.
-func endedRoomText(rec *database.Outage, t tally, missed gap, policy string) string {
-	drill := rec.Kind == database.OutageDrill
-	if drill && rec.Cause == causeCut {
-		return "**The drill is over, because Microsoft Teams really is unavailable now.** You can go on here: what you write is kept, and goes to Teams when Teams is back."
-	}
-	parts := []string{fmt.Sprintf("Microsoft Teams is available again. It was unavailable %s.", span(rec.Began, rec.Ended))}
-	if drill {
-		parts = []string{fmt.Sprintf("**The drill is over.** It lasted %s.", span(rec.Began, rec.Ended))}
-	}
-	parts = append(parts, deliveredText(rec, t, policy))
-	switch {
-	case missed.none:
-	case !missed.complete:
-		parts = append(parts, "What was written in Teams meanwhile is still being read.")
-	case missed.count == 0:
-		parts = append(parts, "From Teams, nothing of that time is missing here.")
-	default:
-		parts = append(parts, fmt.Sprintf("From Teams, %s of that time came here afterwards; nothing is missing.", count(missed.count, "message", "messages")))
-	}
-	return strings.Join(parts, " ")
-}
-
-// deliveredText says what became of what was written.
-func deliveredText(rec *database.Outage, t tally, policy string) string {
-	all, stays := t.messages(), t.delivered == 0 && policy == portal.PolicyNone
-	const written = "written here meanwhile"
-	var said string
-	switch {
-	case all == 0:
-		return "No message waited here."
-	case stays:
-		return fmt.Sprintf("What was %s (%s) stays in this room.", written, count(all, "message", "messages"))
-	case all == 1 && t.delivered == 1:
-		said = "The message that was " + written + " is in Teams"
-	case all == 1:
-		said = "The message that was " + written + " is not in Teams"
-	case t.delivered == all:
-		said = fmt.Sprintf("All %d messages that were %s are in Teams", all, written)
-	case t.delivered == 0:
-		said = fmt.Sprintf("None of the %d messages that were %s is in Teams", all, written)
-	default:
-		said = fmt.Sprintf("Of the %d messages that were %s, %d %s in Teams", all, written, t.delivered, isAre(t.delivered))
-	}
-	if took := t.lastDone.Sub(rec.Ended); t.delivered > 0 && took >= time.Second {
-		said += "; it took " + duration(took)
-	}
-	return strings.TrimSpace(said + ". " + restText(t))
-}
-
-// restText says what is not in Teams, and why.
-func restText(t tally) string {
-	var parts []string
-	if t.waiting > 0 {
-		parts = append(parts, fmt.Sprintf("%d still %s and will go.", t.waiting, map[bool]string{true: "waits", false: "wait"}[t.waiting == 1]))
-	}
-	if t.takenBack > 0 {
-		parts = append(parts, fmt.Sprintf("%d %s deleted before.", t.takenBack, wasWere(t.takenBack)))
-	}
-	for _, reason := range slices.Sorted(maps.Keys(t.refused)) {
-		parts = append(parts, fmt.Sprintf("%d did not go to Teams: %s.", t.refused[reason], esc(reasonWords(reason))))
-	}
-	if t.changes > 0 {
-		parts = append(parts, fmt.Sprintf("%s did not go to Teams.", count(t.changes, "edit, deletion or reaction", "edits, deletions or reactions")))
-	}
-	return strings.Join(parts, " ")
-}
-
-// reasonWords is a row's reason for people.
-func reasonWords(reason string) string {
-	switch reason {
-	case "":
-		return "no reason is known"
-	case "permission missing":
-		return "the account that writes to Teams is not allowed to write there"
-	case "not found", "gone":
-		return "the channel or message is not there any more"
-	case "too large":
-		return "too large for Teams"
-	case "bad request", "conflict", "precondition failed":
-		return "Teams refused it"
-	case portal.ReasonKept:
-		return "what is written in an outage stays here"
-	case portal.ReasonTooOld:
-		return "waited too long"
-	default:
-		return reason
-	}
-}
-
 // endedOpsText tells administrators that an outage is over.
 func endedOpsText(rec *database.Outage, all tallies, title func(string) string) string {
 	total := all.total()
 	var b strings.Builder
-	fmt.Fprintf(&b, "**Microsoft Teams is available again.** It was unavailable %s, for %s.", span(rec.Began, rec.Ended), duration(rec.Ended.Sub(rec.Began)))
+	fmt.Fprintf(&b, "**Microsoft Teams is available again.** It was unavailable %s, for %s.", span(texts.Texts{}, rec.Began, rec.Ended), duration(rec.Ended.Sub(rec.Began)))
 	if why := whyItWas(rec); why != "" {
 		b.WriteString(" " + why)
 	}
@@ -277,33 +150,7 @@ func writeTotals(b *strings.Builder, rec *database.Outage, all tallies, total ta
 		}
 	}
 	b.WriteByte('\n')
-	if rest := restText(total); rest != "" {
+	if rest := restText(texts.Texts{}, total); rest != "" {
 		fmt.Fprintf(b, "* Not delivered: %s\n", rest)
 	}
-}
-
-// span is a time between two points for people.
-func span(from, to time.Time) string {
-	from, to = from.UTC(), to.UTC()
-	if from.YearDay() != to.YearDay() || from.Year() != to.Year() {
-		return "from " + clock(from) + " to " + clock(to)
-	}
-	return fmt.Sprintf("from %s to %s", from.Format("15:04"), hour(to))
-}
-
-// hour is a time of the day for people.
-func hour(t time.Time) string { return t.UTC().Format("15:04 UTC") }
-
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
-}
-
-func wasWere(n int) string {
-	if n == 1 {
-		return "was"
-	}
-	return "were"
 }

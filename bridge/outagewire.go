@@ -7,6 +7,7 @@ import (
 // wireOutages makes the part that looks after outages.
 func (r *runtime) wireOutages() {
 	r.outages = newOutages(r.db, r.holds, r.now)
+	r.outages.texts = r.c.texts
 	r.outages.graph = func() (down, known bool) {
 		down, known, _ = r.health.state()
 		return down, known

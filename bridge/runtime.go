@@ -82,6 +82,9 @@ func newRuntime(c *Connector) (*runtime, error) {
 	}
 	r.db = database.New(c.br.DB.Database, c.br.Log.With().Str("db_section", "teams").Logger(), seal)
 	r.metrics = newMetrics(r)
+	if c.texts, err = c.Config.texts(); err != nil {
+		return nil, err
+	}
 	r.health = newHealth(r.probe, r.now)
 	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{r.metrics}, r.health); err != nil {
 		return nil, err
@@ -132,7 +135,7 @@ func (r *runtime) wirePortal() {
 	r.echo = portal.NewEcho(r.db, 0, counts, func(ctx context.Context, portalID string) { r.sender.Decided(ctx, portalID) })
 	common := portal.Common{
 		Bridge: r.c.br, DB: r.db, Source: r.c.source, Directory: &lookup{r.dir, r.writers}, Echo: r.echo,
-		Metrics: counts, Logger: r.log, Now: r.now, WithKey: matrix.WithKey,
+		Metrics: counts, Logger: r.log, Texts: r.c.texts, Now: r.now, WithKey: matrix.WithKey,
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, MaxImage: r.c.Config.Limits.ImageSize,
@@ -182,7 +185,7 @@ func (r *runtime) wireMirror() {
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
 		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
 		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
-		pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
+		texts: r.c.texts, pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
 		locks: map[string]*sync.Mutex{},
 	}
@@ -362,7 +365,7 @@ func (r *runtime) openWriter(a database.Account) (teams.Writer, error) {
 func (r *runtime) startSignIn(ctx context.Context) (*teams.DeviceLogin, error) {
 	device, err := teams.StartDeviceLogin(ctx, r.graph.delegated(&r.c.Config, r.db.Accounts))
 	if err != nil {
-		return nil, signInProblem(err)
+		return nil, signInProblem(r.c.texts, err)
 	}
 	return device, nil
 }

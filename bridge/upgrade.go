@@ -47,7 +47,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	for _, key := range []string{
 		"tenant_id", "client_id", "client_secret", "client_secret_file",
 		"certificate_file", "certificate_key_file", "certificate_password", "certificate_password_file",
-		"cloud", "ca_file", "proxy", "encryption_key_file", "ops_room",
+		"cloud", "ca_file", "proxy", "encryption_key_file", "ops_room", "language", "time_zone",
 	} {
 		helper.Copy(up.Str|up.Int|up.Null, key)
 	}
@@ -119,7 +119,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"},
+			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -18,6 +18,7 @@ import (
 
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // What ids and host names look like.
@@ -211,6 +212,10 @@ func (c *Config) validateRest() checks {
 	e.that(c.Limits.RedactionWait >= time.Second, "limits.redaction_wait", "is shorter than a second", "write a duration such as 10m")
 	e.that(c.Metrics.Listen == "" || isListen(c.Metrics.Listen), "metrics.listen", "is not an address to listen on", "write it as host:port, such as 127.0.0.1:9090, or leave it empty")
 	e.that(c.Metrics.Listen == "" || c.Metrics.Listen != c.Webhook.Listen, "metrics.listen", "is the webhook's listener, which is public", "use another port")
+	zone, err := c.zone()
+	e.err(err, "time_zone", fmt.Sprintf("is %q, which is no zone", c.TimeZone), "write a name such as Europe/Paris, or leave it empty for UTC")
+	_, err = texts.For(c.Language, zone)
+	e.err(err, "language", "is not one of the bridge's", "write one of "+strings.Join(texts.Languages(), ", "))
 	e.that(c.OpsRoom == "" || (strings.HasPrefix(c.OpsRoom, "!") && len(c.OpsRoom) > 1), "ops_room", "is not a room id", "write the room's internal id, which begins with !")
 	return e
 }

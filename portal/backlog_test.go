@@ -20,7 +20,9 @@ import (
 func TestMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 	const few, many, size = 2_000, 40_000, 500
 	r := started(t, func(r *portaltest.Rig) {
-		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.RetryMin, out.RetryMax = time.Hour, time.Hour }
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.RetryMin, out.RetryMax = time.Hour, time.Hour
+		}
 	})
 	outage(r)
 	ctx := context.Background()

@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2"
@@ -88,7 +89,7 @@ func (d *delivery) matrixRoot(ctx context.Context, row *brdb.Message) (id.EventI
 func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder bool) ([]*brdb.Message, error) {
 	parts := d.render()
 	if placeholder {
-		parts = []rendered{placeholderPart()}
+		parts = []rendered{placeholderPart(d.in.o.Texts)}
 	}
 	if len(parts) == 0 {
 		d.count("nothing to show")
@@ -245,8 +246,15 @@ type rendered struct {
 
 // render converts the message.
 func (d *delivery) render() []rendered {
+	x := d.in.o.Texts
+	snippets := maps.Clone(d.snippets)
+	for url, s := range snippets {
+		s.Problem = spoken(x, s.Problem)
+		snippets[url] = s
+	}
 	out := msgconv.ToMatrix(d.m, msgconv.MatrixEnv{
-		People: d.in.o.Directory, Media: d.media, Snippets: d.snippets, Files: d.files, ChannelID: d.m.Channel.ChannelID,
+		People: d.in.o.Directory, Texts: x, ChannelID: d.m.Channel.ChannelID,
+		Media: spokenMedia(x, d.media), Snippets: snippets, Files: spokenMedia(x, d.files),
 	})
 	images, files := msgconv.Images(d.m), msgconv.Files(d.m)
 	parts := make([]rendered, 0, len(out.Parts))

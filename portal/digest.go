@@ -13,6 +13,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
+	"teamsbridge/texts"
 )
 
 // digestPrefix is what the ids of digests begin with; they stand in the sent
@@ -67,7 +68,7 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 			continue
 		}
 		e := database.DigestEntry{EventID: r.EventID, Position: len(entries), HTML: html, Reactions: encodeReactions(reacted[r.EventID])}
-		size := len(renderEntry(e))
+		size := len(renderEntry(s.o.Texts, e))
 		if part == 0 || used+size > msgconv.DigestRoom {
 			part, used = part+1, 0
 		}
@@ -87,11 +88,11 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	from, to = from.In(s.o.Zone), to.In(s.o.Zone)
+	from, to = from.In(s.o.Texts.Zone()), to.In(s.o.Texts.Zone())
 	zerolog.Ctx(ctx).Info().Int("messages", len(entries)).Str("digest", digestID).Msg("A long backlog goes to Teams as a digest")
 	return s.o.DB.Digests.Plan(ctx, database.Digest{
-		ID: digestID, Portal: row.Portal, Head: msgconv.DigestHead(from, to, len(entries)),
-		Notice: msgconv.DigestNotice(from, to, len(entries)), Created: s.o.Now(),
+		ID: digestID, Portal: row.Portal, Head: msgconv.DigestHead(s.o.Texts, from, to, len(entries)),
+		Notice: msgconv.DigestNotice(s.o.Texts, from, to, len(entries)), Created: s.o.Now(),
 	}, entries)
 }
 
@@ -141,9 +142,9 @@ func (s *Sender) digestDrafts(message, row *database.OutboxRow) ([]string, error
 		return nil, fmt.Errorf("decode message: %w", err)
 	}
 	env := msgconv.TeamsEnv{
-		People: nobody{s.o.Directory},
+		People: nobody{s.o.Directory}, Texts: s.o.Texts,
 		Link:   s.o.Link(id.RoomID(row.RoomID), id.EventID(message.EventID)),
-		Author: &msgconv.Author{Name: authorName(message), Late: true, At: message.EventAt.In(s.o.Zone)},
+		Author: &msgconv.Author{Name: authorName(message), Late: true, At: message.EventAt.In(s.o.Texts.Zone())},
 	}
 	if message.RootEventID != "" {
 		env.Reply = &msgconv.Quote{Link: s.o.Link(id.RoomID(message.RoomID), id.EventID(message.RootEventID))}
@@ -192,6 +193,6 @@ func decodeReactions(raw string) []msgconv.DigestReaction {
 	return list
 }
 
-func renderEntry(e database.DigestEntry) string {
-	return msgconv.DigestEntry(e.HTML, e.Deleted, decodeReactions(e.Reactions))
+func renderEntry(x texts.Texts, e database.DigestEntry) string {
+	return msgconv.DigestEntry(x, e.HTML, e.Deleted, decodeReactions(e.Reactions))
 }

@@ -52,11 +52,11 @@ func (s *Sender) changedEntry(row *database.OutboxRow, t target) (database.Diges
 	case database.KindEdit:
 		drafts, err := s.digestDrafts(t.out, row)
 		if err != nil {
-			return e, &failure{reason: "not convertible", message: "the bridge can't convert it", err: err}
+			return e, &failure{reason: "not convertible", message: failNotConvertible, err: err}
 		}
 		e.HTML = drafts[0]
 		if len(drafts) > 1 {
-			e.HTML = msgconv.DigestTooLong(s.o.Link(id.RoomID(row.RoomID), id.EventID(e.EventID)))
+			e.HTML = msgconv.DigestTooLong(s.o.Texts, s.o.Link(id.RoomID(row.RoomID), id.EventID(e.EventID)))
 		}
 	case database.KindReaction:
 		reaction, ok := digestReaction(row)
@@ -131,11 +131,11 @@ func (s *Sender) rewriteDigest(ctx context.Context, row *database.OutboxRow, cha
 		return fmt.Errorf("entry %s is not in its digest", changed.EventID)
 	}
 	entries[i] = *changed
-	html := renderDigest(entries)
+	html := renderDigest(s.o.Texts, entries)
 	if len(html) > msgconv.MaxDraftSize {
-		changed.HTML, changed.Reactions = msgconv.DigestTooLong(s.o.Link(id.RoomID(row.RoomID), id.EventID(changed.EventID))), ""
+		changed.HTML, changed.Reactions = msgconv.DigestTooLong(s.o.Texts, s.o.Link(id.RoomID(row.RoomID), id.EventID(changed.EventID))), ""
 		entries[i] = *changed
-		html = renderDigest(entries)
+		html = renderDigest(s.o.Texts, entries)
 	}
 	w, err := s.o.Writers.Exactly(ctx, row, part.AccountID)
 	if err != nil {

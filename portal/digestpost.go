@@ -11,6 +11,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // digest posts the post of a digest that a row is in, and before the first one
@@ -30,7 +31,7 @@ func (s *Sender) digest(ctx context.Context, row *database.OutboxRow) error {
 	}
 	ch, ok := ParsePortal(networkid.PortalID(row.Portal))
 	if !ok || ch.ChannelID == "" {
-		return &failure{reason: "not a channel", message: "this room is not a channel in Teams"}
+		return &failure{reason: "not a channel", message: failNoChannel}
 	}
 	parts, err := s.o.DB.Sent.ByEvent(ctx, d.ID)
 	if err != nil {
@@ -78,7 +79,7 @@ func (p *digestPosting) run(ctx context.Context, part int) error {
 		if err = p.s.freshen(ctx, entries); err != nil {
 			return err
 		}
-		if err = p.post(ctx, part, p.part(0).RemoteID, renderDigest(entries)); err != nil {
+		if err = p.post(ctx, part, p.part(0).RemoteID, renderDigest(p.s.o.Texts, entries)); err != nil {
 			return err
 		}
 	}
@@ -148,10 +149,10 @@ func (p *digestPosting) dissolve(ctx context.Context, part int, why error) error
 }
 
 // renderDigest writes a post with several messages.
-func renderDigest(entries []database.DigestEntry) string {
+func renderDigest(x texts.Texts, entries []database.DigestEntry) string {
 	var b strings.Builder
 	for _, e := range entries {
-		b.WriteString(renderEntry(e))
+		b.WriteString(renderEntry(x, e))
 	}
 	return b.String()
 }

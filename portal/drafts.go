@@ -20,6 +20,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // maxImageTries is how often an image that the homeserver does not hand out is
@@ -61,12 +62,12 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 		return nil, &failure{reason: "unreadable outbox row", message: errUnreadable.Error(), err: err}
 	}
 	env := msgconv.TeamsEnv{
-		People: s.o.Directory,
-		Link:   s.o.Link(id.RoomID(row.RoomID), id.EventID(row.EventID)),
-		Reply:  w.quote,
+		People: s.o.Directory, Texts: s.o.Texts,
+		Link:  s.o.Link(id.RoomID(row.RoomID), id.EventID(row.EventID)),
+		Reply: w.quote,
 	}
 	if w.message != nil && (w.relayed || w.late) {
-		env.Author = &msgconv.Author{Late: w.late, At: w.message.EventAt.In(s.o.Zone)}
+		env.Author = &msgconv.Author{Late: w.late, At: w.message.EventAt.In(s.o.Texts.Zone())}
 		if w.relayed {
 			env.Author.Name = authorName(w.message)
 		}
@@ -82,6 +83,7 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 		if env.File, env.FileProblem, err = s.file(ctx, row, w, &content); err != nil {
 			return nil, err
 		}
+		env.FileProblem = spoken(s.o.Texts, env.FileProblem)
 	}
 	drafts, err := msgconv.ToTeams(&content, env)
 	if err != nil {
@@ -110,7 +112,7 @@ func (s *Sender) roomMention(ctx context.Context, row *database.OutboxRow) *msgc
 	if levels.GetUserLevel(id.UserID(row.SenderMXID)) < levels.Notifications.Room() {
 		return nil
 	}
-	name := "channel"
+	name := s.o.Texts.Say(texts.Channel)
 	if conv, err := s.o.DB.Conversations.Get(ctx, row.Portal); err == nil && conv != nil && conv.Name != "" {
 		name = conv.Name
 	}

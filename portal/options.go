@@ -12,6 +12,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // Directory answers who is who, from memory and without I/O.
@@ -60,6 +61,9 @@ type Common struct {
 	Echo    *Echo
 	Metrics Metrics
 	Logger  zerolog.Logger
+	// Texts is what the bridge says in rooms and in Teams, and in which zone it
+	// tells times.
+	Texts texts.Texts
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// WithKey puts the key of an event that is to be sent into the context, so
@@ -233,8 +237,6 @@ type SenderOptions struct {
 	MediaPatience time.Duration
 	// Link returns where an event can be read in Matrix; nil means matrix.to.
 	Link func(roomID id.RoomID, eventID id.EventID) string
-	// Zone is the zone in which original times are shown; nil means UTC.
-	Zone *time.Location
 	// Sweep is how often the outbox is looked over for portals without a lane
 	// and for rows that were not acknowledged. Default 30 s.
 	Sweep time.Duration
@@ -267,9 +269,6 @@ func (o *SenderOptions) setDefaults() {
 		o.Link = func(roomID id.RoomID, eventID id.EventID) string {
 			return roomID.EventURI(eventID, o.Bridge.Matrix.ServerName()).MatrixToURL()
 		}
-	}
-	if o.Zone == nil {
-		o.Zone = time.UTC
 	}
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)

@@ -63,7 +63,7 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	payload, err := json.Marshal(msg.Content)
 	if err != nil {
-		return nil, refuse(errUnreadable, err)
+		return nil, refuse(b.o.Texts, errUnreadable, err)
 	}
 	row := b.row(database.KindMessage, msg.Portal, msg.Event.ID, msg.Event.Sender, time.UnixMilli(msg.Event.Timestamp), by)
 	row.Payload = payload
@@ -141,7 +141,7 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 	}
 	payload, err := json.Marshal(edit.Content)
 	if err != nil {
-		return refuse(errUnreadable, err)
+		return refuse(b.o.Texts, errUnreadable, err)
 	}
 	row := b.row(database.KindEdit, edit.Portal, edit.Event.ID, edit.Event.Sender, time.UnixMilli(edit.Event.Timestamp), by)
 	row.TargetEventID, row.Payload = target.MXID.String(), payload
@@ -265,7 +265,7 @@ func (b *Outbox) cancelFollowers(ctx context.Context, eventID string) error {
 func (b *Outbox) PreHandleReaction(ctx context.Context, react *bridgev2.MatrixReaction, by Actor) (bridgev2.MatrixReactionPreResponse, error) {
 	emoji, err := msgconv.EmojiToTeams(react.Content.RelatesTo.Key)
 	if err != nil {
-		return bridgev2.MatrixReactionPreResponse{}, refuse(errBadReaction, err)
+		return bridgev2.MatrixReactionPreResponse{}, refuse(b.o.Texts, errBadReaction, err)
 	}
 	resp := bridgev2.MatrixReactionPreResponse{SenderID: UserID(by.UserID), EmojiID: emojiID(emoji)}
 	if err = b.setAside(ctx, react.TargetMessage, resp.SenderID, resp.EmojiID); err != nil {
@@ -462,7 +462,7 @@ func (b *Outbox) lost(ctx context.Context, message *database.OutboxRow) error {
 func (b *Outbox) refused(ctx context.Context, why error) error {
 	b.o.Metrics.Count(MetricRefused, why.Error())
 	zerolog.Ctx(ctx).Debug().Err(why).Msg("Refusing a Matrix event")
-	return refuse(why, nil)
+	return refuse(b.o.Texts, why, nil)
 }
 
 // reasonTakenBack is why a parked row failed whose author took it back.

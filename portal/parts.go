@@ -20,7 +20,7 @@ import (
 func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 	ch, ok := ParsePortal(networkid.PortalID(row.Portal))
 	if !ok || ch.ChannelID == "" {
-		return &failure{reason: "not a channel", message: "this room is not a channel in Teams"}
+		return &failure{reason: "not a channel", message: failNoChannel}
 	}
 	parts, err := s.o.DB.Sent.ByEvent(ctx, row.EventID)
 	if err != nil {

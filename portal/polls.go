@@ -19,7 +19,7 @@ const (
 // HandlePoll queues a poll as a message that lists its question and answers.
 func (b *Outbox) HandlePoll(ctx context.Context, poll *bridgev2.MatrixPollStart, by Actor) (*bridgev2.MatrixMessageResponse, error) {
 	msg := poll.MatrixMessage
-	msg.Content = msgconv.FromPoll(poll.Content)
+	msg.Content = msgconv.FromPoll(b.o.Texts, poll.Content)
 	return b.HandleMessage(ctx, &msg, by)
 }
 

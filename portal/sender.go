@@ -50,7 +50,7 @@ func NewSender(o SenderOptions) *Sender {
 	s := &Sender{
 		o:      o,
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
-		status: statusSender{o.Bridge},
+		status: statusSender{o.Bridge, o.Texts},
 		shown:  map[int64]struct{}{},
 		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, returning: map[string][]*database.OutboxRow{},
 		fileless: map[string]time.Time{}, copies: make(chan struct{}, copies),

@@ -3,13 +3,13 @@ package portal
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 // What people are told when an event can't go to Teams.
@@ -27,10 +27,10 @@ var (
 )
 
 // refuse makes a final, certain failure of an error, with a notice to the author.
-func refuse(why, cause error) error {
-	message := why.Error()
+func refuse(x texts.Texts, why, cause error) error {
+	message := spoken(x, why.Error())
 	if cause != nil {
-		message = fmt.Sprintf("%s: %s", message, cause.Error())
+		message += x.Say(texts.Colon) + " " + spoken(x, cause.Error())
 		why = errors.Join(why, cause)
 	}
 	return bridgev2.WrapErrorInStatus(why).
@@ -75,7 +75,10 @@ func statusInfo(row *database.OutboxRow) *bridgev2.MessageStatusEventInfo {
 }
 
 // statusSender sends statuses of outbox rows.
-type statusSender struct{ bridge *bridgev2.Bridge }
+type statusSender struct {
+	bridge *bridgev2.Bridge
+	texts  texts.Texts
+}
 
 func (s statusSender) send(ctx context.Context, row *database.OutboxRow, st bridgev2.MessageStatus) {
 	s.bridge.Matrix.SendMessageStatus(ctx, &st, statusInfo(row))
@@ -104,5 +107,5 @@ func (s statusSender) failed(ctx context.Context, row *database.OutboxRow, why e
 	s.send(ctx, row, bridgev2.WrapErrorInStatus(why).
 		WithStatus(event.MessageStatusFail).
 		WithErrorReason(reason).
-		WithIsCertain(true).WithSendNotice(false).WithMessage(message))
+		WithIsCertain(true).WithSendNotice(false).WithMessage(spoken(s.texts, message)))
 }

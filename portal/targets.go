@@ -35,7 +35,7 @@ type target struct {
 func (s *Sender) target(ctx context.Context, row *database.OutboxRow, eventID string) (t target, err error) {
 	ch, ok := ParsePortal(networkid.PortalID(row.Portal))
 	if !ok {
-		return t, &failure{reason: "not a channel", message: "this room is not a channel in Teams"}
+		return t, &failure{reason: "not a channel", message: failNoChannel}
 	}
 	if t.parts, err = s.o.DB.Sent.ByEvent(ctx, eventID); err != nil {
 		return t, err
@@ -62,7 +62,7 @@ func (s *Sender) target(ctx context.Context, row *database.OutboxRow, eventID st
 	case t.out != nil && t.out.DoneAt.IsZero():
 		return t, errBehind
 	case t.stored == nil:
-		return t, &failure{reason: "target unknown", message: "the bridge does not know the message"}
+		return t, &failure{reason: "target unknown", message: failTargetUnknown}
 	}
 	_, messageID, ok := ParseMessageID(t.stored.ID)
 	if !ok {

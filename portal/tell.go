@@ -14,6 +14,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 const (
@@ -119,20 +120,22 @@ func isToldTogether(row *database.OutboxRow) bool {
 
 // one tells the author of one row, with a reply to what they wrote.
 func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
-	what, about := "message", id.EventID(row.EventID)
+	x, about := t.o.Texts, id.EventID(row.EventID)
+	detail := spoken(x, row.Detail)
+	body := x.Say(texts.ToldMessage, "detail", detail)
 	switch row.Kind {
 	case database.KindEdit:
-		what, about = "edit", id.EventID(row.TargetEventID)
+		body, about = x.Say(texts.ToldEdit, "detail", detail), id.EventID(row.TargetEventID)
 	case database.KindReaction:
-		what, about = "reaction", id.EventID(row.TargetEventID)
+		body, about = x.Say(texts.ToldReaction, "detail", detail), id.EventID(row.TargetEventID)
 	case database.KindUnreact, database.KindDelete:
-		what = "redaction"
+		body = x.Say(texts.ToldRedaction, "detail", detail)
 		if about = id.EventID(row.TargetEventID); row.Kind == database.KindUnreact && row.RootEventID != "" {
 			about = id.EventID(row.RootEventID)
 		}
 	}
 	content := &event.MessageEventContent{
-		MsgType: event.MsgNotice, Body: fmt.Sprintf("⚠️ Your %s was not bridged: %s", what, row.Detail),
+		MsgType: event.MsgNotice, Body: body,
 		Mentions: &event.Mentions{UserIDs: []id.UserID{id.UserID(row.SenderMXID)}},
 	}
 	if row.Kind == database.KindMessage && row.RootEventID != "" {
@@ -198,7 +201,7 @@ func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxR
 	}
 	if len(news) > 0 {
 		content := &event.MessageEventContent{
-			MsgType: event.MsgNotice, Body: "⚠️ " + togetherText(g.reason, len(news)), Mentions: &event.Mentions{},
+			MsgType: event.MsgNotice, Body: togetherText(t.o.Texts, g.reason, len(news)), Mentions: &event.Mentions{},
 		}
 		if err := t.notice(ctx, news[0], fmt.Sprintf("outbox/%s/%d/together", news[0].EventID, news[0].DoneAt.UnixMilli()), content); err != nil {
 			return fmt.Errorf("portal %s: %w", g.portal, err)
@@ -262,24 +265,14 @@ func (t *teller) members(ctx context.Context, g group) (out []*database.OutboxRo
 }
 
 // togetherText says what became of several messages.
-func togetherText(reason string, n int) string {
-	one := n == 1
-	say := func(singular, plural string) string {
-		if one {
-			return singular
-		}
-		return fmt.Sprintf(plural, n)
-	}
+func togetherText(x texts.Texts, reason string, n int) string {
 	switch reason {
 	case ReasonKept:
-		return say("1 message that was written here while Microsoft Teams was unavailable stays in Matrix and does not go to Teams.",
-			"%d messages that were written here while Microsoft Teams was unavailable stay in Matrix and do not go to Teams.")
+		return x.Count(texts.ToldKept, n)
 	case ReasonTooOld:
-		return say("1 message waited too long for Microsoft Teams. It stays in Matrix and does not go to Teams any more.",
-			"%d messages waited too long for Microsoft Teams. They stay in Matrix and do not go to Teams any more.")
+		return x.Count(texts.ToldTooOld, n)
 	default:
-		return say("An administrator took 1 message out of the queue for Microsoft Teams. It stays in Matrix.",
-			"An administrator took %d messages out of the queue for Microsoft Teams. They stay in Matrix.")
+		return x.Count(texts.ToldDropped, n)
 	}
 }
 

@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"fmt"
+	"html"
 	"slices"
 	"strconv"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/portal/msgconv"
+	"teamsbridge/texts"
 )
 
 // update brings the text of a known message up to date and returns its rows.
@@ -182,8 +184,9 @@ func (d *delivery) noticeEdit(ctx context.Context, p *bridgev2.Portal, row *brdb
 		content.MsgType = event.MsgNotice
 	}
 	content.EnsureHasHTML()
-	content.Body = textEditedInTeams + "\n" + content.Body
-	content.FormattedBody = "<p>" + textEditedInTeams + "</p>" + content.FormattedBody
+	edited := d.in.o.Texts.Say(texts.EditedInTeams)
+	content.Body = edited + "\n" + content.Body
+	content.FormattedBody = "<p>" + html.EscapeString(edited) + "</p>" + content.FormattedBody
 	content.Mentions = &event.Mentions{}
 	content.RelatesTo = nil
 	if row.ThreadRoot != "" {

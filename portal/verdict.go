@@ -52,9 +52,9 @@ func judge(err error, attempts int) verdict {
 	case errors.As(err, &f):
 		return verdict{final: true, reason: f.reason, message: f.message}
 	case errors.As(err, &pan):
-		return verdict{final: attempts >= maxPanics, reason: "panic", message: "the bridge could not handle it"}
+		return verdict{final: attempts >= maxPanics, reason: "panic", message: failPanic}
 	case errors.Is(err, ErrOwnAccount):
-		return verdict{final: true, reason: reasonOwnAccount, message: "the Teams account that posted this is not signed in any more. It goes to Teams when that account has signed in again"}
+		return verdict{final: true, reason: reasonOwnAccount, message: failOwnAccount}
 	case errors.Is(err, ErrNoAccount):
 		return verdict{reason: "no account"}
 	case errors.Is(err, errUnsettled):
@@ -68,17 +68,17 @@ func judge(err error, attempts int) verdict {
 	v := verdict{reason: kind.String(), retryAfter: teams.RetryAfter(err)}
 	switch kind {
 	case teams.KindPermission:
-		v.final, v.message = true, "the account that writes to Teams is not allowed to do this in this channel"
+		v.final, v.message = true, failPermission
 	case teams.KindNotFound, teams.KindGone:
-		v.final, v.message = true, "the channel or message is not there in Teams any more"
+		v.final, v.message = true, failNotThere
 	case teams.KindTooLarge:
-		v.final, v.message = true, "it is too large for Teams"
+		v.final, v.message = true, failTooLarge
 	case teams.KindBadRequest, teams.KindPrecondition:
-		v.final, v.message = true, "Teams refused it"
+		v.final, v.message = true, failRefused
 	case teams.KindForeignHost:
-		v.final, v.message = true, "it names a host outside Teams"
+		v.final, v.message = true, failForeign
 	case teams.KindConflict:
-		v.final, v.message = attempts >= maxConflicts, "Teams refused it"
+		v.final, v.message = attempts >= maxConflicts, failRefused
 	case teams.KindUnknown:
 		v.reason = "error"
 	}

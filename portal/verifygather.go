@@ -100,7 +100,7 @@ func (g *gathering) addTeams(listed teams.Message) {
 		}
 		// Pictures in the text were fetched, so that the text can't be foretold.
 		emoticons := len(msgconv.Emoticons(m)) > 0
-		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, ChannelID: g.ch.ChannelID}).Parts {
+		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, Texts: g.v.o.Texts, ChannelID: g.ch.ChannelID}).Parts {
 			shown := shownPart{id: part.ID}
 			if !isFetched(part.ID) && !emoticons {
 				shown.hash = contentPartHash(part.Content)

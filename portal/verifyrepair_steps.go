@@ -156,7 +156,7 @@ func (r *repair) claimShown(ctx context.Context, f *Finding, d *delivery) error 
 	if f.Class != MissingInMatrix || !d.m.Deleted.IsZero() {
 		return nil
 	}
-	for _, part := range msgconv.ToMatrix(d.m, msgconv.MatrixEnv{People: r.v.o.Directory, ChannelID: d.m.Channel.ChannelID}).Parts {
+	for _, part := range msgconv.ToMatrix(d.m, msgconv.MatrixEnv{People: r.v.o.Directory, Texts: r.v.o.Texts, ChannelID: d.m.Channel.ChannelID}).Parts {
 		if err := r.forgetDead(ctx, d.onceKey("new:"+part.ID)); err != nil {
 			return err
 		}

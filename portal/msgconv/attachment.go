@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // maxPreview is the most characters of a quote or card title that are shown.
@@ -27,38 +28,38 @@ func (t *toMatrix) attachment(a *teams.Attachment) {
 	switch kind {
 	case "reference": // a part of its own
 	case "messageReference":
-		t.quote(textQuoted, t.quoted(content))
+		t.quote(t.env.Texts.Say(texts.Quoted), t.quoted(content))
 	case "forwardedMessageReference":
-		t.quote(textForwarded, t.forwarded(content))
+		t.quote(t.env.Texts.Say(texts.Forwarded), t.forwarded(content))
 	case "codesnippet":
 		t.snippet(a)
 	case "adaptive", "hero", "thumbnail", "list", "receipt", "signin", "oauth":
-		t.card(textCard, firstOf(name, content.name("title")))
+		t.card(t.env.Texts.Say(texts.Card), firstOf(name, content.name("title")))
 	case "announcement":
-		t.card(textAnnouncement, name)
+		t.card(t.env.Texts.Say(texts.Announcement), name)
 	case "fluidembedcard":
-		t.linked(textLoop, name, content.str("componentUrl"))
+		t.linked(t.env.Texts.Say(texts.LoopComponent), name, content.str("componentUrl"))
 	case "audio":
-		t.card(textAudioCard, name)
+		t.card(t.env.Texts.Say(texts.AudioCard), name)
 	case "video", "animation":
-		t.card(textVideoCard, name)
+		t.card(t.env.Texts.Say(texts.VideoCard), name)
 	case "o365connector":
-		t.card(textConnector, name)
+		t.card(t.env.Texts.Say(texts.AppMessage), name)
 	case "meetingReference":
-		t.linked(textMeeting, firstOf(name, content.name("subject"), content.name("title")), firstOf(content.str("meetingJoinUrl"), a.ContentURL))
+		t.linked(t.env.Texts.Say(texts.Meeting), firstOf(name, content.name("subject"), content.name("title")), firstOf(content.str("meetingJoinUrl"), a.ContentURL))
 	case "tabReference":
-		t.linked(textTab, name, a.ContentURL)
+		t.linked(t.env.Texts.Say(texts.Tab), name, a.ContentURL)
 	case "":
-		t.placeholder(textAttachment, name, a.ContentURL)
+		t.placeholder(t.env.Texts.Say(texts.Attachment), name, a.ContentURL)
 	default:
-		t.linked(textOther(cleanName(a.ContentType)), firstOf(name, content.name("title"), content.name("name"), content.name("summary")), a.ContentURL)
+		t.linked(t.env.Texts.Say(texts.OtherAttachment, "kind", cleanName(a.ContentType)), firstOf(name, content.name("title"), content.name("name"), content.name("summary")), a.ContentURL)
 	}
 }
 
 // card shows a line about something that only Teams can show.
 func (t *toMatrix) card(what, title string) {
 	if title != "" {
-		what += ": " + title
+		what += textColon(t.env.Texts) + title
 	}
 	t.placeholder(what, "", "")
 }
@@ -68,9 +69,9 @@ func (t *toMatrix) linked(what, name, link string) {
 	_, ok := cleanHref(link, false)
 	switch {
 	case name != "":
-		what += ":"
+		what += t.env.Texts.Say(texts.Colon)
 	case ok:
-		what, name = what+" –", textOpen
+		what, name = what+" –", t.env.Texts.Say(texts.Open)
 	}
 	t.placeholder(what, name, link)
 }
@@ -91,7 +92,7 @@ func (t *toMatrix) placeholder(what, name, link string) {
 	}
 	if teamsLink, linked := cleanHref(t.m.WebURL, false); linked && (name == "" || !ok) {
 		t.out.text(" – ")
-		t.out.element("a", textOpenInTeams, attr{"href", teamsLink})
+		t.out.element("a", t.env.Texts.Say(texts.OpenInTeams), attr{"href", teamsLink})
 	}
 	t.out.close("p")
 }
@@ -155,11 +156,11 @@ func (t *toMatrix) quote(what string, q quotation) {
 	if !u.isObject() {
 		u = q.sender.get("application")
 	}
-	author := nameOf(u.str("id"), u.str("displayName"), t.env.People)
-	if author == textSomebody {
+	author := nameOf(u.str("id"), u.str("displayName"), t.env)
+	if author == t.env.Texts.Say(texts.Somebody) {
 		author = what
 	} else if q.isHTML {
-		author = textForwardedFrom(author)
+		author = t.env.Texts.Say(texts.ForwardedFrom, "author", author)
 	}
 	t.out.open("blockquote")
 	t.out.open("p")
@@ -169,14 +170,14 @@ func (t *toMatrix) quote(what string, q quotation) {
 	}
 	if href, ok := cleanHref(q.link, false); ok {
 		t.out.text(" – ")
-		t.out.element("a", textOpenInTeams, attr{"href", href})
+		t.out.element("a", t.env.Texts.Say(texts.OpenInTeams), attr{"href", href})
 	}
 	t.out.close("p")
 	switch {
 	case t.quotes > maxQuotes:
-		t.out.element("em", textQuoteCut)
+		t.out.element("em", t.env.Texts.Say(texts.QuoteCut))
 	case q.isHTML:
-		t.kids(quotable(parse(q.text, fromTeams)))
+		t.kids(quotable(t.env.Texts, parse(q.text, fromTeams)))
 	default:
 		t.out.text(collapse(cleanLong(q.text)))
 	}
@@ -185,15 +186,15 @@ func (t *toMatrix) quote(what string, q quotation) {
 
 // quotable takes out of a quoted message what belongs to its own message:
 // pictures, attachments and mentions, whose ids mean something else here.
-func quotable(n *node) *node {
+func quotable(x texts.Texts, n *node) *node {
 	for _, k := range n.kids {
 		switch k.tag {
 		case "at", "attachment":
 			k.tag, k.attrs, k.kids, k.text = "", nil, nil, textContent(k)
 		case "img":
-			k.tag, k.text, k.attrs = "", textImage(cleanName(k.attr("alt")), 1), nil
+			k.tag, k.text, k.attrs = "", textImage(x, cleanName(k.attr("alt")), 1), nil
 		}
-		quotable(k)
+		quotable(x, k)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // What of a message's cards is shown; the rest is named, with a link.
@@ -98,7 +99,7 @@ func cardKind(contentType string) string {
 
 // rest says in one line what of the card only Teams can show or do.
 func (w *cardWriter) rest() {
-	line := textCardRest(w.only, w.asks, w.cut)
+	line := textCardRest(w.t.env.Texts, w.only, w.asks, w.cut)
 	if line == "" {
 		return
 	}
@@ -107,7 +108,7 @@ func (w *cardWriter) rest() {
 	out.element("em", line)
 	if href, ok := cleanHref(w.t.m.WebURL, false); ok {
 		out.text(" – ")
-		out.element("a", textOpenInTeams, attr{"href", href})
+		out.element("a", w.t.env.Texts.Say(texts.OpenInTeams), attr{"href", href})
 	}
 	out.close("p")
 }
@@ -200,7 +201,7 @@ func (w *cardWriter) link(text, address string) {
 		return
 	}
 	w.put(text)
-	w.put(lostHref(address, text))
+	w.put(lostHref(w.t.env.Texts, address, text))
 }
 
 // onlyTeams remembers a button that works in Teams alone.

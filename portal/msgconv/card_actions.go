@@ -1,6 +1,10 @@
 package msgconv
 
-import "strings"
+import (
+	"strings"
+
+	"teamsbridge/texts"
+)
 
 // actions shows the buttons of a card: links as links, cards that unfold as
 // what unfolds. The others do something in Teams and are named.
@@ -19,14 +23,14 @@ func (w *cardWriter) actions(list []jsonValue) {
 			// What it shows is there already.
 		default:
 			if a.isObject() {
-				w.onlyTeams(firstOf(a.name("title"), a.name("text"), textButton))
+				w.onlyTeams(firstOf(a.name("title"), a.name("text"), w.t.env.Texts.Say(texts.CardButton)))
 			}
 		}
 		w.leave()
 	}
 	w.links(links, "title", "url")
 	for _, c := range cards {
-		w.folded(firstOf(c.name("title"), textHidden), func() { w.element(c.get("card")) })
+		w.folded(firstOf(c.name("title"), w.t.env.Texts.Say(texts.CardMore)), func() { w.element(c.get("card")) })
 	}
 }
 
@@ -60,7 +64,7 @@ func (w *cardWriter) image(v jsonValue) {
 		w.tap(v.get("selectAction"))
 		return
 	}
-	text := textCardImage(alt)
+	text := textCardImage(w.t.env.Texts, alt)
 	if _, ok := cleanHref(address, false); !ok {
 		address = "" // data and the like have nothing to say
 	}
@@ -81,7 +85,7 @@ func (w *cardWriter) hosted(address, alt string) bool {
 		w.t.images = append(w.t.images, w.t.picture(ref, number))
 	}
 	w.line("p", func() {
-		if holder := w.t.out.element("em", textImage(alt, number+1)); holder != nil {
+		if holder := w.t.out.element("em", textImage(w.t.env.Texts, alt, number+1)); holder != nil {
 			w.t.holders = append(w.t.holders, holder)
 		}
 	})

@@ -1,6 +1,10 @@
 package msgconv
 
-import "strings"
+import (
+	"strings"
+
+	"teamsbridge/texts"
+)
 
 // adaptive shows an Adaptive Card.
 func (w *cardWriter) adaptive(card jsonValue) {
@@ -114,7 +118,7 @@ func (w *cardWriter) element(v jsonValue) {
 		return
 	}
 	// It is there to be unfolded with a button.
-	w.folded(textHidden, func() { w.visible(v) })
+	w.folded(w.t.env.Texts.Say(texts.CardMore), func() { w.visible(v) })
 }
 
 // folded shows what a reader has to unfold.
@@ -166,7 +170,7 @@ func (w *cardWriter) visible(v jsonValue) {
 		case strings.HasPrefix(kind, "input."):
 			w.input(v)
 		case strings.HasPrefix(kind, "chart."):
-			w.line("p", func() { w.put(textChart(v.name("title"))) })
+			w.line("p", func() { w.put(w.t.env.Texts.Say(texts.CardChart, "title", v.name("title"))) })
 			w.onlyTeams(v.str("type"))
 		default:
 			w.unknown(v)
@@ -322,10 +326,14 @@ func (w *cardWriter) small(kind string, v jsonValue) {
 	case "badge":
 		w.line("p", func() { w.styled("strong", text) })
 	case "rating":
-		w.line("p", func() { w.put(textRating(firstOf(v.name("value"), "0"), firstOf(v.name("max"), "5"))) })
+		w.line("p", func() {
+			w.put(w.t.env.Texts.Say(texts.CardRating, "value", firstOf(v.name("value"), "0"), "most", firstOf(v.name("max"), "5")))
+		})
 	case "progressbar":
 		if v.has("value") {
-			w.line("p", func() { w.put(textProgress(v.name("value"), firstOf(v.name("max"), "100"))) })
+			w.line("p", func() {
+				w.put(w.t.env.Texts.Say(texts.CardProgress, "value", v.name("value"), "most", firstOf(v.name("max"), "100")))
+			})
 		}
 	case "icon":
 		w.tap(v.get("selectAction"))
@@ -355,5 +363,5 @@ func (w *cardWriter) unknown(v jsonValue) {
 	}
 	w.facts(v.list("facts"), "title", "value")
 	w.actions(v.list("actions"))
-	w.onlyTeams(firstOf(v.name("type"), textElement))
+	w.onlyTeams(firstOf(v.name("type"), w.t.env.Texts.Say(texts.CardElement)))
 }

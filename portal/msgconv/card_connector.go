@@ -1,6 +1,10 @@
 package msgconv
 
-import "strings"
+import (
+	"strings"
+
+	"teamsbridge/texts"
+)
 
 // connector shows a card of an Office 365 connector, as incoming webhooks make
 // them.
@@ -86,7 +90,7 @@ func (w *cardWriter) potential(list []jsonValue) {
 		default:
 			if a.isObject() {
 				w.asks = w.asks || len(a.list("inputs")) > 0
-				w.onlyTeams(firstOf(name, textButton))
+				w.onlyTeams(firstOf(name, w.t.env.Texts.Say(texts.CardButton)))
 			}
 		}
 		w.leave()

@@ -125,7 +125,7 @@ func (w *cardWriter) inline(s string) {
 			if t.href != "" {
 				out.close("a")
 			} else {
-				w.put(lostHref(t.raw, ""))
+				w.put(lostHref(w.t.env.Texts, t.raw, ""))
 			}
 		default:
 			out.close(t.tag)

@@ -1,6 +1,10 @@
 package msgconv
 
-import "strings"
+import (
+	"strings"
+
+	"teamsbridge/texts"
+)
 
 // maxAt is the longest mention in the text of a card.
 const maxAt = 300
@@ -36,7 +40,7 @@ func (w *cardWriter) mention(at string) {
 	text := cleanName(strings.TrimSuffix(strings.TrimPrefix(at, "<at>"), "</at>"))
 	who, known := w.people[at]
 	if text == "" {
-		text = firstOf(cleanName(who.str("name")), textSomebody)
+		text = firstOf(cleanName(who.str("name")), w.t.env.Texts.Say(texts.Somebody))
 	}
 	if !known || w.t.env.People == nil {
 		w.put(text)

@@ -3,6 +3,8 @@ package msgconv
 import (
 	"regexp"
 	"strings"
+
+	"teamsbridge/texts"
 )
 
 // formatted adds a text that may be HTML, as the older cards have it, or else
@@ -15,7 +17,7 @@ func (w *cardWriter) formatted(s, tag string) {
 		w.markdown(s, tag, "")
 		return
 	}
-	tree := quotable(parse(s, fromTeams))
+	tree := quotable(w.t.env.Texts, parse(s, fromTeams))
 	size := len(textContent(tree))
 	if size > w.t.budget.text {
 		w.cut = true
@@ -87,7 +89,7 @@ func (w *cardWriter) buttons(list []jsonValue) {
 			links = append(links, b)
 		default:
 			if b.isObject() {
-				w.onlyTeams(firstOf(b.name("title"), b.name("text"), b.name("displayText"), textButton))
+				w.onlyTeams(firstOf(b.name("title"), b.name("text"), b.name("displayText"), w.t.env.Texts.Say(texts.CardButton)))
 			}
 		}
 		w.leave()
@@ -114,7 +116,7 @@ func (w *cardWriter) receipt(card jsonValue) {
 		}
 		w.t.out.close("table")
 	}
-	for _, sum := range []struct{ key, label string }{{"tax", textTax}, {"vat", textVAT}, {"total", textTotal}} {
+	for _, sum := range []struct{ key, label string }{{"tax", w.t.env.Texts.Say(texts.CardTax)}, {"vat", w.t.env.Texts.Say(texts.CardVAT)}, {"total", w.t.env.Texts.Say(texts.CardTotal)}} {
 		if s := card.name(sum.key); s != "" {
 			w.line("p", func() {
 				w.styled("strong", sum.label+":")

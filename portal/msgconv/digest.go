@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"teamsbridge/texts"
 )
 
 // DigestReaction is a reaction to a message of a digest. Where several messages
@@ -19,20 +21,20 @@ type DigestReaction struct {
 // DigestHead returns the HTML of the post under which the messages of a long
 // backlog stand, for the time from the first of them to the last, in the zone
 // of these times.
-func DigestHead(from, to time.Time, messages int) string {
-	return "<p><b>" + html.EscapeString(textDigestHead(from, to)) + "</b></p><p>" + html.EscapeString(textDigestCount(messages)) + "</p>"
+func DigestHead(x texts.Texts, from, to time.Time, messages int) string {
+	return "<p><b>" + html.EscapeString(x.Say(texts.DigestHead, "span", textSpan(from, to))) + "</b></p><p>" + html.EscapeString(x.Count(texts.DigestCount, messages)) + "</p>"
 }
 
 // DigestNotice returns what the room is told about a digest, as plain text.
-func DigestNotice(from, to time.Time, messages int) string {
-	return textDigestNotice(from, to, messages)
+func DigestNotice(x texts.Texts, from, to time.Time, messages int) string {
+	return x.Count(texts.DigestNotice, messages, "span", textSpan(from, to))
 }
 
 // DigestEntry returns the HTML of one message of a digest: what it says, which
 // is a draft's HTML, and the reactions to it.
-func DigestEntry(said string, deleted bool, reactions []DigestReaction) string {
+func DigestEntry(x texts.Texts, said string, deleted bool, reactions []DigestReaction) string {
 	if deleted {
-		return "<div><p><i>" + html.EscapeString(textDigestDeleted) + "</i></p></div>"
+		return "<div><p><i>" + html.EscapeString(x.Say(texts.DigestDeleted)) + "</i></p></div>"
 	}
 	var b strings.Builder
 	b.WriteString("<div>")
@@ -70,9 +72,9 @@ const DigestRoom = MaxDraftSize * 4 / 5
 
 // DigestTooLong returns what stands for an entry that has become too long for
 // its post.
-func DigestTooLong(link string) string {
+func DigestTooLong(x texts.Texts, link string) string {
 	if href, ok := cleanHref(link, false); ok {
-		return "<p><i>" + html.EscapeString(textDigestTooLong) + ` <a href="` + html.EscapeString(href) + `">` + html.EscapeString(textOpenInApp) + "</a></i></p>"
+		return "<p><i>" + html.EscapeString(x.Say(texts.DigestTooLong)) + ` <a href="` + html.EscapeString(href) + `">` + html.EscapeString(x.Say(texts.OpenInMatrix)) + "</a></i></p>"
 	}
-	return "<p><i>" + html.EscapeString(textDigestTooLong) + "</i></p>"
+	return "<p><i>" + html.EscapeString(x.Say(texts.DigestTooLong)) + "</i></p>"
 }

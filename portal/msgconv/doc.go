@@ -7,8 +7,9 @@
 //
 // What must not live here: fetching or uploading media, Graph requests, the
 // database, delivery. What a bridge user reads in the bridge's own words
-// stands in text.go and text_cards.go, nowhere else. What becomes of each kind
-// of content is in docs/content.md, held against the cases in testdata.
+// comes as a value of package texts, in whose catalogues it stands and nowhere
+// else. What becomes of each kind of content is in docs/content.md, held against
+// the cases in testdata, some of them in every language.
 //
 // All HTML goes one way: tokens -> builder -> tree -> builder -> tree ->
 // text. The builder is the only place that decides how elements may nest, so

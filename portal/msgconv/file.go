@@ -7,6 +7,7 @@ import (
 	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // FileRef is a file that a Teams message has attached.
@@ -46,7 +47,7 @@ func (t *toMatrix) files() []Part {
 func (t *toMatrix) file(ref FileRef) *event.MessageEventContent {
 	media, ok := t.env.Files[ref.URL]
 	if !ok || media.Problem != "" || media.URI == "" && media.File == nil {
-		t2 := &toMatrix{m: t.m, out: newBuilder(forMatrix)}
+		t2 := &toMatrix{m: t.m, env: MatrixEnv{Texts: t.env.Texts}, out: newBuilder(forMatrix)}
 		t2.fileLink(ref, media)
 		root := t2.out.finish()
 		tidy(root)
@@ -54,7 +55,7 @@ func (t *toMatrix) file(ref FileRef) *event.MessageEventContent {
 		c.MsgType = event.MsgNotice
 		return c
 	}
-	name := firstOf(cleanName(media.Name), ref.Name, textFileNoName)
+	name := firstOf(cleanName(media.Name), ref.Name, t.env.Texts.Say(texts.FileNoName))
 	c := &event.MessageEventContent{
 		MsgType: fileType(media.MimeType), Body: name, FileName: name, URL: media.URI, File: media.File, Mentions: &event.Mentions{},
 		Info: &event.FileInfo{MimeType: media.MimeType, Size: media.Size},
@@ -68,7 +69,7 @@ func (t *toMatrix) file(ref FileRef) *event.MessageEventContent {
 // fileLink names a file, with its size and what is the matter with it, and
 // links to it.
 func (t *toMatrix) fileLink(ref FileRef, media Media) {
-	name := firstOf(ref.Name, cleanName(media.Name), textFileNoName)
+	name := firstOf(ref.Name, cleanName(media.Name), t.env.Texts.Say(texts.FileNoName))
 	t.out.open("p")
 	t.out.text(textFileMark + " ")
 	href, ok := cleanHref(ref.URL, false)
@@ -78,7 +79,7 @@ func (t *toMatrix) fileLink(ref FileRef, media Media) {
 		t.out.text(name)
 	}
 	var details []string
-	for _, d := range []string{textSize(media.Size), cleanName(media.Problem)} {
+	for _, d := range []string{textSize(t.env.Texts, media.Size), cleanName(media.Problem)} {
 		if d != "" {
 			details = append(details, d)
 		}
@@ -88,7 +89,7 @@ func (t *toMatrix) fileLink(ref FileRef, media Media) {
 	}
 	if teamsLink, linked := cleanHref(t.m.WebURL, false); linked && !ok {
 		t.out.text(" – ")
-		t.out.element("a", textOpenInTeams, attr{"href", teamsLink})
+		t.out.element("a", t.env.Texts.Say(texts.OpenInTeams), attr{"href", teamsLink})
 	}
 	t.out.close("p")
 }

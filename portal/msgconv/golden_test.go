@@ -18,6 +18,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output of the conversion cases")
@@ -202,7 +203,7 @@ func showText(b *strings.Builder, name, s string) {
 
 func TestToTeamsGolden(t *testing.T) {
 	golden(t, "toteams", 45, func(t *testing.T, files map[string]string) string {
-		c, env := teamsCase(t, files)
+		c, env := teamsCase(t, texts.Texts{}, files)
 		drafts, err := ToTeams(c, env)
 		if err != nil {
 			return "error: " + err.Error() + "\n"
@@ -250,7 +251,7 @@ type teamsEnvFile struct {
 
 // teamsCase reads a case: "content.json" is the event's content, "html" or
 // "body" what it says, "poll.json" the start of a poll.
-func teamsCase(t *testing.T, files map[string]string) (*event.MessageEventContent, TeamsEnv) {
+func teamsCase(t *testing.T, x texts.Texts, files map[string]string) (*event.MessageEventContent, TeamsEnv) {
 	c := &event.MessageEventContent{MsgType: event.MsgText}
 	if raw, ok := files["content.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), c))
@@ -258,7 +259,7 @@ func teamsCase(t *testing.T, files map[string]string) (*event.MessageEventConten
 	if raw, ok := files["poll.json"]; ok {
 		var p event.PollStartEventContent
 		require.NoError(t, json.Unmarshal([]byte(raw), &p))
-		c = FromPoll(&p)
+		c = FromPoll(x, &p)
 	}
 	if body, ok := files["body"]; ok {
 		c.Body = unquote(body)

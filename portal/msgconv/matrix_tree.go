@@ -7,6 +7,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // maxReply is how many characters of the message that is answered are shown.
@@ -62,7 +63,7 @@ func (t *toTeams) reply() {
 		return
 	}
 	t.out.open("blockquote")
-	name := firstOf(cleanName(r.Name), textSomebody)
+	name := firstOf(cleanName(r.Name), t.env.Texts.Say(texts.Somebody))
 	if href, ok := cleanHref(r.Link, false); ok {
 		t.out.open("a", attr{"href", href})
 		t.out.element("b", name)
@@ -206,7 +207,7 @@ func (t *toTeams) node(n, parent *node) {
 			return
 		}
 		if hasAttr(n.attrs, "data-mx-spoiler") {
-			t.out.text(textSpoiler(cleanName(n.attr("data-mx-spoiler"))))
+			t.out.text(textSpoiler(t.env.Texts, cleanName(n.attr("data-mx-spoiler"))))
 		}
 		t.kids(n)
 	case "img":
@@ -309,7 +310,7 @@ func (t *toTeams) link(n *node) {
 	if !ok {
 		t.kids(n)
 		if !strings.HasPrefix(href, "matrix:") {
-			t.out.text(lostHref(href, textContent(n)))
+			t.out.text(lostHref(t.env.Texts, href, textContent(n)))
 		}
 		return
 	}
@@ -362,5 +363,5 @@ func (t *toTeams) picture(n *node) {
 		t.out.text(alt)
 		return
 	}
-	t.out.text(textImage(alt, 1))
+	t.out.text(textImage(t.env.Texts, alt, 1))
 }

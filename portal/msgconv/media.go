@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/texts"
 )
 
 // media carries over a message that is not text, and reports whether it was
@@ -12,36 +14,36 @@ import (
 // line with a name and a link.
 func (t *toTeams) media() bool {
 	c := t.c
-	what := ""
+	what := texts.Key("")
 	switch c.MsgType {
 	case event.MsgText, event.MsgNotice, event.MsgEmote:
 		return false
 	case event.MsgImage:
-		what = textPicture
+		what = texts.Picture
 	case event.MsgVideo:
-		what = textVideo
+		what = texts.Video
 	case event.MsgAudio:
-		what = textAudio
+		what = texts.Audio
 		if c.MSC3245Voice != nil {
-			what = textVoice
+			what = texts.Voice
 		}
 	case event.MsgFile:
-		what = textFile
+		what = texts.File
 	case event.MsgLocation:
 		t.location()
 		return true
 	case event.CapMsgSticker:
-		what = textSticker
+		what = texts.Sticker
 	case "":
 		if c.URL == "" && c.File == nil && t.env.Image == nil {
 			return false
 		}
-		what = textSticker
+		what = texts.Sticker
 	default:
 		return false
 	}
 	name, caption := fileName(c)
-	if t.env.Image != nil && (what == textPicture || what == textSticker) {
+	if t.env.Image != nil && (what == texts.Picture || what == texts.Sticker) {
 		t.inline(name)
 	} else if t.env.File == nil {
 		t.fileLine(what, name)
@@ -99,24 +101,24 @@ func shown(w, h int) (int, int) {
 }
 
 // fileLine names a file and links to where it can be had.
-func (t *toTeams) fileLine(what, name string) {
+func (t *toTeams) fileLine(what texts.Key, name string) {
 	var details []string
 	if info := t.c.Info; info != nil {
-		for _, d := range []string{textDuration(info.Duration), textSize(info.Size)} {
+		for _, d := range []string{textDuration(info.Duration), textSize(t.env.Texts, info.Size)} {
 			if d != "" {
 				details = append(details, d)
 			}
 		}
 	}
 	t.out.open("p")
-	t.out.text(what)
+	t.out.text(t.env.Texts.Say(what))
 	if name != "" {
-		t.out.text(": ")
+		t.out.text(textColon(t.env.Texts))
 	}
 	if href, ok := cleanHref(t.env.Link, false); ok {
 		if name == "" {
 			t.out.text(" ")
-			name = textOpenInApp
+			name = t.env.Texts.Say(texts.OpenInMatrix)
 		}
 		t.out.element("a", name, attr{"href", href})
 	} else {
@@ -133,9 +135,9 @@ func (t *toTeams) fileLine(what, name string) {
 
 func (t *toTeams) location() {
 	t.out.open("p")
-	t.out.text(textLocation)
+	t.out.text(t.env.Texts.Say(texts.Location))
 	if name := cleanName(t.c.Body); name != "" {
-		t.out.text(": " + name)
+		t.out.text(textColon(t.env.Texts) + name)
 	}
 	if lat, lon, ok := coordinates(t.c.GeoURI); ok {
 		t.out.text(" (")
@@ -144,7 +146,7 @@ func (t *toTeams) location() {
 	}
 	if href, ok := cleanHref(t.env.Link, false); ok {
 		t.out.text(" (")
-		t.out.element("a", textOpenInApp, attr{"href", href})
+		t.out.element("a", t.env.Texts.Say(texts.OpenInMatrix), attr{"href", href})
 		t.out.text(")")
 	}
 	t.out.close("p")
@@ -173,8 +175,8 @@ func coordinates(uri string) (lat, lon string, ok bool) {
 
 // FromPoll turns the start of a poll into a message that ToTeams can convert:
 // the question and its numbered answers.
-func FromPoll(p *event.PollStartEventContent) *event.MessageEventContent {
-	lines := []string{textPoll + ": " + cleanPreview(p.PollStart.Question.GetText()) + textSelections(p.PollStart.MaxSelections)}
+func FromPoll(x texts.Texts, p *event.PollStartEventContent) *event.MessageEventContent {
+	lines := []string{x.Say(texts.Poll, "question", cleanPreview(p.PollStart.Question.GetText())) + textSelections(x, p.PollStart.MaxSelections)}
 	for i, a := range p.PollStart.Answers {
 		if i >= maxAnswers {
 			break

@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/texts"
 )
 
 // image carries over a picture: a hosted one becomes a part of its own, a
@@ -17,16 +19,16 @@ func (t *toMatrix) image(n *node) {
 		return
 	}
 	if ref.Foreign {
-		alt := textForeignImage(ref.Alt)
+		alt := textForeignImage(t.env.Texts, ref.Alt)
 		if href, ok := cleanHref(ref.URL, false); ok {
 			t.out.element("a", alt, attr{"href", href})
 		} else {
-			t.out.text(textImage(ref.Alt, number+1))
+			t.out.text(textImage(t.env.Texts, ref.Alt, number+1))
 		}
 		return
 	}
 	t.images = append(t.images, t.picture(ref, number))
-	if holder := t.out.element("em", textImage(ref.Alt, number+1)); holder != nil {
+	if holder := t.out.element("em", textImage(t.env.Texts, ref.Alt, number+1)); holder != nil {
 		t.holders = append(t.holders, holder)
 	}
 }
@@ -36,8 +38,8 @@ func (t *toMatrix) picture(ref ImageRef, index int) Part {
 	part := Part{ID: "img:" + strconv.Itoa(index), Type: event.EventMessage}
 	media, ok := t.env.Media[ref.URL]
 	if !ok || media.Problem != "" || media.URI == "" && media.File == nil {
-		t2 := &toMatrix{m: t.m, out: newBuilder(forMatrix)}
-		t2.placeholder(textImageProblem(ref.Alt, firstOf(cleanName(media.Problem), textNoPicture)), "", "")
+		t2 := &toMatrix{m: t.m, env: MatrixEnv{Texts: t.env.Texts}, out: newBuilder(forMatrix)}
+		t2.placeholder(t.env.Texts.Say(texts.ImageProblem, "alt", ref.Alt, "problem", firstOf(cleanName(media.Problem), t.env.Texts.Say(texts.NotCopied))), "", "")
 		root := t2.out.finish()
 		tidy(root)
 		part.Content = textContentOf(root)

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"teamsbridge/texts"
 )
 
 // kind says how an element behaves in the builder.
@@ -233,7 +235,7 @@ func cleanHref(raw string, matrix bool) (string, bool) {
 
 // lostHref returns what to say about a link that cannot be one: its address,
 // unless the text says it already or nobody should follow it.
-func lostHref(raw, text string) string {
+func lostHref(x texts.Texts, raw, text string) string {
 	raw = strings.TrimSpace(raw)
 	scheme, _, _ := strings.Cut(strings.ToLower(string(appendClean(nil, raw))), ":")
 	switch strings.Join(strings.Fields(scheme), "") {
@@ -244,7 +246,7 @@ func lostHref(raw, text string) string {
 		return ""
 	}
 	if len(raw) > maxHref {
-		return " " + textLinkTooLong
+		return " " + x.Say(texts.LinkTooLong)
 	}
 	return " (" + cleanLine(raw) + ")"
 }

@@ -8,17 +8,14 @@ import (
 	"go.mau.fi/util/variationselector"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // ErrNotEmoji is returned for a reaction that is text and not an emoji.
-//
-//lint:ignore ST1005 the text is shown to people as it stands
-var ErrNotEmoji = errors.New(textReactionNotEmoji)
+var ErrNotEmoji = errors.New(texts.Texts{}.Say(texts.ReactionNotEmoji))
 
 // ErrCustomEmoji is returned for a reaction that is a picture of the sender's own.
-//
-//lint:ignore ST1005 the text is shown to people as it stands
-var ErrCustomEmoji = errors.New(textReactionCustom)
+var ErrCustomEmoji = errors.New(texts.Texts{}.Say(texts.ReactionCustom))
 
 // EmojiFromTeams returns the reaction key for Matrix: an emoji in the form
 // that Matrix clients use (with variation selectors), or ":name:" for an

@@ -7,6 +7,7 @@ import (
 	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // SnippetRef is a code snippet of a Teams message, whose code is a hosted
@@ -70,14 +71,14 @@ func (t *toMatrix) snippet(a *teams.Attachment) {
 		// What Teams puts beside a Loop component, for old clients.
 		return
 	case !ok, t.snippets >= maxSnippets:
-		t.card(textCodeSnippet, firstOf(ref.Name, ref.Language))
+		t.card(t.env.Texts.Say(texts.CodeSnippet), firstOf(ref.Name, ref.Language))
 		return
 	}
 	number := t.snippets
 	t.snippets++
 	t.codes = append(t.codes, Part{ID: "code:" + strconv.Itoa(number), Type: event.EventMessage, Content: t.snippetContent(ref)})
 	t.out.open("p")
-	if holder := t.out.element("em", textSnippet(firstOf(ref.Name, ref.Language), number+1)); holder != nil {
+	if holder := t.out.element("em", textSnippet(t.env.Texts, firstOf(ref.Name, ref.Language), number+1)); holder != nil {
 		t.holders = append(t.holders, holder)
 	}
 	t.out.close("p")
@@ -88,11 +89,13 @@ func (t *toMatrix) snippet(a *teams.Attachment) {
 func (t *toMatrix) snippetContent(ref SnippetRef) *event.MessageEventContent {
 	s, ok := t.env.Snippets[ref.URL]
 	if !ok && s.Problem == "" {
-		s.Problem = textNoCode
+		s.Problem = t.env.Texts.Say(texts.NotCopied)
 	}
 	text := strings.Trim(string(appendClean(nil, s.Text)), "\n")
 	if s.Problem != "" || isBlank(text) {
-		c := textContentOf(t.saying(func() { t.placeholder(textSnippetProblem(firstOf(ref.Name, ref.Language), s.Problem), "", "") }))
+		c := textContentOf(t.saying(func() {
+			t.placeholder(textSnippetProblem(t.env.Texts, firstOf(ref.Name, ref.Language), s.Problem), "", "")
+		}))
 		c.MsgType = event.MsgNotice
 		return c
 	}
@@ -106,7 +109,7 @@ func (t *toMatrix) snippetContent(ref SnippetRef) *event.MessageEventContent {
 			}
 			t.codeText(shown, ref.Language)
 			if rest || len(s.Text) >= MaxSnippet {
-				t.placeholder(textSnippetCut, "", "")
+				t.placeholder(t.env.Texts.Say(texts.CodeCut), "", "")
 			}
 		}))
 		if ContentSize(c) <= MaxContentSize || most < 100 {

@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // maxNames is how many people a system event names; the rest is counted.
@@ -16,7 +17,7 @@ const maxNames = 10
 // systemNotice turns a system event into one calm line.
 func systemNotice(m teams.Message, env MatrixEnv) Part {
 	c := &event.MessageEventContent{MsgType: event.MsgNotice, Body: systemLine(m.Event, env), Mentions: &event.Mentions{}}
-	if text, href := recordingLink(m.Event); href != "" {
+	if text, href := recordingLink(env.Texts, m.Event); href != "" {
 		out := newBuilder(forMatrix)
 		out.text(c.Body + " – ")
 		out.element("a", text, attr{"href", href})
@@ -27,7 +28,7 @@ func systemNotice(m teams.Message, env MatrixEnv) Part {
 }
 
 // recordingLink returns where a meeting's recording is, if it can be had.
-func recordingLink(e *teams.EventDetail) (text, href string) {
+func recordingLink(x texts.Texts, e *teams.EventDetail) (text, href string) {
 	if e == nil || e.Type != "callRecording" {
 		return "", ""
 	}
@@ -35,7 +36,7 @@ func recordingLink(e *teams.EventDetail) (text, href string) {
 	if !ok {
 		return "", ""
 	}
-	return textOpenRecording, href
+	return x.Say(texts.RecordingOpen), href
 }
 
 // participants names who took part in a call, each once.
@@ -49,11 +50,11 @@ func participants(list gjson.Result, env MatrixEnv) (names []string, more int) {
 				u = p.Get(other)
 			}
 		}
-		name := nameOf(u.Get("id").String(), u.Get("displayName").String(), env.People)
+		name := nameOf(u.Get("id").String(), u.Get("displayName").String(), env)
 		key := firstOf(u.Get("id").String(), name)
 		switch {
 		case seen[key]:
-		case len(names) < maxNames && name != textSomebody:
+		case len(names) < maxNames && name != env.Texts.Say(texts.Somebody):
 			names = append(names, name)
 		default:
 			more++
@@ -69,21 +70,21 @@ func actor(who *teams.Identity, env MatrixEnv) string {
 	if who == nil || who.ID == "" && who.DisplayName == "" {
 		return ""
 	}
-	return nameOf(who.ID, who.DisplayName, env.People)
+	return nameOf(who.ID, who.DisplayName, env)
 }
 
 // nameOf returns the name of a Teams user as the directory knows it, else as
 // the message gives it.
-func nameOf(userID, given string, people People) string {
-	if people != nil && userID != "" {
-		if _, name, _ := people.Mention(userID); cleanName(name) != "" {
+func nameOf(userID, given string, env MatrixEnv) string {
+	if env.People != nil && userID != "" {
+		if _, name, _ := env.People.Mention(userID); cleanName(name) != "" {
 			return cleanName(name)
 		}
 	}
 	if name := cleanName(given); name != "" {
 		return name
 	}
-	return textSomebody
+	return env.Texts.Say(texts.Somebody)
 }
 
 // person names somebody in an event's JSON, where the identity stands either
@@ -92,7 +93,7 @@ func person(v gjson.Result, env MatrixEnv) string {
 	if u := v.Get("user"); u.IsObject() {
 		v = u
 	}
-	return nameOf(v.Get("id").String(), v.Get("displayName").String(), env.People)
+	return nameOf(v.Get("id").String(), v.Get("displayName").String(), env)
 }
 
 func people(list gjson.Result, env MatrixEnv) (names []string, more int) {
@@ -107,10 +108,17 @@ func people(list gjson.Result, env MatrixEnv) (names []string, more int) {
 	return names, more
 }
 
-func roles(list gjson.Result) []string {
+func roles(x texts.Texts, list gjson.Result) []string {
 	var out []string
 	list.ForEach(func(_, v gjson.Result) bool {
-		if role := cleanName(v.String()); role != "" && len(out) < maxNames {
+		role := cleanName(v.String())
+		switch role {
+		case "owner":
+			role = x.Say(texts.RoleOwner)
+		case "guest":
+			role = x.Say(texts.RoleGuest)
+		}
+		if role != "" && len(out) < maxNames {
 			out = append(out, role)
 		}
 		return true
@@ -121,15 +129,15 @@ func roles(list gjson.Result) []string {
 var isoDuration = regexp.MustCompile(`^P(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})(?:\.\d+)?S)?)?$`)
 
 // spokenDuration turns an ISO 8601 duration such as PT1H5M into "1 h 5 min".
-func spokenDuration(iso string) string {
+func spokenDuration(x texts.Texts, iso string) string {
 	m := isoDuration.FindStringSubmatch(iso)
 	if m == nil {
 		return ""
 	}
 	var out []string
-	for i, unit := range []string{"d", "h", "min", "s"} {
+	for i, unit := range []texts.Key{texts.ShortDays, texts.ShortHours, texts.ShortMinutes, texts.ShortSeconds} {
 		if v := strings.TrimLeft(m[i+1], "0"); v != "" {
-			out = append(out, v+" "+unit)
+			out = append(out, x.Say(unit, "n", v))
 		}
 	}
 	return strings.Join(out, " ")

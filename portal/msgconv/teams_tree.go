@@ -7,6 +7,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // toMatrix carries one Teams message over into a Matrix tree.
@@ -98,7 +99,7 @@ func (t *toMatrix) convert() *node {
 	t.dropHolders(root)
 	if !hasContent(root) && len(t.images) == 0 && len(t.codes) == 0 && len(Files(t.m)) == 0 {
 		t.out = newBuilder(forMatrix)
-		t.placeholder(textEmptyBody, "", "")
+		t.placeholder(t.env.Texts.Say(texts.EmptyBody), "", "")
 		root = t.out.finish()
 	}
 	tidy(root)
@@ -111,13 +112,13 @@ func (t *toMatrix) heading() {
 	mark := ""
 	switch t.m.Importance {
 	case "high":
-		mark = textImportant
+		mark = t.env.Texts.Say(texts.Important)
 	case "urgent":
-		mark = textUrgent
+		mark = t.env.Texts.Say(texts.Urgent)
 	}
 	switch {
 	case mark != "" && line != "":
-		line = mark + ": " + line
+		line = mark + textColon(t.env.Texts) + line
 	case mark != "":
 		line = mark
 	}
@@ -201,7 +202,7 @@ func (t *toMatrix) link(n *node) {
 		return
 	}
 	t.kids(n)
-	t.out.text(lostHref(raw, textContent(n)))
+	t.out.text(lostHref(t.env.Texts, raw, textContent(n)))
 }
 
 // paragraph carries over a <p> or <div>. Empty ones are Teams' way to keep
@@ -318,7 +319,7 @@ func (t *toMatrix) at(kids []*node, i int) int {
 		text, last = joined, j
 	}
 	if text == "" {
-		text = firstOf(full, textSomebody)
+		text = firstOf(full, t.env.Texts.Say(texts.Somebody))
 	}
 	if !ok || mxid == "" {
 		t.out.text(text)

@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // ToTeams converts a Matrix message to drafts for Teams, each within
@@ -29,7 +30,7 @@ func ToTeams(c *event.MessageEventContent, env TeamsEnv) ([]teams.Draft, error) 
 		return nil, ErrNothingToSend
 	}
 	limit := MaxDraftSize - attachmentSize(env.File)
-	h := header{author: env.Author, emote: c.MsgType == event.MsgEmote}
+	h := header{x: env.Texts, author: env.Author, emote: c.MsgType == event.MsgEmote}
 	parts := []*node{root}
 	one := h.tree(1, 1)
 	whole := teamsPrice(MaxDraftSize)
@@ -161,6 +162,7 @@ func hasImage(root *node) bool {
 
 // header is what stands in front of each draft: author, time and part.
 type header struct {
+	x      texts.Texts
 	author *Author
 	emote  bool
 }
@@ -171,7 +173,7 @@ func (h header) tree(n, of int) []*node {
 	if h.author != nil {
 		name = cleanName(h.author.Name)
 		if h.author.Late {
-			late = textLate(h.author.At)
+			late = textLate(h.x, h.author.At)
 		}
 	}
 	var out []*node

@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // People answers who is who on the other side, from memory and without I/O.
@@ -55,6 +56,8 @@ type MatrixEnv struct {
 	Snippets map[string]Snippet
 	// Files holds the attached files by FileRef.URL.
 	Files map[string]Media
+	// Texts is what the bridge says itself.
+	Texts texts.Texts
 	// ChannelID is the channel whose mention means everybody in the room. Empty
 	// means the message's own channel.
 	ChannelID string
@@ -109,6 +112,8 @@ type Quote struct {
 // TeamsEnv is what ToTeams needs to know beyond the event.
 type TeamsEnv struct {
 	People People
+	// Texts is what the bridge says itself.
+	Texts texts.Texts
 	// Author is nil for a prompt message by the sender's own account.
 	Author *Author
 	// RoomMention is nil where the sender may not mention everybody.
@@ -137,4 +142,4 @@ const MaxDraftSize = 27_500
 const MaxContentSize = 47_000
 
 // ErrNothingToSend is returned for an event that has no content to show.
-var ErrNothingToSend = errors.New(textNothingToSend)
+var ErrNothingToSend = errors.New(texts.Texts{}.Say(texts.NothingToSend))

@@ -23,6 +23,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // The people of the rig. Alice has a Matrix account that the bridge can speak
@@ -65,6 +66,8 @@ type Rig struct {
 
 	// Tune may change the options before Start.
 	Tune func(in *portal.IngestOptions, out *portal.SenderOptions)
+	// Says is what the bridge says itself, English where it is not set.
+	Says texts.Texts
 	// NoRoom leaves the channels without a room.
 	NoRoom bool
 	// Channels are the channels there are; only Channel where it is empty.
@@ -143,7 +146,7 @@ func (r *Rig) Start() {
 
 	common := portal.Common{
 		Bridge: r.Bridge, DB: r.DB, Source: r.source.Load, Directory: r.People,
-		Metrics: r.Counts, Logger: r.Log, WithKey: WithKey,
+		Metrics: r.Counts, Logger: r.Log, Texts: r.Says, WithKey: WithKey,
 	}
 	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, nil)
 	in := portal.IngestOptions{
