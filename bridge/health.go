@@ -242,6 +242,13 @@ func (h *health) change(seen outage) (outage, bool) {
 	return *last, true
 }
 
+// noWriting reports whether there is an outage in which nothing can be written.
+func (h *health) noWriting() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.isDown && len(h.outages) > 0 && h.outages[len(h.outages)-1].NoWriting
+}
+
 // state returns whether there is an outage, whether anything is known yet, and
 // the outages of this run, the newest last.
 func (h *health) state() (down, known bool, outages []outage) {

@@ -86,7 +86,7 @@ func (w *hourWorld) wire(in *portal.IngestOptions, out *portal.SenderOptions, re
 	r.catalog, r.metrics = newCatalog(r.db.Conversations), newMetrics(r)
 	r.rooms = newMatrixRooms(c.br, func() *bridgev2.UserLogin { return nil })
 	r.notices, r.holds = &notices{r: r}, newHolds(r.db, r.now, r.lookAgain)
-	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
+	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
 	r.writers = newWriters(nil, func(a database.Account) (teams.Writer, error) { return &strictWriter{g: w.g, account: a.UserID}, nil })
 	for i := range relays {
 		a := database.Account{Kind: database.AccountRelay, UserID: fmt.Sprintf("relay%d", i), State: database.AccountOK}

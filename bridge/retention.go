@@ -59,6 +59,8 @@ type retention struct {
 	outages *database.Outages
 	// name returns the name of a team.
 	name func(teamID string) string
+	// noWriting reports whether it is known that Teams takes nothing; nil for never.
+	noWriting func() bool
 }
 
 // policy returns how what waited in a portal goes to Teams, and from which age
@@ -86,9 +88,10 @@ func (r *retention) policy(portalID string) (policy string, maxAge time.Duration
 }
 
 // digestAbove returns above how many waiting messages a portal's backlog goes as
-// a digest, 0 for never.
+// a digest, 0 for never. In an outage none is put together: until its end people
+// change what waits, and go on.
 func (r *retention) digestAbove(portalID string) int {
-	if policy, _ := r.policy(portalID); policy != portal.PolicyDigest {
+	if policy, _ := r.policy(portalID); policy != portal.PolicyDigest || r.noWriting != nil && r.noWriting() {
 		return 0
 	}
 	return r.cfg.DigestAbove

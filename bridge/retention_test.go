@@ -86,3 +86,15 @@ func TestWhoTellsWhatIsKept(t *testing.T) {
 	require.True(t, told("c:1/a", now), "it was in that notice")
 	require.False(t, told("c:1/a", now.Add(2*time.Minute)), "it was not: it came to an end later")
 }
+
+// A digest is put together when Teams takes it: until then people change what
+// waits.
+func TestNoDigestInAnOutage(t *testing.T) {
+	r := testRetention(t, OutageConfig{Policy: portal.PolicyDigest, DigestAbove: 50})
+	require.Equal(t, 50, r.digestAbove("c:1/a"))
+	down := true
+	r.noWriting = func() bool { return down }
+	require.Zero(t, r.digestAbove("c:1/a"))
+	down = false
+	require.Equal(t, 50, r.digestAbove("c:1/a"))
+}

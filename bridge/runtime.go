@@ -101,7 +101,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
-	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName}
+	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
 	r.wireOutages()
 	r.wirePortal()
 	r.queues = r.newQueues()
