@@ -56,8 +56,15 @@ func isNumber(s string) bool { return isDigits(s) }
 // isLink reports whether an address, which cleanHref has let through, is of a
 // kind that a link may have.
 func isLink(s string, matrix bool) bool {
-	web := strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "mailto:") || matrix && strings.HasPrefix(s, "matrix:")
-	return web && !strings.ContainsAny(s, " \t\n")
+	if strings.ContainsAny(s, " \t\n") {
+		return false
+	}
+	for _, scheme := range [...]string{"https://", "http://"} {
+		if host, web := strings.CutPrefix(s, scheme); web {
+			return host != "" && !strings.ContainsAny(host[:1], "/?#:@")
+		}
+	}
+	return strings.HasPrefix(s, "mailto:") || matrix && strings.HasPrefix(s, "matrix:")
 }
 
 // strict reports whether HTML is of the one form that the renderer writes, with

@@ -15,6 +15,13 @@ func (r *Rig) Look(ctx context.Context, room id.RoomID) error {
 	return r.Echo(ctx, r.HS.Events(room)...)
 }
 
+// run is what is told of events: a loop of the run before may look at a room while
+// the next one begins.
+type run struct {
+	db     *database.Database
+	ingest *portal.Ingest
+}
+
 // Echo tells the bridge about events, as a transaction of the homeserver does.
 func (r *Rig) Echo(ctx context.Context, events ...Event) error {
 	var echoes []database.Echo
@@ -23,15 +30,16 @@ func (r *Rig) Echo(ctx context.Context, events ...Event) error {
 			echoes = append(echoes, database.Echo{SourceKey: key, EventID: e.ID.String(), RoomID: e.Room.String()})
 		}
 	}
-	doubled, err := r.DB.Echoes.Record(ctx, echoes)
+	run := r.run.Load()
+	doubled, err := run.db.Echoes.Record(ctx, echoes)
 	if err == nil && len(echoes) > 0 {
-		r.Ingest.Echoed()
+		run.ingest.Echoed()
 	}
 	if err != nil || len(doubled) == 0 {
 		return err
 	}
-	if err = r.DB.Echoes.KeepDoubled(ctx, doubled); err == nil {
-		r.Ingest.Doubled()
+	if err = run.db.Echoes.KeepDoubled(ctx, doubled); err == nil {
+		run.ingest.Doubled()
 	}
 	return err
 }

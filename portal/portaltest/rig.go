@@ -97,6 +97,7 @@ type Rig struct {
 	Counts   *Counts
 
 	source atomic.Pointer[bridgev2.UserLogin]
+	run    atomic.Pointer[run]
 	// dead is set when the running bridge has crashed.
 	dead, crashed *atomic.Bool
 	// crashAt is the number of the statement after which the bridge crashes, 0
@@ -164,6 +165,7 @@ func (r *Rig) Start() {
 		r.Tune(&in, &out)
 	}
 	r.Ingest = portal.NewIngest(in)
+	r.run.Store(&run{r.DB, r.Ingest})
 	r.Sender = portal.NewSender(out)
 	common.Echo.OnDecided(r.Sender.Decided)
 	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
