@@ -225,7 +225,9 @@ func TestGap(t *testing.T) {
 		return err == nil && len(gaps) == 0
 	})
 	_, after := hs.feed.counts()
-	require.LessOrEqual(t, after-before, 5, "reading ends behind the gap")
+	// Five pages, and one request of the bridge before that was still on its way;
+	// on to the beginning of the room it would be ten.
+	require.LessOrEqual(t, after-before, 6, "reading ends behind the gap")
 }
 
 func TestHomeserverDown(t *testing.T) {
