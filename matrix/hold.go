@@ -38,6 +38,8 @@ const (
 	// RedactionTargetNeverCame is one that was let go because its target did not
 	// come: an event from before the room was mirrored, say.
 	RedactionTargetNeverCame = "target never came"
+	// RedactionOfGone is one of an event that came redacted: nothing is to be done.
+	RedactionOfGone = "its event came redacted"
 	// RedactionOwn is one that the bridge made itself, or that repeats such a one.
 	RedactionOwn = "already redacted by the bridge"
 	// RedactionGapLost is a gap in a room that could not be read.
@@ -175,7 +177,9 @@ func (j *journal) mustWait(ctx context.Context, entry database.JournalEntry, com
 		return false, err
 	} else if gone {
 		j.hold.remove(entry.EventID)
-		return true, j.db.Journal.Done(ctx, entry.EventID)
+		j.count(RedactionOfGone)
+		j.finish(ctx, entry.EventID)
+		return true, nil
 	}
 	now := j.now()
 	if !now.Before(j.deadline(entry.ReceivedAt)) {

@@ -3,6 +3,7 @@ package matrix
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
+
+	"teamsbridge/database"
 )
 
 func TestMessageReachesOutbox(t *testing.T) {
@@ -199,19 +202,25 @@ func TestRedactedBeforeItCame(t *testing.T) {
 	require.Equal(t, 2, b.count(RedactedBefore))
 	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
 
-	// Their redactions wait for nothing, also after a restart.
+	// Their redactions wait for nothing, also those that a bridge had taken when it died.
 	redaction := func(eventID, target string) map[string]any {
 		return evt(eventID, "", map[string]any{"type": "m.room.redaction", "redacts": target})
 	}
 	code, text = hs.push(ctx, hsToken, "4", txnBody(t, redaction("$r", "$gone")))
 	require.Equal(t, 200, code, text)
 	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+	left := redaction("$r2", "$bare")
+	raw, err := json.Marshal(left)
+	require.NoError(t, err)
+	require.NoError(t, b.db.Journal.Append(ctx, []database.JournalEntry{
+		{EventID: "$r2", RoomID: left["room_id"].(string), Type: redactionType, Raw: raw, ReceivedAt: b.clock.Now()}}))
 	b.stop()
 	b = startBridge(t, hs, bridgeOptions{path: path})
-	code, text = hs.push(ctx, hsToken, "5", txnBody(t, redaction("$r2", "$bare")))
-	require.Equal(t, 200, code, text)
-	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
+	b.eventually("it is done with", func() bool { return b.count(RedactionOfGone) == 1 && b.journalCount() == 0 })
 	require.Zero(t, b.count(RedactionEarly))
+	b.conn.journal.mu.Lock()
+	defer b.conn.journal.mu.Unlock()
+	require.Empty(t, b.conn.journal.open, "nothing waits for its turn")
 }
 
 // TestEveryEntryIsClosed: whatever the framework does with an event, a sweep or

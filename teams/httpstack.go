@@ -187,7 +187,7 @@ const promptly = 100 * time.Millisecond
 
 // turn returns when the request may be sent.
 func (s *stack) turn(ctx context.Context, c call) error {
-	if err := s.limiter.wait(ctx, c); err != nil || !c.write || c.login {
+	if err := s.limiter.wait(ctx, c); err != nil || !c.write || c.login || ctx.Value(ctxBeforeSend) == nil {
 		return err
 	}
 	began := time.Now()

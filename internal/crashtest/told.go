@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"cmp"
+	"math"
 	"net/http"
 	"slices"
 
@@ -40,7 +41,7 @@ func (r *run) toldLate(entries []stack.Entry) map[id.EventID]bool {
 	late := map[id.EventID]bool{}
 	said := slices.Clone(entries)
 	slices.SortStableFunc(said, func(a, b stack.Entry) int { return cmp.Compare(r.order[a.EventID], r.order[b.EventID]) })
-	const never = int(^uint(0) >> 1)
+	const never = math.MaxInt
 	first := never
 	for _, e := range slices.Backward(said) {
 		if _, known := r.order[e.EventID]; !known || stack.SourceMessage(e) != "" {
