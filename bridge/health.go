@@ -243,7 +243,12 @@ func (h *health) change(seen outage) (outage, bool) {
 }
 
 // noWriting reports whether there is an outage in which nothing can be written.
+// It is over with the first message that goes through, which may be well before
+// the outage's end is certain and told.
 func (h *health) noWriting() bool {
+	if !h.monitor.Unproven(vitals.GraphWrite) {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.isDown && len(h.outages) > 0 && h.outages[len(h.outages)-1].NoWriting

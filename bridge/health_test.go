@@ -112,6 +112,26 @@ func TestHealthAnnouncesAnOutageOnceAndItsEnd(t *testing.T) {
 	})
 }
 
+// The first message that goes through is enough to write again; that the outage
+// is over takes more, and what waits must not go one by one until then.
+func TestOneMessageThroughIsEnoughToWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		r.broken.Store(unavailable(503))
+		r.meets("one")
+		time.Sleep(20 * time.Second)
+		require.True(t, r.noWriting())
+		r.GraphAttempt(teams.Attempt{Op: "GET channel members", Write: true, Account: "relay", Status: http.StatusOK})
+		require.True(t, r.noWriting(), "a light answer proves nothing")
+		r.GraphAttempt(teams.Attempt{Op: "POST channel message", Scope: "a", Write: true, Account: "relay", Status: http.StatusOK})
+		synctest.Wait()
+		down, _, _ := r.state()
+		require.True(t, down)
+		require.False(t, r.noWriting())
+	})
+}
+
 // A Graph that takes requests and never answers is known after less than 90 s.
 func TestSilenceIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

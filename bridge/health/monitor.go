@@ -130,6 +130,15 @@ func (m *Monitor) Doubtful(d Dependency) bool {
 	return m.machines[d].doubtful()
 }
 
+// Unproven reports whether a dependency that was down has not carried a message
+// since: it is still down, or only light successes say that it is not.
+func (m *Monitor) Unproven(d Dependency) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	machine := m.machines[d]
+	return machine.state == Down || machine.state == Recovering && machine.byLight
+}
+
 // Verdict says whether something can be done now, and why not.
 type Verdict struct {
 	OK bool

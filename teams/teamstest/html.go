@@ -97,7 +97,10 @@ func rewriteHTML(source string, image func(src string) string) (string, found, e
 		write(&run, n)
 	}
 	flush()
-	return strings.Join(blocks, "\n"), refs, nil
+	out := strings.Join(blocks, "\n")
+	// The paragraph around it may be what makes it too deep to be read again.
+	_, err = parseFragment(out)
+	return out, refs, err
 }
 
 // clean returns what is left of a node: itself, or its children, or nothing.

@@ -1,6 +1,7 @@
 package teamstest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,7 @@ func FuzzRewriteHTML(f *testing.F) {
 	f.Add("<p>a<b>c</b></p>")
 	f.Add(`<div data-x="1" onclick="y"><script>x</script><at id="0">A</at></div>`)
 	f.Add("<table><tr><td>a<table>b")
+	f.Add(strings.Repeat("<b>", 511) + "x")
 	f.Add("<svg><style><!--</style><img src=x onerror=y>-->")
 	f.Fuzz(func(t *testing.T, source string) {
 		out, _, err := rewriteHTML(source, func(src string) string { return src })
