@@ -292,5 +292,5 @@ func (q *queues) resumeCommand(ctx context.Context, s queueScope) (string, error
 // newQueues wires the queue commands.
 func (r *runtime) newQueues() *queues {
 	return &queues{db: r.db, catalog: r.catalog, holds: r.holds, metrics: portal.Metrics(portalMetrics{r.metrics}), now: r.now,
-		toTeams: r.sender.Wake, toMatrix: r.ingest.Wake, tell: r.sender.Tell}
+		toTeams: r.sender.Wake, toMatrix: r.ingest.Wake, tell: r.sender.Tell, due: r.sender.Decided}
 }

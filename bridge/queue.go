@@ -26,6 +26,8 @@ type queues struct {
 	// of dropped rows be told.
 	toTeams, toMatrix func(portalID string)
 	tell              func()
+	// due makes what waits in a portal due, also what fails at this moment.
+	due func(ctx context.Context, portalID string)
 }
 
 // queueScope is what a queue command is about: a message, or everything that a
@@ -244,11 +246,8 @@ func (q *queues) retry(ctx context.Context, s queueScope) (done changed, err err
 		}
 	}
 	for _, portalID := range portals {
-		if _, err := q.db.Outbox.RetryNow(ctx, portalID); err != nil {
-			return done, err
-		}
+		q.due(ctx, portalID)
 		done.conversations++
-		q.toTeams(portalID)
 	}
 	return done, nil
 }

@@ -31,7 +31,12 @@ func newQueueRig(t *testing.T) *queueRig {
 	}
 	wake := func(portalID string) { r.woken = append(r.woken, portalID) }
 	r.queues = &queues{db: db, catalog: cat, metrics: portal.NoMetrics{}, now: func() time.Time { return now },
-		toTeams: wake, toMatrix: func(portalID string) { wake("matrix " + portalID) }, tell: func() { r.told++ }}
+		toTeams: wake, toMatrix: func(portalID string) { wake("matrix " + portalID) }, tell: func() { r.told++ },
+		due: func(ctx context.Context, portalID string) {
+			_, err := db.Outbox.RetryNow(ctx, portalID)
+			require.NoError(t, err)
+			wake(portalID)
+		}}
 	r.holds = newHolds(db, r.now, func() {})
 	put := func(event, portalID, kind, target string, age time.Duration) *database.OutboxRow {
 		row := &database.OutboxRow{EventID: event, Portal: portalID, RoomID: "!room:hs.example", Kind: kind, TargetEventID: target,

@@ -106,11 +106,12 @@ func (s *Echoes) Forget(ctx context.Context, sourceKey string) error {
 	return err
 }
 
-// KeepDoubled remembers duplicates until somebody has dealt with them.
+// KeepDoubled remembers duplicates until somebody has dealt with them, also those
+// that were dealt with before: it may be another event now that counts.
 func (s *Echoes) KeepDoubled(ctx context.Context, duplicates []Echo) error {
 	for _, e := range duplicates {
 		if _, err := s.exec(ctx, "keep duplicate", `INSERT INTO teams_doubled (event_id, source_key, room_id, seen_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (event_id) DO NOTHING`, e.EventID, e.SourceKey, e.RoomID, ms(s.orNow(e.At))); err != nil {
+			ON CONFLICT (event_id) DO UPDATE SET healed_at = 0`, e.EventID, e.SourceKey, e.RoomID, ms(s.orNow(e.At))); err != nil {
 			return err
 		}
 	}

@@ -173,6 +173,14 @@ func (s *Outbox) MarkSending(ctx context.Context, id int64) (ok bool, err error)
 	return n > 0, err
 }
 
+// RequeueUnbegun puts messages back into the queue that the process before had taken
+// and of which it had not begun to post anything: Teams has nothing of them. Call
+// it before anything is taken.
+func (s *Outbox) RequeueUnbegun(ctx context.Context) (int64, error) {
+	return s.exec(ctx, "requeue unbegun", `UPDATE teams_outbox SET state = 'queued' WHERE done_at = 0 AND state = 'sending' AND kind = 'message' AND digest = ''
+		AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)`)
+}
+
 // MarkSent says that Teams has the row; the room is to show it next.
 func (s *Outbox) MarkSent(ctx context.Context, id int64) error {
 	_, err := s.exec(ctx, "mark sent", `UPDATE teams_outbox SET state = 'sent', reason = '' WHERE id = $1 AND done_at = 0`, id)

@@ -94,13 +94,8 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 	if err != nil {
 		return err
 	} else if first == nil {
-		// The other one was taken back meanwhile.
-		if known, err := in.isRow(ctx, p, eventID(dup.EventID)); err != nil {
+		if err = in.comesForth(ctx, p, dup); err != nil {
 			return err
-		} else if known {
-			if _, err = in.o.DB.Echoes.Record(ctx, []database.Echo{dup}); err != nil {
-				return err
-			}
 		}
 		return in.o.DB.Echoes.Healed(ctx, dup, "", "")
 	} else if first.EventID == dup.EventID || first.RoomID != dup.RoomID {
@@ -124,6 +119,27 @@ func (in *Ingest) healInRoom(ctx context.Context, p *bridgev2.Portal, dup databa
 		return err
 	}
 	return in.o.DB.Echoes.Healed(ctx, dup, kept, remove.String())
+}
+
+// comesForth makes an event count for its source change where the other one of
+// the two was taken back meanwhile. One that no row knows may have to go as well:
+// it is judged like any echo that is new.
+func (in *Ingest) comesForth(ctx context.Context, p *bridgev2.Portal, dup database.Echo) error {
+	counts, err := in.isRow(ctx, p, eventID(dup.EventID))
+	if err != nil {
+		return err
+	}
+	if _, _, isMark := parseMark(dup.SourceKey); !counts && !isMark {
+		counts, err = in.isDuplicate(ctx, p, eventID(dup.EventID), dup.SourceKey)
+		dup.At = in.o.Now()
+	}
+	if err != nil || !counts {
+		return err
+	}
+	if _, err = in.o.DB.Echoes.Record(ctx, []database.Echo{dup}); err == nil {
+		in.orphans.signal()
+	}
+	return err
 }
 
 // healMark removes what the row of a marked message does not know of: its mark

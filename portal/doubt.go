@@ -93,7 +93,7 @@ func (s *Sender) doubtSince(ctx context.Context, part database.SentPart) (time.T
 }
 
 // Decided makes a portal's rows due and its lane look again, because an echo
-// told what became of a part in doubt.
+// told what became of a part in doubt, or because an administrator says so.
 func (s *Sender) Decided(ctx context.Context, portal string) {
 	if err := s.retryNow(ctx, portal); err != nil && ctx.Err() == nil {
 		zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not write to the outbox")

@@ -204,7 +204,7 @@ func TestDoubledSurvivesACrash(t *testing.T) {
 // sends again, and others are not held up.
 func TestCutConnectionWithoutARestart(t *testing.T) {
 	r := started(t, func(r *portaltest.Rig) {
-		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.DoubtRest = 300 * time.Millisecond }
+		r.Tune = func(in *portal.IngestOptions, _ *portal.SenderOptions) { in.DoubtRest = time.Second }
 	})
 	r.HS.CutWhile(cutting(event.EventMessage))
 	r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "cut")

@@ -94,6 +94,35 @@ func TestArrivesAfterItWasTakenBack(t *testing.T) {
 	}
 }
 
+// TestBothComeAfterTheyWereTakenBack: a send became two events after Teams had
+// taken the message back, and the one that counted is gone before the other is
+// looked at. None stays.
+func TestBothComeAfterTheyWereTakenBack(t *testing.T) {
+	r := started(t)
+	over := cutOne(r, cutting(event.EventMessage))
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "secret")
+	r.Eventually(func() bool { return r.HS.InFlight() == 1 })
+	r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetDeleted())
+	over()
+	r.Quiet()
+	r.HS.Finish()
+	one := r.HS.Messages(r.Room)[0].ID
+	other := r.HS.Double(t, one)
+	var refused atomic.Int32
+	r.HS.SetFaults(func(_ id.UserID, kind event.Type, content map[string]any) error {
+		if kind == event.EventRedaction && content["redacts"] == other.String() && r.Counts.Get(portal.MetricIngestDoubt, "taken back") == 0 {
+			refused.Add(1)
+			return portaltest.Down()
+		}
+		return nil
+	}, nil)
+	tell(t, r)
+	r.Eventually(func() bool { return r.HS.Event(one).Redacted && r.HS.Event(other).Redacted })
+	require.NotZero(t, refused.Load())
+	r.Quiet()
+	require.Empty(t, r.Texts())
+}
+
 // TestTakenBackAndRestored restores a message in Teams that was deleted before
 // Matrix had it, and whose event was taken back when it came: it is there again,
 // although the homeserver knows the transaction of the first send.

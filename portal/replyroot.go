@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
@@ -36,35 +37,50 @@ func (b *Outbox) unclaimedRoot(ctx context.Context, msg *bridgev2.MatrixMessage,
 	if err != nil {
 		return err
 	} else if echo != nil && echo.RoomID == row.RoomID {
-		_, err = b.rootIs(ctx, msg.Portal, event, echo.SourceKey, row, stored)
-		return err
+		return b.rootIs(ctx, msg.Portal, event, echo.SourceKey, row, stored)
 	}
 	return b.comingRoot(ctx, msg.Portal, id.EventID(event), row, stored)
 }
 
 // rootIs makes the message that an event shows the root of a reply.
-func (b *Outbox) rootIs(ctx context.Context, p *bridgev2.Portal, event, sourceKey string, row *database.OutboxRow, stored *brdb.Message) (known bool, err error) {
+func (b *Outbox) rootIs(ctx context.Context, p *bridgev2.Portal, event, sourceKey string, row *database.OutboxRow, stored *brdb.Message) error {
+	root, shown, err := b.shownRoot(ctx, p, sourceKey)
+	switch {
+	case err != nil || shown == "":
+		return err
+	case root == nil:
+		// The row comes with the next attempt.
+		row.RootEventID, stored.ThreadRoot = event, shown
+		return nil
+	}
+	setRoot(root, row, stored)
+	return nil
+}
+
+// shownRoot returns the message of Teams that a source key names, if it is one of
+// this conversation, and its row, nil where there is none yet.
+func (b *Outbox) shownRoot(ctx context.Context, p *bridgev2.Portal, sourceKey string) (root *brdb.Message, shown networkid.MessageID, err error) {
 	ch, isChannel := ParsePortal(p.ID)
 	message, ok := sourceMessage(sourceKey)
 	if !ok || !isChannel {
-		return false, nil
+		return nil, "", nil
 	}
-	root, err := b.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(ch, message))
-	switch {
-	case err != nil:
-		return false, fmt.Errorf("get message row of a reply's root: %w", err)
-	case root == nil:
-		// The row comes with the next attempt.
-		row.RootEventID, stored.ThreadRoot = event, MessageID(ch, message)
-		return false, nil
-	case root.Room != p.PortalKey:
-		return false, nil
+	shown = MessageID(ch, message)
+	root, err = b.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", shown)
+	if err != nil {
+		return nil, "", fmt.Errorf("get message row of a reply's root: %w", err)
+	} else if root != nil && root.Room != p.PortalKey {
+		return nil, "", nil
 	}
+	return root, shown, nil
+}
+
+// setRoot makes a message, or the one whose thread it is in, the root of a reply.
+func setRoot(root *brdb.Message, row *database.OutboxRow, stored *brdb.Message) {
 	row.RootEventID, stored.ThreadRoot = root.MXID.String(), root.ID
 	if root.ThreadRoot != "" {
 		stored.ThreadRoot = root.ThreadRoot
 	}
-	return true, nil
 }
 
 // comingFor is how long after it was said a thread's root may still be on its
@@ -83,11 +99,15 @@ func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.Eve
 	}
 	if key, ok := got.Content.Raw[SourceField].(string); ok {
 		// One of two of which the homeserver has not told. Anybody can write a
-		// key: it counts where it names a message of this conversation.
-		if known, err := b.rootIs(ctx, p, root.String(), key, row, stored); err != nil || known {
+		// key, and who forwards a message copies it: it counts where it names a
+		// message of this conversation that was said at that very moment.
+		first, _, err := b.shownRoot(ctx, p, key)
+		if err != nil {
 			return err
+		} else if first != nil && first.Timestamp.UnixMilli() == got.Timestamp {
+			setRoot(first, row, stored)
+			return nil
 		}
-		row.RootEventID, stored.ThreadRoot = "", ""
 	}
 	said := time.UnixMilli(got.Timestamp)
 	switch {

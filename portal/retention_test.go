@@ -86,6 +86,33 @@ func TestPolicyNoneKeepsAnOutageInMatrix(t *testing.T) {
 	require.Len(t, botSays(r, "stay"), 1)
 }
 
+// A message that was taken and only waited for its turn when the process ended is
+// one that waits: in an outage it stays where the policy says so.
+func TestPolicyHoldsForWhatACrashInterrupted(t *testing.T) {
+	ctx := context.Background()
+	r := portaltest.New(t)
+	var none atomic.Bool
+	r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+		out.Held = func(string) bool { return !none.Load() }
+		out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
+		out.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return none.Load(), nil }
+	}
+	r.Start()
+	evt := r.Say(portaltest.BobMXID, "meanwhile")
+	r.Eventually(func() bool { return lastStatus(r, evt) == event.MessageStatusPending })
+	row, err := r.DB.Outbox.ByEvent(ctx, evt.String())
+	require.NoError(t, err)
+	taken, err := r.DB.Outbox.MarkSending(ctx, row.ID)
+	require.NoError(t, err)
+	require.True(t, taken)
+	r.Stop()
+	none.Store(true)
+	r.Start()
+	r.Quiet()
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, evt))
+	require.Empty(t, r.TeamsTexts())
+}
+
 // Where the notice of the outage's end tells the room, no other one does.
 func TestKeptMessagesAreToldOnce(t *testing.T) {
 	r := portaltest.New(t)

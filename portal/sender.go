@@ -102,6 +102,11 @@ func (s *Sender) Run(ctx context.Context) {
 	if err := prepare(ctx, s.o.Bridge); err != nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Threads will be slow")
 	}
+	// What only waited for its turn when the process before ended is to be kept,
+	// merged or put into a digest like anything that waits.
+	if _, err := s.o.DB.Outbox.RequeueUnbegun(ctx); err != nil && ctx.Err() == nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not look over what the process before has left")
+	}
 	s.lanes.start(ctx)
 	defer s.lanes.stop()
 	s.marks.lanes.start(ctx)

@@ -761,6 +761,29 @@ func TestDeletionWhoseAnswerIsLost(t *testing.T) {
 	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, gone))
 }
 
+// Who forwards a message of the room copies it with the key of what it shows. It
+// is a message of its own, also while the homeserver has not told of it.
+func TestReplyToAForwardedMessageThatIsOnItsWay(t *testing.T) {
+	ctx := context.Background()
+	r := started(t)
+	shown := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "original")
+	r.Quiet()
+	copied := r.HS.Messages(r.Room)[0].Content
+	root := r.Write(portaltest.AliceMXID, event.EventMessage, map[string]any{
+		"msgtype": "m.text", "body": "original", portal.SourceField: copied[portal.SourceField],
+	})
+	reply := r.Reply(portaltest.BobMXID, root, "reply")
+	r.Eventually(func() bool { return lastStatus(r, reply) != "" })
+	require.NoError(t, r.Deliver(ctx, r.HS.Event(root)))
+	r.Quiet()
+	require.NoError(t, r.Deliver(ctx, r.HS.Event(reply)))
+	r.Quiet()
+	all := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, all, 3)
+	require.NotEqual(t, shown.ID, all[1].ID)
+	require.Equal(t, all[1].ID, all[2].ReplyToID)
+}
+
 // A homeserver may tell of a thread's root behind a reply to it. The reply waits,
 // because it would be a post of its own for good. Proves M5.
 func TestReplyWaitsForARootThatIsOnItsWay(t *testing.T) {

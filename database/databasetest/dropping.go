@@ -36,6 +36,15 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 		require.NoError(t, err)
 		require.False(t, ok, "once")
 	}
+	_, err = e.db.Outbox.MarkSending(ctx, begun.ID)
+	require.NoError(t, err)
+	n, err := e.db.Outbox.RequeueUnbegun(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n, "of the other one a part was begun")
+	got, err := e.other.Outbox.ByEvent(ctx, sending.EventID)
+	require.NoError(t, err)
+	require.Equal(t, database.StateQueued, got.State)
+
 	untold, err := e.other.Outbox.Untold(ctx, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, untold, 3)
@@ -59,7 +68,7 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.False(t, newer, "it is parked")
 
-	n, err := e.db.Outbox.RequeueFollowers(ctx, "$parked")
+	n, err = e.db.Outbox.RequeueFollowers(ctx, "$parked")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	next, err := e.other.Outbox.Next(ctx, "c:2")

@@ -26,6 +26,8 @@ type Connector struct {
 	// Dead, where it is set and true, cuts the bridge off: nothing it sends
 	// arrives any more.
 	Dead *atomic.Bool
+	// crashed is set once it is fixed what the dead bridge leaves behind.
+	crashed *atomic.Bool
 	// closed is told about events that the bridge has given a final status.
 	closed func(eventID id.EventID)
 }
@@ -91,7 +93,13 @@ func (c *Connector) SendBridgeStatus(context.Context, *status.BridgeState) error
 
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendMessageStatus(_ context.Context, st *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
-	if c.Dead == nil || !c.Dead.Load() {
+	if c.Dead != nil && c.Dead.Load() {
+		// The caller can't see that this failed: it must not get to write down
+		// that it is done before what is left is fixed.
+		for !c.crashed.Load() {
+			time.Sleep(time.Millisecond)
+		}
+	} else {
 		if c.closed != nil && st.Status != event.MessageStatusPending {
 			c.closed(evt.SourceEventID)
 		}

@@ -139,7 +139,7 @@ func (r *Rig) Start() {
 	raw, err := r.open()
 	require.NoError(r.t, err)
 	cfg := bridgeConfig()
-	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead}
+	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead, crashed: r.crashed}
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	r.DB = database.New(raw, r.Log, sealer())
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
