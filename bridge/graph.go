@@ -47,8 +47,10 @@ type Graph struct {
 type graphAccess struct {
 	endpoints teams.Endpoints
 	http      *http.Client
-	reader    teams.Reader
-	subs      teams.SubscriptionAPI
+	// credential is the application's.
+	credential Credential
+	reader     teams.Reader
+	subs       teams.SubscriptionAPI
 }
 
 // openGraph makes the application's access to Graph. Nothing is sent yet, so
@@ -81,6 +83,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	if err != nil {
 		return nil, fmt.Errorf("application sign-in: %w", err)
 	}
+	a.credential = credential
 	a.reader, a.subs, err = c.graph.NewReader(GraphOptions{
 		Endpoints: endpoints, Credential: &watchedCredential{credential, health.appSignInFailed}, HTTP: a.http, TenantID: cfg.TenantID, Logger: log,
 	})

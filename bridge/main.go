@@ -24,8 +24,12 @@ func Run(m *mxmain.BridgeMain, c *Connector) {
 		"Save the registration for double puppeting to the path, put its token into the config and quit (or go on with -g).", "").String()
 	m.AdditionalShortFlags = "d"
 	m.AdditionalLongFlags = " [-d <path>]"
+	keepFilesPrivate()
 	m.Connector = c
 	c.main = m
+	if len(os.Args) > 1 && os.Args[1] == "check" {
+		os.Exit(runCheck(c, os.Args[2:], os.Stdout, os.Stderr))
+	}
 	m.PostInit = c.postInit
 	if exit, code := earlyFlags(m, puppets); exit {
 		os.Exit(code)

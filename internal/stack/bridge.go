@@ -1,11 +1,14 @@
 package stack
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -26,7 +29,9 @@ type Bridge struct {
 	// empty on SQLite.
 	DatabaseURI string
 
-	proc *process
+	// config is the config file's name, where it is not config.yaml.
+	config string
+	proc   *process
 }
 
 // NewBridge makes a folder with both registrations. It runs the binary's own
@@ -72,7 +77,7 @@ func NewBridge(ctx context.Context, binary, dir, serverName, address string) (*B
 	return b, nil
 }
 
-func (b *Bridge) configPath() string       { return filepath.Join(b.Dir, "config.yaml") }
+func (b *Bridge) configPath() string       { return filepath.Join(b.Dir, cmp.Or(b.config, "config.yaml")) }
 func (b *Bridge) registrationPath() string { return filepath.Join(b.Dir, "registration.yaml") }
 
 // DatabasePath is where the bridge's SQLite database is.
@@ -113,12 +118,12 @@ func (b *Bridge) Configure(settings map[string]any) error {
 	return nil
 }
 
-// replaceWhole marks a map that replaces the one in the file.
-type replaceWhole map[string]any
+// Whole marks a map of settings that replaces the one in the file.
+type Whole map[string]any
 
 func merge(into, from map[string]any) {
 	for key, value := range from {
-		if whole, ok := value.(replaceWhole); ok {
+		if whole, ok := value.(Whole); ok {
 			into[key] = map[string]any(whole)
 			continue
 		}
@@ -184,4 +189,34 @@ func (b *Bridge) PID() int {
 		return 0
 	}
 	return b.proc.cmd.Process.Pid
+}
+
+// Subcommand runs the binary with a subcommand and returns what it printed and
+// its exit code. settings are merged into a copy of the config file, which is
+// deleted afterwards.
+func (b *Bridge) Subcommand(ctx context.Context, settings map[string]any, name string, args ...string) (stdout, stderr string, code int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	copied := &Bridge{Binary: b.Binary, Dir: b.Dir, config: "copy-" + filepath.Base(b.configPath())}
+	data, err := os.ReadFile(b.configPath())
+	if err == nil {
+		err = os.WriteFile(copied.configPath(), data, 0o600)
+	}
+	if err == nil {
+		defer func() { _ = os.Remove(copied.configPath()) }()
+		err = copied.Configure(settings)
+	}
+	if err != nil {
+		return "", "", 0, fmt.Errorf("copy the bridge's config: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, b.Binary, append([]string{name, "-c", copied.configPath()}, args...)...)
+	cmd.Dir = b.Dir
+	var out, errOut strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = nil
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode(), err
 }

@@ -149,13 +149,13 @@ func (s *Stack) configure(opts Options) error {
 			"webhook":   map[string]any{"enabled": true, "listen": webhook, "public_url": "http://" + webhook},
 			"limits":    map[string]any{"rooms_per_second": 1000},
 		},
-		"bridge": map[string]any{"permissions": replaceWhole{
+		"bridge": map[string]any{"permissions": Whole{
 			s.Homeserver.ServerName(): "user", "@" + AdminName + ":" + s.Homeserver.ServerName(): "admin",
 		}},
 		"logging": map[string]any{"min_level": "debug"},
 	}
 	if opts.NoDoublePuppet {
-		base["double_puppet"] = map[string]any{"secrets": replaceWhole{}}
+		base["double_puppet"] = map[string]any{"secrets": Whole{}}
 	}
 	if err = s.Bridge.Configure(base); err != nil {
 		return err

@@ -3,7 +3,9 @@ package teamstest
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -60,8 +62,11 @@ type session struct {
 	revoked bool
 }
 
-// accessToken is an issued access token. The string itself is random: clients
-// must not look into it, and nothing is in there.
+// accessToken is an issued access token. The string itself looks like Microsoft's:
+// three parts, of which the second says what was granted
+// (https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference).
+// Clients must not decide anything by it, and nothing checks it: what counts is
+// the random last part.
 type accessToken struct {
 	caller  caller
 	expires time.Time
@@ -137,6 +142,18 @@ func (k *tokens) issueUser(s *session, scopes []string, old *refreshToken) (acce
 	return access, refresh
 }
 
+// claims returns the first two parts of a token's string.
+func (a *accessToken) claims(now time.Time) string {
+	claims := map[string]any{"appid": a.caller.AppID, "iat": now.Unix(), "exp": a.expires.Unix(), "ver": "1.0"}
+	if a.caller.App {
+		claims["idtyp"], claims["roles"] = "app", slices.Sorted(maps.Keys(a.caller.Roles))
+	} else {
+		claims["idtyp"], claims["oid"], claims["scp"] = "user", a.caller.UserID, strings.Join(slices.Sorted(maps.Keys(a.caller.Scopes)), " ")
+	}
+	part := func(v any) string { return base64.RawURLEncoding.EncodeToString(mustJSON(v)) }
+	return part(map[string]string{"typ": "JWT", "alg": "RS256"}) + "." + part(claims)
+}
+
 // put stores an access token under a new handle. The lock is held.
 func (k *tokens) put(a *accessToken) string {
 	now := k.now()
@@ -149,7 +166,7 @@ func (k *tokens) put(a *accessToken) string {
 		}
 	}
 	a.expires = now.Add(k.opts.AccessTokenLife)
-	h := handle("sim.", 1100)
+	h := handle(a.claims(now)+".", 700)
 	k.access[h] = a
 	return h
 }

@@ -1,0 +1,271 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/bridge/check"
+	"teamsbridge/internal/stack"
+	"teamsbridge/teams/teamstest"
+)
+
+// settings are settings of the config file.
+type settings = map[string]any
+
+// network are settings of the config's network section.
+func network(s settings) settings { return settings{"network": s} }
+
+// broken is an installation with one thing wrong.
+type broken struct {
+	settings settings
+	// breaks changes something outside of the config and returns how to undo it.
+	breaks func() (mend func())
+	args   []string
+	// want are the codes of the errors and, with a ? in front, of the warnings.
+	want []string
+	// says is a part of the one finding that matters.
+	says string
+}
+
+// `check` finds nothing to complain of in an installation that works, and in
+// each of those that do not the one thing that is wrong.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, stack.Options{})
+	o.Tenant.AddTeam(teamstest.TeamSpec{DisplayName: "Sales", Owners: []*teamstest.User{o.ada}})
+	o.team.AddChannel(teamstest.ChannelSpec{DisplayName: "Secret", Kind: teamstest.Private, Members: []*teamstest.User{o.ada}})
+	require.NoError(t, o.Bridge.Configure(network(settings{"teams": settings{"include": []string{"Engineering"}}})))
+	o.runRelayed()
+	registration := filepath.Join(o.Bridge.Dir, "registration.yaml")
+
+	t.Run("while the bridge runs", func(t *testing.T) {
+		findings, code := o.check(t, nil, "-r", registration)
+		require.Empty(t, complaints(findings), findings)
+		require.Equal(t, check.ExitRight, code)
+		require.Contains(t, codes(findings), "database.running")
+		require.Contains(t, codes(findings), "webhook.handshake")
+	})
+	o.Bridge.Stop()
+	before := len(o.Tenant.Subscriptions())
+	findings, code := o.check(t, nil, "-r", registration)
+	require.Empty(t, complaints(findings), findings)
+	require.Equal(t, check.ExitRight, code)
+	require.Len(t, o.Tenant.Subscriptions(), before, "the subscription of the check is deleted again")
+
+	app := o.Tenant.App()
+	revoke := func(role string) func() func() {
+		return func() func() {
+			app.RevokeRoles(role)
+			return func() { app.GrantRoles(role) }
+		}
+	}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "hello") }))
+	defer elsewhere.Close()
+	closed := func() string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer ln.Close()
+		return ln.Addr().String()
+	}()
+	occupy := func(port int) func() func() {
+		return func() func() {
+			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			require.NoError(t, err)
+			return func() { _ = ln.Close() }
+		}
+	}
+	file := func(name, content string) string {
+		path := filepath.Join(o.Bridge.Dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	otherRegistration := file("other.yaml", "id: teams\nas_token: other\nhs_token: other\nurl: http://127.0.0.1:1\n")
+	limited := func() string {
+		data, err := os.ReadFile(registration)
+		require.NoError(t, err)
+		return file("limited.yaml", strings.Replace(string(data), "rate_limited: false", "rate_limited: true", 1))
+	}()
+	expired := file("expired.pem", expiredCertificate(t))
+	uri := func(path string) settings {
+		return settings{"database": settings{"uri": "file:" + path + "?_txlock=immediate"}}
+	}
+	domain := o.Homeserver.ServerName()
+
+	for name, c := range map[string]broken{
+		"unknown key":            {settings: network(settings{"wehbook": settings{"enabled": true}}), want: []string{"?config.unknown-key"}, says: "network.wehbook"},
+		"a list for a text":      {settings: network(settings{"language": []string{"de"}}), want: []string{"?config.shape"}, says: "network.language"},
+		"no duration":            {settings: network(settings{"poller": settings{"interval": "often"}}), want: []string{"config.value"}, says: "cannot unmarshal"},
+		"two wrong values":       {settings: network(settings{"history": -1, "language": "tlh"}), want: []string{"config.value", "config.value"}, says: "network.history is negative"},
+		"nobody is permitted":    {settings: settings{"bridge": settings{"permissions": stack.Whole(settings{"example.com": "user"})}}, want: []string{"config.framework"}, says: "bridge.permissions"},
+		"database: type":         {settings: settings{"database": settings{"type": "mysql"}}, want: []string{"database.type"}},
+		"database: no folder":    {settings: uri("/nowhere/at/all.db"), want: []string{"database.folder"}},
+		"database: in memory":    {settings: settings{"database": settings{"uri": "file::memory:"}}, want: []string{"database.memory"}},
+		"database: damaged":      {settings: uri(file("damaged.db", "this is no database, but it is long enough to be one")), want: []string{"database.open"}},
+		"database: not synced":   {settings: settings{"database": settings{"type": "sqlite3-fk-wal"}}, want: []string{"?database.sync"}},
+		"database: no server":    {settings: settings{"database": settings{"type": "postgres", "uri": "postgres://u:secret@" + closed + "/db?sslmode=disable"}}, want: []string{"database.open"}},
+		"homeserver: nobody":     {settings: settings{"homeserver": settings{"address": "http://" + closed}}, want: []string{"homeserver.unreachable"}},
+		"homeserver: another":    {settings: settings{"homeserver": settings{"address": elsewhere.URL}}, want: []string{"homeserver.no-homeserver"}},
+		"homeserver: as_token":   {settings: settings{"appservice": settings{"as_token": "another"}}, want: []string{"homeserver.registration"}},
+		"homeserver: hs_token":   {settings: settings{"appservice": settings{"hs_token": "another"}}, args: []string{"-r", registration}, want: []string{"homeserver.registration-file"}, says: "hs_token"},
+		"homeserver: domain":     {settings: settings{"homeserver": settings{"domain": "elsewhere.example"}, "double_puppet": settings{"secrets": stack.Whole(nil)}}, want: []string{"homeserver.domain"}},
+		"homeserver: other file": {args: []string{"-r", otherRegistration}, want: []string{"homeserver.registration-file"}, says: "as_token"},
+		"homeserver: limits":     {args: []string{"-r", limited}, want: []string{"?homeserver.rate-limited"}},
+		"homeserver: port":       {breaks: occupy(o.Bridge.Port), want: []string{"homeserver.listen"}},
+		"puppets: not set up":    {settings: settings{"double_puppet": settings{"secrets": stack.Whole(nil)}}, want: []string{"?homeserver.puppets"}},
+		"puppets: wrong token":   {settings: settings{"double_puppet": settings{"secrets": settings{domain: "as_token:another"}}}, want: []string{"homeserver.puppets"}},
+		"sign-in: secret":        {settings: network(settings{"client_secret": "another"}), want: []string{"sign-in.refused"}, says: "secret"},
+		"sign-in: tenant":        {settings: network(settings{"tenant_id": "00000000-0000-0000-0000-00000000dead"}), want: []string{"sign-in.refused"}, says: "tenant"},
+		"sign-in: application":   {settings: network(settings{"client_id": "00000000-0000-0000-0000-00000000dead"}), want: []string{"sign-in.refused"}, says: "network.client_id"},
+		"sign-in: no service":    {settings: network(settings{"endpoints": settings{"login": "https://" + closed}}), want: []string{"sign-in.refused"}, says: "way out"},
+		"sign-in: expired":       {settings: network(settings{"client_secret": "", "certificate_file": expired}), want: []string{"sign-in.certificate", "sign-in.refused"}},
+		"no ChannelMessage":      {breaks: revoke("ChannelMessage.Read.All"), want: []string{"permissions.ChannelMessage.Read.All", "webhook.forbidden"}, says: "adminconsent?client_id="},
+		"no Team":                {breaks: revoke("Team.ReadBasic.All"), want: []string{"permissions.Team.ReadBasic.All"}},
+		"no Channel":             {breaks: revoke("Channel.ReadBasic.All"), want: []string{"permissions.Channel.ReadBasic.All"}},
+		"no TeamMember":          {breaks: revoke("TeamMember.Read.All"), want: []string{"permissions.TeamMember.Read.All"}},
+		"no ChannelMember":       {breaks: revoke("ChannelMember.Read.All"), want: []string{"permissions.ChannelMember.Read.All"}},
+		"no User":                {breaks: revoke("User.Read.All"), want: []string{"permissions.User.Read.All"}},
+		"no Organization": {breaks: func() func() {
+			app.RevokeRoles("Organization.Read.All")
+			return func() { app.GrantRoles("Organization.Read.All") }
+		}, want: []string{"permissions.Organization.Read.All|"}},
+		"no Files": {breaks: revoke("Files.Read.All"), want: []string{"permissions.Files.Read.All"}},
+		"too much": {breaks: func() func() {
+			app.GrantRoles("Group.ReadWrite.All")
+			return func() { app.RevokeRoles("Group.ReadWrite.All") }
+		}, want: []string{"?permissions.superfluous"}, says: "Group.ReadWrite.All"},
+		"selection: no match":    {settings: network(settings{"teams": settings{"include": []string{"Engineering", "Enginering 2"}}}), want: []string{"?selection.no-match"}, says: "Enginering 2"},
+		"selection: nothing":     {settings: network(settings{"teams": settings{"include": []string{"Nothing"}}}), want: []string{"?selection.no-match", "selection.nothing"}},
+		"webhook: port":          {breaks: occupy(o.Bridge.WebhookPort), want: []string{"webhook.listen"}},
+		"webhook: other machine": {settings: network(settings{"webhook": settings{"public_url": elsewhere.URL}}), want: []string{"webhook.proxy"}},
+		"webhook: not reached":   {settings: network(settings{"webhook": settings{"public_url": "http://" + closed}}), want: []string{"webhook.handshake"}},
+		"webhook: unknown name":  {settings: network(settings{"webhook": settings{"public_url": "https://nowhere.invalid"}}), want: []string{"webhook.name|webhook.handshake"}},
+		"mapping: nobody":        {settings: network(settings{"mapping": settings{"template": "{{.Local}}!"}}), want: []string{"config.value|mapping.nobody", "|mapping.nobody"}},
+		"relay: not a member":    {settings: network(settings{"teams": settings{"include": []string{"*"}}}), want: []string{"?relay.no-member"}, says: "Sales"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.breaks != nil {
+				defer c.breaks()()
+			}
+			findings, code := o.check(t, c.settings, c.args...)
+			got := complaints(findings)
+			requireCodes(t, c.want, got, findings)
+			wrong := check.ExitDoubt
+			for _, g := range got {
+				if !strings.HasPrefix(g, "?") {
+					wrong = check.ExitWrong
+				}
+			}
+			if len(got) > 0 {
+				require.Equal(t, wrong, code)
+			}
+			all := fmt.Sprint(findings)
+			require.Contains(t, all, c.says)
+			for _, f := range findings {
+				require.True(t, f.Status != check.Wrong && f.Status != check.Doubt || f.Fix != "", "%s says how to mend it", f.Code)
+			}
+			require.NotContains(t, all, app.Secret())
+			require.NotContains(t, all, "u:secret")
+		})
+	}
+
+	t.Run("for people", func(t *testing.T) {
+		out, _, code, err := o.Bridge.Subcommand(o.ctx, network(settings{"client_secret": "another"}), "check")
+		require.NoError(t, err)
+		require.Equal(t, check.ExitWrong, code)
+		require.Contains(t, out, "ERROR    sign-in")
+		require.Contains(t, out, "1 error to mend, 0 warnings.")
+		_, errOut, code, err := o.Bridge.Subcommand(o.ctx, nil, "check", "--nonsense")
+		require.NoError(t, err)
+		require.Equal(t, 2, code)
+		require.Contains(t, errOut, "teamsbridge check")
+	})
+}
+
+// check runs `check --json`.
+func (o *office) check(t *testing.T, changed settings, args ...string) ([]check.Finding, int) {
+	t.Helper()
+	out, errOut, code, err := o.Bridge.Subcommand(o.ctx, changed, "check", append(args, "--json")...)
+	require.NoError(t, err)
+	var report struct {
+		OK       bool
+		Findings []check.Finding
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report), "%s\n%s", out, errOut)
+	require.Equal(t, code != check.ExitWrong, report.OK)
+	return report.Findings, code
+}
+
+// complaints are the codes of errors and, with a ? in front, of warnings.
+func complaints(findings []check.Finding) (out []string) {
+	for _, f := range findings {
+		switch f.Status {
+		case check.Wrong:
+			out = append(out, f.Code)
+		case check.Doubt:
+			out = append(out, "?"+f.Code)
+		}
+	}
+	return out
+}
+
+func codes(findings []check.Finding) (out []string) {
+	for _, f := range findings {
+		out = append(out, f.Code)
+	}
+	return out
+}
+
+// requireCodes compares codes; one wanted may be several with | between, of which
+// an empty one means that there need be none.
+func requireCodes(t *testing.T, want, got []string, findings []check.Finding) {
+	t.Helper()
+	left := got
+	for _, w := range want {
+		optional, found := false, false
+		for _, one := range strings.Split(w, "|") {
+			if one == "" {
+				optional = true
+				continue
+			}
+			for i, g := range left {
+				if g == one {
+					left, found = append(append([]string{}, left[:i]...), left[i+1:]...), true
+					break
+				}
+			}
+			if found {
+				break
+			}
+		}
+		require.True(t, found || optional, "%s is not among %v: %v", w, got, findings)
+	}
+	require.Empty(t, left, "%v", findings)
+}
+
+// expiredCertificate is a key and a certificate for it that has expired.
+func expiredCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})) + string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
