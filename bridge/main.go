@@ -27,8 +27,13 @@ func Run(m *mxmain.BridgeMain, c *Connector) {
 	keepFilesPrivate()
 	m.Connector = c
 	c.main = m
-	if len(os.Args) > 1 && os.Args[1] == "check" {
-		os.Exit(runCheck(c, os.Args[2:], os.Stdout, os.Stderr))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "check":
+			os.Exit(runCheck(c, os.Args[2:], os.Stdout, os.Stderr))
+		case "plan":
+			os.Exit(runPlan(c, os.Args[2:], os.Stdout, os.Stderr))
+		}
 	}
 	m.PostInit = c.postInit
 	if exit, code := earlyFlags(m, puppets); exit {

@@ -22,11 +22,13 @@ import (
 // staffing gives mapped people their logins and takes them away. It is the
 // only place that makes logins of people who did not sign in.
 type staffing struct {
-	br       *bridgev2.Bridge
-	db       *database.Database
-	catalog  *catalog
-	dir      *directory
-	reader   teams.Reader
+	br      *bridgev2.Bridge
+	db      *database.Database
+	catalog *catalog
+	dir     *directory
+	reader  teams.Reader
+	// domain is the homeserver's name: only its accounts are brought into rooms.
+	domain   string
 	interval time.Duration
 	now      func() time.Time
 	// forget forgets a person's own sign-in.
@@ -146,28 +148,29 @@ func (s *staffing) place(ctx context.Context, members []teams.Member, room strin
 			continue
 		}
 		seen[m.UserID] = true
-		staff, err := s.lookUp(ctx, m)
+		staff, belongs, err := s.belongs(ctx, m, room)
 		if err != nil {
 			return nil, err
-		}
-		if staff.Status != database.StaffMapped {
-			continue
-		}
-		mxid := id.UserID(staff.MXID)
-		if mxid.Homeserver() != s.br.Matrix.ServerName() {
-			continue
-		}
-		if left, err := s.db.OptOuts.Has(ctx, staff.MXID, room); err != nil {
-			return nil, err
-		} else if left {
+		} else if !belongs {
 			continue
 		}
 		if err := s.ensureLogin(ctx, staff); err != nil {
 			return nil, err
 		}
-		out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true, Admin: s.br.Config.Permissions.Get(mxid).Admin})
+		out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true, Admin: s.br.Config.Permissions.Get(id.UserID(staff.MXID)).Admin})
 	}
 	return out, nil
+}
+
+// belongs reports whether a member is to be in a room: mapped to an account of
+// the homeserver, whose owner did not leave it.
+func (s *staffing) belongs(ctx context.Context, m teams.Member, room string) (staff database.Staff, ok bool, err error) {
+	staff, err = s.lookUp(ctx, m)
+	if err != nil || staff.Status != database.StaffMapped || id.UserID(staff.MXID).Homeserver() != s.domain {
+		return staff, false, err
+	}
+	left, err := s.db.OptOuts.Has(ctx, staff.MXID, room)
+	return staff, !left && err == nil, err
 }
 
 // lookUp returns a member's entry of the directory. Somebody who is new since

@@ -159,7 +159,7 @@ func newPeopleTest(t *testing.T, users ...teams.User) *peopleTest {
 	c.rt = &runtime{c: c, db: p.db, dir: p.dir, services: newServices(t.Context())}
 	c.rt.photos = newPhotos(p.br, p.tenant, p.dir, time.Now)
 	p.rooms = newMatrixRooms(p.br, c.source)
-	p.staff = &staffing{br: p.br, db: p.db, catalog: newCatalog(p.db.Conversations), dir: p.dir, reader: p.tenant, interval: time.Hour, now: time.Now,
+	p.staff = &staffing{br: p.br, db: p.db, catalog: newCatalog(p.db.Conversations), dir: p.dir, reader: p.tenant, domain: portaltest.ServerName, interval: time.Hour, now: time.Now,
 		puppets: map[string]bool{portaltest.ServerName: true}, forget: func(context.Context, string) error { return nil }}
 	require.NoError(t, p.staff.refresh(t.Context(), true))
 

@@ -177,7 +177,7 @@ func (l *lookup) IsRelay(userID string) bool { return l.writers.IsRelay(userID) 
 func (r *runtime) wireMirror() {
 	cfg := &r.c.Config
 	r.staff = &staffing{br: r.c.br, db: r.db, catalog: r.catalog, dir: r.dir, reader: r.graph.reader,
-		interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers(),
+		domain: r.c.br.Matrix.ServerName(), interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers(),
 		forget: func(ctx context.Context, userID string) error {
 			return r.writers.signedOut(ctx, accountKey(database.AccountUser, userID))
 		}}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"teamsbridge/bridge/check"
+	"teamsbridge/bridge/plan"
 	"teamsbridge/internal/stack"
 	"teamsbridge/teams/teamstest"
 )
@@ -40,6 +42,8 @@ type broken struct {
 	want []string
 	// says is a part of the one finding that matters.
 	says string
+	// plan is a part of what plan says where it can't be made.
+	plan string
 }
 
 // `check` finds nothing to complain of in an installation that works, and in
@@ -109,15 +113,15 @@ func TestCheck(t *testing.T) {
 	for name, c := range map[string]broken{
 		"unknown key":            {settings: network(settings{"wehbook": settings{"enabled": true}}), want: []string{"?config.unknown-key"}, says: "network.wehbook"},
 		"a list for a text":      {settings: network(settings{"language": []string{"de"}}), want: []string{"?config.shape"}, says: "network.language"},
-		"no duration":            {settings: network(settings{"poller": settings{"interval": "often"}}), want: []string{"config.value"}, says: "cannot unmarshal"},
-		"two wrong values":       {settings: network(settings{"history": -1, "language": "tlh"}), want: []string{"config.value", "config.value"}, says: "network.history is negative"},
+		"no duration":            {settings: network(settings{"poller": settings{"interval": "often"}}), plan: "cannot unmarshal", want: []string{"config.value"}, says: "cannot unmarshal"},
+		"two wrong values":       {settings: network(settings{"history": -1, "language": "tlh"}), plan: "network.history is negative", want: []string{"config.value", "config.value"}, says: "network.history is negative"},
 		"nobody is permitted":    {settings: settings{"bridge": settings{"permissions": stack.Whole(settings{"example.com": "user"})}}, want: []string{"config.framework"}, says: "bridge.permissions"},
-		"database: type":         {settings: settings{"database": settings{"type": "mysql"}}, want: []string{"database.type"}},
-		"database: no folder":    {settings: uri("/nowhere/at/all.db"), want: []string{"database.folder"}},
+		"database: type":         {settings: settings{"database": settings{"type": "mysql"}}, plan: "database.type", want: []string{"database.type"}},
+		"database: no folder":    {settings: uri("/nowhere/at/all.db"), plan: "can't be written to", want: []string{"database.folder"}},
 		"database: in memory":    {settings: settings{"database": settings{"uri": "file::memory:"}}, want: []string{"database.memory"}},
-		"database: damaged":      {settings: uri(file("damaged.db", "this is no database, but it is long enough to be one")), want: []string{"database.open"}},
+		"database: damaged":      {settings: uri(file("damaged.db", "this is no database, but it is long enough to be one")), plan: "can't be opened", want: []string{"database.open"}},
 		"database: not synced":   {settings: settings{"database": settings{"type": "sqlite3-fk-wal"}}, want: []string{"?database.sync"}},
-		"database: no server":    {settings: settings{"database": settings{"type": "postgres", "uri": "postgres://u:secret@" + closed + "/db?sslmode=disable"}}, want: []string{"database.open"}},
+		"database: no server":    {settings: settings{"database": settings{"type": "postgres", "uri": "postgres://u:secret@" + closed + "/db?sslmode=disable"}}, plan: "can't be opened", want: []string{"database.open"}},
 		"homeserver: nobody":     {settings: settings{"homeserver": settings{"address": "http://" + closed}}, want: []string{"homeserver.unreachable"}},
 		"homeserver: another":    {settings: settings{"homeserver": settings{"address": elsewhere.URL}}, want: []string{"homeserver.no-homeserver"}},
 		"homeserver: as_token":   {settings: settings{"appservice": settings{"as_token": "another"}}, want: []string{"homeserver.registration"}},
@@ -128,17 +132,17 @@ func TestCheck(t *testing.T) {
 		"homeserver: port":       {breaks: occupy(o.Bridge.Port), want: []string{"homeserver.listen"}},
 		"puppets: not set up":    {settings: settings{"double_puppet": settings{"secrets": stack.Whole(nil)}}, want: []string{"?homeserver.puppets"}},
 		"puppets: wrong token":   {settings: settings{"double_puppet": settings{"secrets": settings{domain: "as_token:another"}}}, want: []string{"homeserver.puppets"}},
-		"sign-in: secret":        {settings: network(settings{"client_secret": "another"}), want: []string{"sign-in.refused"}, says: "secret"},
-		"sign-in: tenant":        {settings: network(settings{"tenant_id": "00000000-0000-0000-0000-00000000dead"}), want: []string{"sign-in.refused"}, says: "tenant"},
+		"sign-in: secret":        {settings: network(settings{"client_secret": "another"}), plan: "7000215", want: []string{"sign-in.refused"}, says: "secret"},
+		"sign-in: tenant":        {settings: network(settings{"tenant_id": "00000000-0000-0000-0000-00000000dead"}), plan: "sign-in", want: []string{"sign-in.refused"}, says: "tenant"},
 		"sign-in: application":   {settings: network(settings{"client_id": "00000000-0000-0000-0000-00000000dead"}), want: []string{"sign-in.refused"}, says: "network.client_id"},
-		"sign-in: no service":    {settings: network(settings{"endpoints": settings{"login": "https://" + closed}}), want: []string{"sign-in.refused"}, says: "way out"},
+		"sign-in: no service":    {settings: network(settings{"endpoints": settings{"login": "https://" + closed}}), plan: "sign-in", want: []string{"sign-in.refused"}, says: "way out"},
 		"sign-in: expired":       {settings: network(settings{"client_secret": "", "certificate_file": expired}), want: []string{"sign-in.certificate", "sign-in.refused"}},
 		"no ChannelMessage":      {breaks: revoke("ChannelMessage.Read.All"), want: []string{"permissions.ChannelMessage.Read.All", "webhook.forbidden"}, says: "adminconsent?client_id="},
-		"no Team":                {breaks: revoke("Team.ReadBasic.All"), want: []string{"permissions.Team.ReadBasic.All"}},
+		"no Team":                {breaks: revoke("Team.ReadBasic.All"), plan: "Team.ReadBasic.All", want: []string{"permissions.Team.ReadBasic.All"}},
 		"no Channel":             {breaks: revoke("Channel.ReadBasic.All"), want: []string{"permissions.Channel.ReadBasic.All"}},
 		"no TeamMember":          {breaks: revoke("TeamMember.Read.All"), want: []string{"permissions.TeamMember.Read.All"}},
 		"no ChannelMember":       {breaks: revoke("ChannelMember.Read.All"), want: []string{"permissions.ChannelMember.Read.All"}},
-		"no User":                {breaks: revoke("User.Read.All"), want: []string{"permissions.User.Read.All"}},
+		"no User":                {breaks: revoke("User.Read.All"), plan: "User.ReadBasic.All", want: []string{"permissions.User.Read.All"}},
 		"no Organization": {breaks: func() func() {
 			app.RevokeRoles("Organization.Read.All")
 			return func() { app.GrantRoles("Organization.Read.All") }
@@ -180,6 +184,13 @@ func TestCheck(t *testing.T) {
 			}
 			require.NotContains(t, all, app.Secret())
 			require.NotContains(t, all, "u:secret")
+			if c.plan != "" {
+				_, errOut, code, err := o.Bridge.Subcommand(o.ctx, c.settings, "plan")
+				require.NoError(t, err)
+				require.Equal(t, plan.ExitFailed, code)
+				require.Contains(t, errOut, c.plan)
+				require.NotContains(t, errOut, app.Secret())
+			}
 		})
 	}
 
@@ -194,6 +205,56 @@ func TestCheck(t *testing.T) {
 		require.Equal(t, 2, code)
 		require.Contains(t, errOut, "teamsbridge check")
 	})
+}
+
+// `plan` says what the bridge then does.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, stack.Options{})
+	steps, code := o.plan(t)
+	require.Equal(t, plan.ExitChanges, code)
+	require.Equal(t, 1, steps.Count(plan.CreateSpace))
+	require.Equal(t, 1, steps.Count(plan.CreateRoom))
+	require.Equal(t, 6, steps.Count(plan.Join), "three people into a space and a room: %v", steps)
+	require.NoFileExists(t, o.Bridge.DatabasePath())
+	o.run()
+	settled := func(ctx context.Context) error {
+		if steps, code := o.plan(t); code != plan.ExitNothing {
+			return fmt.Errorf("there is still to do: %v", steps)
+		}
+		return nil
+	}
+	o.until("everything is done", settled)
+
+	o.Bridge.Stop()
+	news := o.team.AddChannel(teamstest.ChannelSpec{DisplayName: "News"})
+	o.team.RemoveMember(o.ada, o.cleo)
+	o.general.SetDescription(o.ada, "What we talk about")
+	steps, code = o.plan(t)
+	require.Equal(t, plan.ExitChanges, code)
+	var what []string
+	for _, s := range steps.Steps {
+		what = append(what, fmt.Sprintf("%s %s %s", s.Verb, s.Channel, s.Person))
+	}
+	ada, ben, cleo := o.UserID(stack.Localpart(o.ada)).String(), o.UserID(stack.Localpart(o.ben)).String(), o.UserID(stack.Localpart(o.cleo)).String()
+	require.ElementsMatch(t, []string{"create-room News ", "join News " + ada, "join News " + ben, "leave  " + cleo, "leave General " + cleo, "update General "}, what)
+	o.run()
+	o.until("that is done, too", settled)
+	o.room(o.as(stack.Localpart(o.ben)), news)
+	out, _, _, err := o.Bridge.Subcommand(o.ctx, network(settings{"teams": settings{"exclude": []string{"Engineering"}}}), "plan", "--people")
+	require.NoError(t, err)
+	require.Contains(t, out, "- Engineering / News  let go")
+}
+
+// plan runs `plan --json`.
+func (o *office) plan(t *testing.T) (*plan.Plan, int) {
+	t.Helper()
+	out, errOut, code, err := o.Bridge.Subcommand(o.ctx, nil, "plan", "--json")
+	require.NoError(t, err)
+	require.NotEqual(t, plan.ExitFailed, code, errOut)
+	p := &plan.Plan{}
+	require.NoError(t, json.Unmarshal([]byte(out), p), out)
+	return p, code
 }
 
 // check runs `check --json`.
