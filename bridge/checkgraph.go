@@ -2,10 +2,8 @@ package bridge
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -30,7 +28,7 @@ const (
 
 // checkSignIn signs in as the application and returns the access to Graph.
 func (c *Connector) checkSignIn(ctx context.Context, secrets secrets, area *check.Area) (*graphAccess, []string) {
-	c.checkCertificate(area)
+	c.checkExpiry(area)
 	quiet := newHealth(func(context.Context) error { return nil }, time.Now)
 	graph, err := c.openGraph(ctx, secrets, nil, quiet)
 	if err != nil {
@@ -65,37 +63,37 @@ func explained(err error) string {
 	return err.Error()
 }
 
-// checkCertificate says until when the sign-in's certificate can be used.
-func (c *Connector) checkCertificate(area *check.Area) {
-	if c.Config.CertificateFile == "" {
+// checkExpiry says until when the credentials of the sign-in can be used.
+func (c *Connector) checkExpiry(area *check.Area) {
+	cert, err := certificateOf(c.Config.CertificateFile)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		area.Wrong("certificate", fmt.Sprintf("network.certificate_file has a certificate that can't be read: %v", err), "export it anew as PEM or PFX")
+	} else if cert != nil {
+		sayExpiry(area, "certificate", cert.NotAfter, "make a new one, upload it to the app registration and set network.certificate_file")
+	}
+	if c.Config.ClientSecret == "" && c.Config.ClientSecretFile == "" {
 		return
 	}
-	data, err := os.ReadFile(c.Config.CertificateFile)
-	if err != nil {
+	at, err := c.Config.secretExpires()
+	switch {
+	case err != nil:
 		return // Validate has said so
+	case at.IsZero():
+		area.Skipped("secret", "when the client secret expires is not known: note the date of the app registration's page in network.client_secret_expires")
+	default:
+		sayExpiry(area, "secret", at, "create a new secret in the app registration, and set network.client_secret and client_secret_expires")
 	}
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			return // a PFX, which only its password opens
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			area.Wrong("certificate", fmt.Sprintf("network.certificate_file has a certificate that can't be read: %v", err), "export it anew as PEM or PFX")
-			return
-		}
-		switch left := time.Until(cert.NotAfter); {
-		case left <= 0:
-			area.Wrong("certificate", "the certificate has expired on "+cert.NotAfter.UTC().Format(time.DateOnly), "make a new one, upload it to the app registration and set network.certificate_file")
-		case left < expirySoon:
-			area.Doubt("certificate", "the certificate expires on "+cert.NotAfter.UTC().Format(time.DateOnly), "make a new one, upload it to the app registration and set network.certificate_file in time")
-		default:
-			area.Right("certificate", "the certificate can be used until %s", cert.NotAfter.UTC().Format(time.DateOnly))
-		}
-		return
+}
+
+func sayExpiry(area *check.Area, what string, at time.Time, fix string) {
+	date := at.UTC().Format(time.DateOnly)
+	switch left := time.Until(at); {
+	case left <= 0:
+		area.Wrong(what, fmt.Sprintf("the %s has expired on %s", what, date), fix)
+	case left < expirySoon:
+		area.Doubt(what, fmt.Sprintf("the %s expires on %s", what, date), fix+" in time")
+	default:
+		area.Right(what, "the %s can be used until %s", what, date)
 	}
 }
 

@@ -23,6 +23,7 @@ type Config struct {
 	ClientID                string `yaml:"client_id"`
 	ClientSecret            string `yaml:"client_secret"`
 	ClientSecretFile        string `yaml:"client_secret_file"`
+	ClientSecretExpires     string `yaml:"client_secret_expires"`
 	CertificateFile         string `yaml:"certificate_file"`
 	CertificateKeyFile      string `yaml:"certificate_key_file"`
 	CertificatePassword     string `yaml:"certificate_password"`

@@ -124,7 +124,7 @@ func (c *Connector) postInit() {
 	c.homeserver = matrix.Install(c.main, matrix.Options{
 		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
-		OnAnswer: c.rt.health.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
+		OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)

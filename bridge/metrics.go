@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,8 @@ import (
 
 	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
+	"teamsbridge/matrix"
+	"teamsbridge/teams"
 )
 
 // metrics counts for Prometheus. Labels come from small fixed sets, never from
@@ -28,6 +31,8 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	waited   *prometheus.HistogramVec
 	paused   *prometheus.CounterVec
+	pause    *prometheus.CounterVec
+	home     *prometheus.HistogramVec
 	steps    *prometheus.CounterVec
 	outages  *prometheus.CounterVec
 }
@@ -50,14 +55,24 @@ func newMetrics(r *runtime) *metrics {
 			Help: "How long requests were held back by the limiter.", Buckets: buckets}, []string{"operation"}),
 		paused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_pauses_total",
 			Help: "How often an answer made the limiter pause."}, []string{"operation", "announced"}),
+		pause: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_graph_throttled_seconds_total",
+			Help: "For how long answers made the limiter pause, in all."}, []string{"operation", "announced"}),
+		home: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "teamsbridge_homeserver_request_seconds",
+			Help: "How long requests about rooms to the homeserver took, by outcome.", Buckets: buckets}, []string{"outcome"}),
 		steps: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_dependency_changes_total",
 			Help: "How often a dependency's state became another, by the new state."}, []string{"dependency", "state"}),
 		outages: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "teamsbridge_outages_total",
 			Help: "Outages that began, by kind."}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.steps, m.outages,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &stateCollector{r})
+	m.registry.MustRegister(m.own(r)...)
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// own are the bridge's own metrics. The handbook, the alert rules and the
+// dashboard name no others.
+func (m *metrics) own(r *runtime) []prometheus.Collector {
+	return []prometheus.Collector{m.messages, m.delay, m.events, m.requests, m.took, m.waited, m.paused, m.pause, m.home, m.steps, m.outages, &stateCollector{r}}
 }
 
 // gaugeTimeout bounds the queries of one scrape.
@@ -77,6 +92,8 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"dependency":    prometheus.NewDesc("teamsbridge_dependency_state", "1 for the state that a dependency is in; absent until something is known of it.", []string{"dependency", "state"}, nil),
 		"outage":        prometheus.NewDesc("teamsbridge_outage", "Whether an outage goes on, by kind.", []string{"kind"}, nil),
 		"outage_age":    prometheus.NewDesc("teamsbridge_outage_seconds", "How long the outage goes on, by kind; 0 where none does.", []string{"kind"}, nil),
+		"subscriptions": prometheus.NewDesc("teamsbridge_subscriptions", "Subscriptions that there ought to be, by state; none where the webhook is off.", []string{"state"}, nil),
+		"expiry":        prometheus.NewDesc("teamsbridge_credential_expires_timestamp_seconds", "Until when a credential can be used, in Unix time, where that is known.", []string{"credential"}, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -153,6 +170,23 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("outage_age", age, kind)
 	}
 	gauge("lag", s.r.poller.Lag().Seconds())
+	s.collectIntake(gauge)
+}
+
+// collectIntake tells of subscriptions and credentials.
+func (s *stateCollector) collectIntake(gauge func(name string, value float64, labels ...string)) {
+	if s.r.subs != nil {
+		counts := map[teams.SubscriptionStatus]int{}
+		for _, sub := range s.r.subs.State() {
+			counts[sub.Status]++
+		}
+		for _, status := range teams.SubscriptionStatuses() {
+			gauge("subscriptions", float64(counts[status]), strings.ReplaceAll(string(status), " ", "_"))
+		}
+	}
+	for credential, expires := range s.r.expiries() {
+		gauge("expiry", float64(expires.Unix()), credential)
+	}
 }
 
 // serve opens the metrics' own listener.
@@ -228,6 +262,27 @@ func (h *httpMetrics) GraphWaited(op string, waited time.Duration) {
 }
 
 // GraphPaused implements teams.HTTPMetrics.
-func (h *httpMetrics) GraphPaused(op string, _ time.Duration, announced bool) {
+func (h *httpMetrics) GraphPaused(op string, pause time.Duration, announced bool) {
 	h.metrics.paused.WithLabelValues(op, strconv.FormatBool(announced)).Inc()
+	h.metrics.pause.WithLabelValues(op, strconv.FormatBool(announced)).Add(pause.Seconds())
+}
+
+// homeserverAnswer measures the homeserver. What it holds open on purpose (/sync)
+// says nothing about how fast it is, so only requests about rooms count.
+func (m *metrics) homeserverAnswer(a matrix.Answer) {
+	if a.RoomID == "" {
+		return
+	}
+	outcome := "ok"
+	switch {
+	case a.Status == 0:
+		outcome = "no answer"
+	case a.Status >= 500:
+		outcome = "failed"
+	case a.Status == http.StatusTooManyRequests:
+		outcome = "throttled"
+	case a.Status >= 400:
+		outcome = "refused"
+	}
+	m.home.WithLabelValues(outcome).Observe(a.Took.Seconds())
 }

@@ -32,13 +32,15 @@ func TestGraphUpIsAbsentUntilGraphWasAsked(t *testing.T) {
 	poller, err := teams.NewPoller(teams.PollerOptions{Source: &fakeTenant{}, Sink: noSink{}, Cursors: cursorStore{db.Cursors},
 		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
 	require.NoError(t, err)
-	r := &runtime{db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	r := &runtime{c: &Connector{Config: Config{ClientSecretExpires: "2030-01-02"}}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
 	held := newHolds(db, time.Now, func() {})
 	r.outages = newOutages(db, held, time.Now)
 	m := newMetrics(r)
 	r.outages.begun = m.outageBegun
 	on, _ := gauge(t, m, "teamsbridge_outage")
 	require.Zero(t, on)
+	expires, _ := gauge(t, m, "teamsbridge_credential_expires_timestamp_seconds")
+	require.EqualValues(t, time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC).Unix(), expires)
 	require.NoError(t, r.outages.declare(t.Context(), "@boss:x", "because"))
 	on, there := gauge(t, m, "teamsbridge_outage")
 	require.True(t, there)

@@ -167,7 +167,9 @@ func steps(mt *mirrorTest) func(yield func(string, func()) bool) {
 			mt.tenant.members["law"] = []teams.Member{{UserID: "bob"}, {UserID: "eve"}}
 		}},
 		{"a new channel", func() { mt.tenant.channels["sales"] = append(mt.tenant.channels["sales"], channel("deals", "Deals")) }},
-		{"renamed", func() { mt.tenant.teams[0].DisplayName, mt.tenant.channels["sales"][2].DisplayName = "Sales EU", "Big deals" }},
+		{"renamed", func() {
+			mt.tenant.teams[0].DisplayName, mt.tenant.channels["sales"][2].DisplayName = "Sales EU", "Big deals"
+		}},
 		{"a new topic", func() { mt.tenant.channels["sales"][2].Description = "Only big ones" }},
 		{"archived", func() { mt.tenant.teams[1].Archived = true }},
 		{"members", func() {

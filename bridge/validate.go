@@ -70,6 +70,8 @@ func (c *Config) validateApplication() checks {
 	e.that(hasSecret || c.CertificateFile != "", "client_secret", "is missing, and there is no certificate either",
 		"set client_secret, client_secret_file or certificate_file")
 	e.that(!hasSecret || c.CertificateFile == "", "certificate_file", "and network.client_secret are both set", "decide for the secret or the certificate and empty the other")
+	_, err := c.secretExpires()
+	e.err(err, "client_secret_expires", "is no date", "write it as 2027-05-31, or leave it empty")
 	e.that(c.CertificateKeyFile == "" || c.CertificateFile != "", "certificate_key_file", "is set without certificate_file", "set certificate_file, too")
 	for key, file := range map[string]string{"certificate_file": c.CertificateFile, "certificate_key_file": c.CertificateKeyFile} {
 		if file != "" {

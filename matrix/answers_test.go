@@ -18,7 +18,7 @@ func TestAnswersOfTheHomeserverAreTold(t *testing.T) {
 	told := func() (answers []Answer, transactions int) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		answers, transactions, b.answers = b.answers, b.transactions, nil
+		answers, transactions, b.answers = timeless(b.answers), b.transactions, nil
 		return answers, transactions
 	}
 	told()
@@ -55,10 +55,19 @@ func TestAnAbandonedRequestIsNotTold(t *testing.T) {
 		require.Error(t, err)
 	}
 	get()
-	require.Equal(t, []Answer{{RoomID: "!a:hs"}}, answers)
+	require.Equal(t, []Answer{{RoomID: "!a:hs"}}, timeless(answers))
 	cancel()
 	get()
 	require.Len(t, answers, 1)
+}
+
+// timeless takes away how long answers took.
+func timeless(answers []Answer) (out []Answer) {
+	for _, a := range answers {
+		a.Took = 0
+		out = append(out, a)
+	}
+	return out
 }
 
 type roundTripFunc func(*http.Request) (*http.Response, error)

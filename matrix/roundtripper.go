@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,15 +39,18 @@ type Answer struct {
 	RoomID id.RoomID
 	// Status is 0 without an answer.
 	Status int
+	// Took is how long the answer, or its absence, took.
+	Took time.Duration
 }
 
 // RoundTrip sends a request and tells what came of it.
 func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	began := time.Now()
 	resp, err := rt.send(req)
 	if rt.answered == nil || err != nil && req.Context().Err() != nil {
 		return resp, err
 	}
-	a := Answer{}
+	a := Answer{Took: time.Since(began)}
 	if match := roomPath.FindStringSubmatch(req.URL.EscapedPath()); match != nil {
 		room, _ := url.PathUnescape(match[1])
 		a.RoomID = id.RoomID(room)

@@ -24,6 +24,12 @@ const (
 	SubscriptionUnavailable SubscriptionStatus = "Graph unavailable"
 )
 
+// SubscriptionStatuses returns every state.
+func SubscriptionStatuses() []SubscriptionStatus {
+	return []SubscriptionStatus{SubscriptionActive, SubscriptionPending, SubscriptionQuota, SubscriptionForbidden,
+		SubscriptionUnreachable, SubscriptionRefused, SubscriptionUnavailable}
+}
+
 // SubscriptionState is one wanted subscription as status commands show it.
 type SubscriptionState struct {
 	Resource string
