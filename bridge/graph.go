@@ -76,9 +76,16 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 		return nil, fmt.Errorf("making the HTTP client: %w", err)
 	}
 	credential, err := teams.NewAppCredential(teams.AppConfig{
-		Endpoints: endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, ClientSecret: secrets.clientSecret,
+		Endpoints: endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, ClientSecretFile: cfg.ClientSecretFile,
 		CertificateFile: cfg.CertificateFile, KeyFile: cfg.CertificateKeyFile, CertificatePassword: secrets.certificatePassword,
 		HTTP: a.http,
+		Changed: func(err error) {
+			if err != nil {
+				log.Warn().Err(err).Msg("The application's credential can't be read, going on with the one before")
+			} else {
+				log.Info().Msg("The application's credential was replaced")
+			}
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("application sign-in: %w", err)

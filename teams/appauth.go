@@ -2,10 +2,14 @@ package teams
 
 import (
 	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -19,8 +23,9 @@ type AppConfig struct {
 	Endpoints Endpoints
 	TenantID  string
 	ClientID  string
-	// ClientSecret is the secret's value; the certificate is used where it is empty.
-	ClientSecret string
+	// ClientSecret is the secret's value, ClientSecretFile a file that holds it;
+	// the certificate is used where both are empty.
+	ClientSecret, ClientSecretFile string
 	// CertificateFile has a certificate and key in PEM, or a PFX.
 	CertificateFile string
 	// KeyFile has the key, where it is not in CertificateFile (PEM only).
@@ -29,21 +34,37 @@ type AppConfig struct {
 	CertificatePassword string
 	// HTTP is a client of NewHTTPClient.
 	HTTP *http.Client
+	// Changed may be nil. It is told that the files hold something else than
+	// before, which counts from now on, or why they can't be used: then what they
+	// held before goes on being used.
+	Changed func(err error)
 }
 
 // AppCredential is the application's credential: an azcore.TokenCredential
-// whose errors are *Error, with one renewal for all callers.
+// whose errors are *Error, with one renewal for all callers. Files are read
+// again whenever a token is asked for, so that a secret or certificate can be
+// replaced while the bridge runs.
 type AppCredential struct {
 	cfg   AppConfig
-	build func() (azcore.TokenCredential, error)
 	cache tokenCache
 
 	mu    sync.Mutex
+	proof proof
 	inner azcore.TokenCredential
+}
+
+// proof is with what the application proves to be itself.
+type proof struct {
+	secret string
+	certs  []*x509.Certificate
+	key    crypto.PrivateKey
+	// sum tells whether it is another one than before.
+	sum [sha256.Size]byte
 }
 
 // NewAppCredential checks the configuration; nothing is sent yet.
 func NewAppCredential(cfg AppConfig) (*AppCredential, error) {
+	hasSecret := cfg.ClientSecret != "" || cfg.ClientSecretFile != ""
 	switch {
 	case cfg.TenantID == "":
 		return nil, errors.New("network.tenant_id: is missing")
@@ -51,50 +72,93 @@ func NewAppCredential(cfg AppConfig) (*AppCredential, error) {
 		return nil, errors.New("network.client_id: is missing")
 	case cfg.HTTP == nil:
 		return nil, errors.New("application sign-in: no HTTP client")
-	case cfg.ClientSecret == "" && cfg.CertificateFile == "":
+	case !hasSecret && cfg.CertificateFile == "":
 		return nil, errors.New("network.client_secret or network.certificate_file: one of them is needed")
-	case cfg.ClientSecret != "" && cfg.CertificateFile != "":
+	case hasSecret && cfg.CertificateFile != "":
 		return nil, errors.New("network.client_secret and network.certificate_file: only one of them can be used")
 	}
-	c := &AppCredential{cfg: cfg}
-	options := azcore.ClientOptions{
-		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: cfg.Endpoints.Login + "/"},
-		Transport: cfg.HTTP,
-		Retry:     policy.RetryOptions{MaxRetries: -1},
-		Telemetry: policy.TelemetryOptions{Disabled: true},
+	if cfg.Changed == nil {
+		cfg.Changed = func(error) {}
 	}
-	// Instance discovery would ask another host whether ours may be trusted;
-	// the endpoints are a fixed table or the operator's own word.
-	if cfg.ClientSecret != "" {
-		c.build = func() (azcore.TokenCredential, error) {
-			return azidentity.NewClientSecretCredential(cfg.TenantID, cfg.ClientID, cfg.ClientSecret,
-				&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	c := &AppCredential{cfg: cfg}
+	var err error
+	if c.proof, err = cfg.read(); err != nil {
+		return nil, err
+	}
+	if c.inner, err = c.build(c.proof); err != nil {
+		return nil, fmt.Errorf("application sign-in (network.tenant_id, network.client_id): %w", err)
+	}
+	c.cache = tokenCache{op: OpAppSignIn, fetch: c.fetch}
+	return c, nil
+}
+
+// read reads the files.
+func (cfg *AppConfig) read() (p proof, err error) {
+	switch {
+	case cfg.ClientSecret != "":
+		p.secret = cfg.ClientSecret
+	case cfg.ClientSecretFile != "":
+		data, err := os.ReadFile(cfg.ClientSecretFile)
+		if err != nil {
+			return p, fmt.Errorf("network.client_secret_file: %w", err)
 		}
-	} else {
+		if p.secret = strings.TrimSpace(string(data)); p.secret == "" {
+			return p, errors.New("network.client_secret_file: is empty")
+		}
+	default:
 		data, err := readCertificate(cfg.CertificateFile, cfg.KeyFile)
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 		var password []byte
 		if cfg.CertificatePassword != "" {
 			password = []byte(cfg.CertificatePassword)
 		}
-		certs, key, err := azidentity.ParseCertificates(data, password)
-		if err != nil {
-			return nil, fmt.Errorf("network.certificate_file: %w", err)
+		if p.certs, p.key, err = azidentity.ParseCertificates(data, password); err != nil {
+			return p, fmt.Errorf("network.certificate_file: %w", err)
 		}
-		c.build = func() (azcore.TokenCredential, error) {
-			return azidentity.NewClientCertificateCredential(cfg.TenantID, cfg.ClientID, certs, key,
-				&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
-		}
+		p.sum = sha256.Sum256(data)
+		return p, nil
 	}
-	inner, err := c.build()
-	if err != nil {
-		return nil, fmt.Errorf("application sign-in (network.tenant_id, network.client_id): %w", err)
+	p.sum = sha256.Sum256([]byte(p.secret))
+	return p, nil
+}
+
+// build makes the library's credential. Instance discovery would ask another
+// host whether ours may be trusted; the endpoints are a fixed table or the
+// operator's own word.
+func (c *AppCredential) build(p proof) (azcore.TokenCredential, error) {
+	options := azcore.ClientOptions{
+		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: c.cfg.Endpoints.Login + "/"},
+		Transport: c.cfg.HTTP,
+		Retry:     policy.RetryOptions{MaxRetries: -1},
+		Telemetry: policy.TelemetryOptions{Disabled: true},
 	}
-	c.inner = inner
-	c.cache = tokenCache{op: OpAppSignIn, fetch: c.fetch}
-	return c, nil
+	if p.secret != "" {
+		return azidentity.NewClientSecretCredential(c.cfg.TenantID, c.cfg.ClientID, p.secret,
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	}
+	return azidentity.NewClientCertificateCredential(c.cfg.TenantID, c.cfg.ClientID, p.certs, p.key,
+		&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+}
+
+// current returns the library's credential for what the files hold now.
+func (c *AppCredential) current() azcore.TokenCredential {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, err := c.cfg.read()
+	if err == nil && now.sum == c.proof.sum {
+		return c.inner
+	}
+	var inner azcore.TokenCredential
+	if err == nil {
+		inner, err = c.build(now)
+	}
+	c.cfg.Changed(err)
+	if err == nil {
+		c.proof, c.inner = now, inner
+	}
+	return c.inner
 }
 
 // OpAppSignIn is the Op of errors of the application's own sign-in.
@@ -128,21 +192,18 @@ func (c *AppCredential) Invalidate(token string) bool {
 		return false
 	}
 	// The library keeps tokens of its own; only a new credential forgets them.
-	inner, err := c.build()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	inner, err := c.build(c.proof)
 	if err != nil {
 		return false
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.inner = inner
 	return true
 }
 
 func (c *AppCredential) fetch(ctx context.Context, claims string) (azcore.AccessToken, error) {
-	c.mu.Lock()
-	inner := c.inner
-	c.mu.Unlock()
-	token, err := inner.GetToken(ctx, policy.TokenRequestOptions{
+	token, err := c.current().GetToken(ctx, policy.TokenRequestOptions{
 		Scopes: []string{c.cfg.Endpoints.Scope}, Claims: claims, EnableCAE: true,
 	})
 	if err != nil {

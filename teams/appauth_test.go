@@ -229,7 +229,7 @@ func TestTokenSurvivesAShortOutageOfSignIn(t *testing.T) {
 	_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 	require.NoError(t, err)
 	down.Store(true)
-	c.inner, err = c.build() // the library's own cache must not hide the outage
+	c.inner, err = c.build(c.proof) // the library's own cache must not hide the outage
 	require.NoError(t, err)
 	token, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 	require.NoError(t, err)
@@ -261,4 +261,53 @@ func TestTokenURLForms(t *testing.T) {
 	u, err := url.Parse(e.DeviceURL("t"))
 	require.NoError(t, err)
 	require.True(t, strings.HasSuffix(u.Path, "/oauth2/v2.0/devicecode"))
+}
+
+// The secret's file can be replaced while the bridge runs: what it holds counts
+// from the next sign-in on, and what can't be read changes nothing.
+func TestAppSecretIsReplacedWhileItRuns(t *testing.T) {
+	valid := atomic.Pointer[string]{}
+	set := func(s string) { valid.Store(&s) }
+	set("first")
+	g := loginServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.PostFormValue("client_secret") != *valid.Load() {
+			tokenError(w, 401, "invalid_client", 7000222)
+			return
+		}
+		tokenAnswer(w, r, "token-"+r.PostFormValue("client_secret"), 3600, "")
+	})
+	file := filepath.Join(t.TempDir(), "secret")
+	write := func(s string) { require.NoError(t, os.WriteFile(file, []byte(s), 0o600)) }
+	write("first\n")
+	var changes []error
+	c := newApp(t, g, func(cfg *AppConfig) {
+		cfg.ClientSecret, cfg.ClientSecretFile = "", file
+		cfg.Changed = func(err error) { changes = append(changes, err) }
+	})
+	get := func() (string, error) {
+		token, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
+		return token.Token, err
+	}
+	token, err := get()
+	require.NoError(t, err)
+	require.Equal(t, "token-first", token)
+
+	set("second") // at Microsoft, and Graph takes the old token no more
+	require.True(t, c.Invalidate(token))
+	_, err = get()
+	require.Equal(t, KindSignInExpired, KindOf(err))
+	require.Empty(t, changes)
+	write("second\n")
+	token, err = get()
+	require.NoError(t, err, "without a restart")
+	require.Equal(t, "token-second", token)
+	require.Equal(t, []error{nil}, changes)
+
+	write("")
+	require.True(t, c.Invalidate(token))
+	token, err = get()
+	require.NoError(t, err)
+	require.Equal(t, "token-second", token)
+	require.Len(t, changes, 2)
+	require.ErrorContains(t, changes[1], "network.client_secret_file: is empty")
 }
