@@ -212,7 +212,7 @@ func cleanHref(raw string, matrix bool) (string, bool) {
 	}
 	switch u.Scheme {
 	case "http", "https":
-		if u.Host == "" {
+		if u.Hostname() == "" {
 			return "", false
 		}
 	case "mailto":
@@ -230,7 +230,7 @@ func cleanHref(raw string, matrix bool) (string, bool) {
 	if again, err := url.Parse(href); err != nil || again.String() != href {
 		return "", false
 	}
-	return href, true
+	return href, isLink(href, matrix)
 }
 
 // lostHref returns what to say about a link that cannot be one: its address,

@@ -53,8 +53,8 @@ func strictTeams() map[string]allowed {
 
 func isNumber(s string) bool { return isDigits(s) }
 
-// isLink reports whether an address, which cleanHref has let through, is of a
-// kind that a link may have.
+// isLink reports whether an address, which cleanHref has looked at, is of a kind
+// that a link may have.
 func isLink(s string, matrix bool) bool {
 	if strings.ContainsAny(s, " \t\n") {
 		return false
