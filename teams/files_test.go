@@ -215,12 +215,14 @@ func TestFileHostsOfClouds(t *testing.T) {
 	}
 	for cloud, url := range map[string]string{
 		"global": "https://contoso.sharepoint.com/x", "gcch": "https://contoso.sharepoint.us/x", "dod": "https://contoso.sharepoint-mil.us/x",
-		"china": "https://contoso.sharepoint.cn/x", "bleu": "https://a.files.example/x", "delos": "https://one.example:8443/x",
+		"china": "https://contoso.sharepoint.cn/x", "bleu": "https://contoso.sovcloud-sharepoint.fr/x", "delos": "https://contoso.sovcloud-sharepoint.de/x",
 	} {
 		require.True(t, allowed(cloud, url), cloud)
+		require.True(t, allowed(cloud, "https://a.files.example/x"), cloud)
+		require.True(t, allowed(cloud, "https://one.example:8443/x"), cloud)
 	}
 	for _, url := range []string{"http://contoso.sharepoint.com/x", "https://sharepoint.com/x", "https://evilsharepoint.com/x", "https://contoso.sharepoint.com.evil.example/x",
-		"https://contoso.sharepoint.com:8443/x", "https://contoso.sharepoint.us/x", "https://a@contoso.sharepoint.com/x", "https://one.example/x"} {
+		"https://contoso.sharepoint.com:8443/x", "https://contoso.sharepoint.us/x", "https://contoso.sovcloud-sharepoint.fr/x", "https://a@contoso.sharepoint.com/x", "https://one.example/x"} {
 		require.False(t, allowed("global", url), url)
 	}
 	for _, host := range []string{"", "*", "*.", "a/b", "https://x.example", "a.*.example"} {
