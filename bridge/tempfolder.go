@@ -40,7 +40,7 @@ func newTempFolder(base string) (*tempFolder, error) {
 		return nil, fmt.Errorf("folder for temporary files: %w", err)
 	}
 	removeLeftFolders(base)
-	for range 3 {
+	for range 100 {
 		path, err := os.MkdirTemp(base, tempPrefix)
 		if err != nil {
 			return nil, fmt.Errorf("folder for temporary files: %w", err)
