@@ -52,6 +52,8 @@ type Config struct {
 	// in Teams.
 	Language string `yaml:"language"`
 	TimeZone string `yaml:"time_zone"`
+	// CustomReactions says how an organisation's own emoji show in reactions.
+	CustomReactions string `yaml:"custom_reactions"`
 }
 
 // EndpointsConfig replaces a named cloud's addresses.
@@ -159,6 +161,9 @@ const (
 
 	ModeCatchUp    = "catchup"
 	ModeContinuous = "continuous"
+
+	ReactionsByName    = "name"
+	ReactionsByPicture = "picture"
 
 	generateKey = "generate"
 )

@@ -114,6 +114,7 @@ func TestConfigMistakes(t *testing.T) {
 		{"reconciles all the time", "poller.reconcile_interval", func(c *Config) { c.Poller.ReconcileInterval = time.Second }},
 		{"redactions by guess", "redactions", func(c *Config) { c.Redactions = "pull" }},
 		{"redactions by nothing", "redactions", func(c *Config) { c.Redactions = "" }},
+		{"custom reactions by icon", "custom_reactions", func(c *Config) { c.CustomReactions = "icon" }},
 		{"no patience", "limits.redaction_wait", func(c *Config) { c.Limits.RedactionWait = 0 }},
 		{"no rooms", "limits.rooms_per_second", func(c *Config) { c.Limits.RoomsPerSecond = 0 }},
 		{"no images", "limits.image_size", func(c *Config) { c.Limits.ImageSize = 0 }},

@@ -29,6 +29,8 @@ type Connector struct {
 	homeserver *matrix.Connector
 	// texts is what people are told in.
 	texts texts.Texts
+	// temp is where this process's temporary files are, nil where that is not its own.
+	temp *tempFolder
 	// generatedKey is the encryption key that this start has made up.
 	generatedKey string
 
@@ -130,6 +132,7 @@ func (c *Connector) postInit() {
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
 	c.main.Matrix.EventProcessor.On(event.EventUnstablePollEnd, c.pollEnd)
 	c.alone()
+	c.ownTempFiles()
 }
 
 // pollEnd counts the end of a poll, which the framework does not know of.
@@ -155,7 +158,10 @@ func (c *Connector) setup() error {
 func (c *Connector) Start(ctx context.Context) error { return c.ensureSystemLogin(ctx) }
 
 // Stop implements bridgev2.StoppableNetwork.
-func (c *Connector) Stop() { c.rt.stop() }
+func (c *Connector) Stop() {
+	c.rt.stop()
+	c.temp.remove()
+}
 
 // puppetServers are the servers on which accounts can be spoken for.
 func (c *Connector) puppetServers() map[string]bool {

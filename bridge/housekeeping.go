@@ -26,5 +26,7 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	err6 := r.db.Digests.Purge(ctx, r.now().Add(-keepOutbox))
 	_, err7 := r.db.Late.Purge(ctx, r.now().Add(-portal.LateMemory))
 	_, err8 := r.db.Uploads.Purge(ctx, r.now().Add(-keepOutbox))
-	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8)
+	err9 := r.sender.EndUploads(ctx)
+	err10 := r.c.temp.keep(r.now())
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10)
 }

@@ -139,8 +139,8 @@ func (r *runtime) wirePortal() {
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, MaxImage: r.c.Config.Limits.ImageSize,
-		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
-		Look:    func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
+		MaxFile: fileLimit(r.c.Config.Limits.FileSize), ReactionPictures: r.c.Config.CustomReactions == ReactionsByPicture,
+		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
 		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held,

@@ -73,6 +73,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Int, "history")
 	helper.Copy(up.Str|up.Int, "directory_interval")
 	helper.Copy(up.Str, "redactions")
+	helper.Copy(up.Str, "custom_reactions")
 
 	helper.Copy(up.Bool, "webhook", "enabled")
 	helper.Copy(up.Str|up.Null, "webhook", "listen")
@@ -119,7 +120,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"},
+			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"}, {"custom_reactions"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -208,6 +208,7 @@ func (c *Config) validateRest() checks {
 	e.that(c.DirectoryInterval >= time.Minute, "directory_interval", "is shorter than a minute", "write a duration such as 24h")
 	e.that(oneOf(c.Redactions, matrix.RedactionsAuto, matrix.RedactionsPush, matrix.RedactionsSync), "redactions",
 		fmt.Sprintf("is %q", c.Redactions), "use auto, push or sync")
+	e.that(oneOf(c.CustomReactions, "", ReactionsByName, ReactionsByPicture), "custom_reactions", fmt.Sprintf("is %q", c.CustomReactions), "use name or picture")
 	e.that(c.Limits.RoomsPerSecond > 0, "limits.rooms_per_second", "is not above 0", "write a number such as 5")
 	e.that(c.Limits.ImageSize > 0, "limits.image_size", "is not above 0", "write a number of bytes such as 20971520")
 	e.that(c.Limits.FileSize >= 0, "limits.file_size", "is negative", "write a number of bytes such as 104857600, or 0 to copy no files")

@@ -78,6 +78,33 @@ func (s *Uploads) IsTaken(ctx context.Context, itemID string) (bool, error) {
 	return found != nil, err
 }
 
+// GivenUp returns uploads that nobody will go on with, the oldest first: their
+// message, and what there is to change about it, has come to an end without them.
+// An upload that can't be opened any more has no Session.
+func (s *Uploads) GivenUp(ctx context.Context, limit int) ([]Upload, error) {
+	all, err := list(ctx, s.base, "list uploads that were given up", scanUpload, `
+		SELECT event_id, uri, portal, session, item_id, attachment, started_at, done_at FROM teams_upload WHERE done_at = 0
+		AND NOT EXISTS (SELECT 1 FROM teams_outbox WHERE teams_outbox.event_id = teams_upload.event_id AND (teams_outbox.done_at = 0 OR teams_outbox.state = 'parked'))
+		AND NOT EXISTS (SELECT 1 FROM teams_outbox WHERE teams_outbox.target_event_id = teams_upload.event_id AND teams_outbox.done_at = 0)
+		ORDER BY started_at LIMIT $1`, limit)
+	for i, u := range all {
+		session, openErr := s.seal.Open(u.Session, uploadContext(u.EventID, u.URI))
+		if openErr != nil {
+			session = nil
+		}
+		all[i].Session = session
+	}
+	return all, err
+}
+
+// Forget removes an upload that was given up; one that was begun anew meanwhile,
+// or is there, stays.
+func (s *Uploads) Forget(ctx context.Context, u Upload) error {
+	_, err := s.exec(ctx, "forget upload", `DELETE FROM teams_upload WHERE event_id = $1 AND uri = $2 AND done_at = 0 AND started_at = $3`,
+		u.EventID, u.URI, ms(u.StartedAt))
+	return err
+}
+
 // Purge forgets uploads that were begun before a time and came to nothing.
 func (s *Uploads) Purge(ctx context.Context, before time.Time) (int64, error) {
 	return s.exec(ctx, "purge uploads", `DELETE FROM teams_upload WHERE done_at = 0 AND started_at < $1`, ms(before))

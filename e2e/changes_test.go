@@ -176,6 +176,62 @@ func TestChangesFromTeams(t *testing.T) {
 	t.Run("agree", func(t *testing.T) { o.agree(o.general) })
 }
 
+// Reactions with an organisation's own emoji show its name, and its picture
+// where that is configured; what is there stays when that is changed.
+func TestCustomReactionsFromTeams(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, stack.Options{Settings: map[string]any{"network": map[string]any{"custom_reactions": "picture"}}})
+	o.run()
+	ben := o.as(stack.Localpart(o.ben))
+	room := o.room(ben, o.general)
+	party := teamstest.Image{ContentType: "image/gif", Data: []byte("GIF89a party")}
+	msg := o.general.Post(o.ada, teamstest.Msg{HTML: "<p>we did it</p>"})
+	o.find(ben, room, "we did it", nil)
+
+	var key string
+	shown := func(people, others int) func(e stack.Entry) error {
+		return func(e stack.Entry) error {
+			pictures := 0
+			for k, who := range e.Reactions {
+				if strings.HasPrefix(k, "mxc://") {
+					key, pictures = k, pictures+1
+					if len(who) != people {
+						return fmt.Errorf("%d people at %s", len(who), k)
+					}
+				}
+			}
+			if pictures != min(people, 1) || len(e.Reactions) != pictures+others {
+				return fmt.Errorf("reactions are %v", e.Reactions)
+			}
+			return nil
+		}
+	}
+	msg.ReactCustom(o.ada, "party", party)
+	o.find(ben, room, "we did it", shown(1, 0))
+	require.NoError(t, showsPicture(o, key, party.Data))
+	first := key
+	msg.ReactCustom(o.cleo, "party", party)
+	o.find(ben, room, "we did it", shown(2, 0))
+	o.Bridge.Kill()
+	require.NoError(t, o.StartBridge(o.ctx))
+	msg.ReactCustom(o.ben, "party", party)
+	o.find(ben, room, "we did it", shown(3, 0))
+	require.Equal(t, first, key, "counted together, also after a restart")
+	msg.Unreact(o.ada, "party")
+	o.find(ben, room, "we did it", shown(2, 0))
+	msg.Unreact(o.ben, "party")
+	msg.Unreact(o.cleo, "party")
+	msg.React(o.cleo, "👍")
+	o.find(ben, room, "we did it", shown(0, 1))
+
+	plain := newOffice(t, stack.Options{})
+	plain.run()
+	ben = plain.as(stack.Localpart(plain.ben))
+	named := plain.general.Post(plain.ada, teamstest.Msg{HTML: "<p>we did it</p>"})
+	named.ReactCustom(plain.cleo, "party", party)
+	plain.find(ben, plain.room(ben, plain.general), "we did it", reactions(map[string]int{":party:": 1}))
+}
+
 // Threads, edits, deletes, reactions and pictures from Matrix, as own sign-in
 // and through the relay, and nobody touches what is another's.
 func TestChangesFromMatrix(t *testing.T) {

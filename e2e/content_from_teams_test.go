@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
 	"teamsbridge/teams/teamstest"
@@ -63,6 +65,15 @@ var fromTeamsCases = []fromTeamsCase{
 		return teamstest.Msg{HTML: `<p><at id="0">Engineering</at> please read</p>`, Mentions: []teamstest.Mention{{Team: o.team}}}
 	}, check: roomMention},
 	{name: "emoji", msg: text(`<p>Well <emoji id="1f440_eyes" alt="👀" title="Eyes"></emoji> 🎉</p>`), body: []string{"Well 👀 🎉"}},
+	{name: "custom emoji", msg: func(*office) teamstest.Msg {
+		return teamstest.Msg{HTML: `<p>Go <customemoji id="c1" alt="rocket" source="../hostedContents/rocket/$value"></customemoji> and <customemoji id="c1" alt="rocket" source="../hostedContents/rocket/$value"></customemoji></p>`,
+			Images: []teamstest.Image{{Name: "rocket", ContentType: "image/png", Data: picture(8)}}}
+	}, body: []string{"Go :rocket: and :rocket:"}, html: []string{`<img data-mx-emoticon="" src="mxc://`, `alt=":rocket:"`, `<img data-mx-emoticon="" src="mxc://`},
+		check: func(o *office, e stack.Entry) error {
+			_, rest, _ := strings.Cut(e.HTML, `src="`)
+			src, _, _ := strings.Cut(rest, `"`)
+			return showsPicture(o, src, picture(8))
+		}},
 	{name: "subject and importance", msg: func(*office) teamstest.Msg {
 		return teamstest.Msg{HTML: "<p>The building is closed</p>", Subject: "Snow day", Importance: "urgent"}
 	}, body: []string{"Snow day", "The building is closed"}, check: func(_ *office, e stack.Entry) error {
@@ -111,6 +122,19 @@ var fromTeamsCases = []fromTeamsCase{
 		return teamstest.Msg{HTML: `<attachment id="s1"></attachment>`, Images: []teamstest.Image{{Name: "code", ContentType: "text/plain", Data: []byte("func main() {\n\tprintln(1 < 2)\n}\n")}},
 			Attachments: []teamstest.Attachment{{ID: "s1", ContentType: "application/vnd.microsoft.card.codesnippet", Content: `{"language":"Go","codeSnippetUrl":"../hostedContents/code/$value"}`}}}
 	}, html: []string{`<pre><code class="language-go">func main() {`, "println(1 &lt; 2)", "}</code></pre>"}},
+}
+
+// showsPicture checks that somebody in the room can see a picture.
+func showsPicture(o *office, src string, want []byte) error {
+	uri, err := id.ParseContentURI(src)
+	if err != nil {
+		return fmt.Errorf("%q: %w", src, err)
+	}
+	got, err := o.as(stack.Localpart(o.ben)).DownloadBytes(o.ctx, uri)
+	if err == nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("%d bytes that are not the picture", len(got))
+	}
+	return err
 }
 
 // card is a message that is nothing but an attachment.

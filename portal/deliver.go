@@ -35,6 +35,8 @@ type delivery struct {
 	root *teams.Message
 	// media are the message's images by URL.
 	media map[string]msgconv.Media
+	// pictures are the keys of custom reactions that have a picture, by emoji.
+	pictures map[networkid.EmojiID]string
 	// snippets are the message's code snippets by URL.
 	snippets map[string]msgconv.Snippet
 	// files are the message's files by URL, rootFiles those of root.

@@ -196,11 +196,11 @@ func TestCrashWithFilesFromTeams(t *testing.T) {
 
 // crashEverywhere runs a scenario with a crash after every third statement, and
 // checks what there is in the end.
-func crashEverywhere(t *testing.T, scenario func(r *portaltest.Rig, step func(f func())), check func(t *testing.T, r *portaltest.Rig)) {
+func crashEverywhere(t *testing.T, scenario func(r *portaltest.Rig, step func(f func())), check func(t *testing.T, r *portaltest.Rig), tune ...func(r *portaltest.Rig)) {
 	t.Helper()
 	total := 0
 	{
-		r := started(t)
+		r := started(t, tune...)
 		r.CountFromHere()
 		scenario(r, func(f func()) { f(); r.Settled() })
 		r.Quiet()
@@ -216,6 +216,9 @@ func crashEverywhere(t *testing.T, scenario func(r *portaltest.Rig, step func(f 
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			r := portaltest.New(t)
 			r.Fast = true
+			for _, f := range tune {
+				f(r)
+			}
 			r.Start() // makes the room
 			r.Stop()
 			r.CrashAfter(at)

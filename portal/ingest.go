@@ -35,6 +35,8 @@ type Ingest struct {
 	// doubled wakes the healing of duplicates.
 	doubled chan struct{}
 	orphans *orphans
+	// pictures are those of reactions that were copied lately.
+	pictures pictures
 
 	mu sync.Mutex
 	// refused counts how often a row was refused for a reason of its own, in

@@ -106,6 +106,10 @@ type IngestOptions struct {
 	Concurrency int
 	// MaxImage is the most bytes of an image that are copied. Default 50 MiB.
 	MaxImage int64
+	// ReactionPictures shows an organisation's own emoji in reactions by their
+	// pictures (MSC4027). Clients that don't know that show an address instead;
+	// without it they all show the name.
+	ReactionPictures bool
 	// MaxFile is the most bytes of an attached file that are copied, negative for
 	// none at all. Default 100 MiB.
 	MaxFile int64
@@ -113,6 +117,10 @@ type IngestOptions struct {
 	// not answer, from the first try on, before it goes without them. Default 5
 	// minutes.
 	MediaPatience time.Duration
+	// EmojiPatience is how long a message waits for the pictures of its custom
+	// emoji and of custom reactions to it, all together, before it shows their
+	// names. Default 10 s.
+	EmojiPatience time.Duration
 	// EchoWait is how long a message by one of our accounts waits for the
 	// outcome of that account's post. Default 30 s.
 	EchoWait time.Duration
@@ -159,6 +167,7 @@ func (o *IngestOptions) setDefaults() {
 	def(&o.MaxImage, 50<<20)
 	def(&o.MaxFile, 100<<20)
 	def(&o.MediaPatience, 5*time.Minute)
+	def(&o.EmojiPatience, 10*time.Second)
 	def(&o.EchoWait, 30*time.Second)
 	def(&o.RootPatience, 30*time.Second)
 	if o.Look == nil {

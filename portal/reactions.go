@@ -15,6 +15,7 @@ import (
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
@@ -34,8 +35,9 @@ type reactionKey struct {
 
 type wantedReaction struct {
 	reactionKey
-	shown string
-	teams teams.Reaction
+	// shown is its key in Matrix, custom its name where it is an organisation's own.
+	shown, custom string
+	teams         teams.Reaction
 }
 
 // reactions makes the reactions in Matrix those that Teams lists. Reactions
@@ -72,6 +74,7 @@ func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*br
 		}
 		d.count("reaction removed")
 	}
+	d.showCustom(wanted, have)
 	for _, w := range wanted {
 		if err = d.addReaction(ctx, p, target, w); err != nil {
 			return err
@@ -146,14 +149,13 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 		return err
 	}
 	if before != "" {
-		row.MXID = eventID(before)
+		row.MXID = eventID(before) // under which key it shows, nobody remembers
 	} else {
-		resp, err := intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, event.EventReaction, &event.Content{
-			Parsed: &event.ReactionEventContent{RelatesTo: event.RelatesTo{
-				Type: event.RelAnnotation, EventID: target.MXID, Key: variationselector.Add(w.shown),
-			}},
-			Raw: map[string]any{SourceField: key},
-		}, &bridgev2.MatrixSendExtra{Timestamp: at, ReactionMeta: row})
+		if w.custom != "" {
+			row.Emoji = w.shown
+		}
+		resp, err := intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, event.EventReaction, w.content(target.MXID, key),
+			&bridgev2.MatrixSendExtra{Timestamp: at, ReactionMeta: row})
 		if errors.Is(err, errDuplicateReaction) {
 			d.count("reaction was there")
 			if row.MXID, err = d.findSent(ctx, p, key); err != nil || row.MXID == "" {
@@ -170,6 +172,19 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 	}
 	d.count("reaction")
 	return nil
+}
+
+// content is the event of a reaction.
+func (w wantedReaction) content(target id.EventID, source string) *event.Content {
+	key, raw := w.shown, map[string]any{SourceField: source}
+	if w.custom == "" {
+		key = variationselector.Add(key)
+	} else if key != w.custom {
+		raw[ShortcodeField] = w.custom
+	}
+	return &event.Content{
+		Parsed: &event.ReactionEventContent{RelatesTo: event.RelatesTo{Type: event.RelAnnotation, EventID: target, Key: key}}, Raw: raw,
+	}
 }
 
 // reactedAt is when somebody reacted, as far as Teams tells.

@@ -191,6 +191,74 @@ func TestFileHostIsWaitedForSomeTime(t *testing.T) {
 	require.Equal(t, []string{"alice: 📎 File: a.pdf (5 B, Teams did not take it)", "alice: behind it"}, posts(r))
 }
 
+// What was begun and given up is ended, also by the next process; what Teams does
+// not answer about is tried again, and what still may go on is left alone.
+func TestUploadsThatAreGivenUpAreEnded(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.MediaPatience = 50 * time.Millisecond }
+	})
+	failWith := func(err error) {
+		r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+			if op == "chunk" {
+				return portaltest.Fault{Refuse: err}
+			}
+			return portaltest.Fault{}
+		})
+	}
+	failWith(&teams.Error{Op: "PUT file content", Kind: teams.KindUnavailable})
+	sendFile(r, portaltest.AliceMXID, event.MsgFile, "a.pdf", "", []byte("first"))
+	r.Quiet()
+	require.Equal(t, []string{"alice: 📎 File: a.pdf (5 B, Teams did not take it)"}, posts(r))
+	require.Equal(t, 1, r.Tenant.Sessions())
+	r.Restart()
+
+	failWith(portaltest.ErrUnavailable)
+	sendFile(r, portaltest.AliceMXID, event.MsgFile, "b.pdf", "", []byte("second"))
+	r.Eventually(func() bool { return r.Tenant.Sessions() == 2 })
+	r.Tenant.SetRead(func(op string) error {
+		if op == "cancel" {
+			return portaltest.ErrUnavailable
+		}
+		return nil
+	})
+	require.NoError(t, r.Sender.EndUploads(t.Context()))
+	require.Equal(t, 2, r.Tenant.Sessions())
+	r.Tenant.SetRead(nil)
+	require.NoError(t, r.Sender.EndUploads(t.Context()))
+	require.Equal(t, 1, r.Tenant.Sessions())
+	require.NoError(t, r.Sender.EndUploads(t.Context()))
+	require.Equal(t, 1, r.Counts.Get(portal.MetricUploads, "ended"))
+
+	r.Tenant.SetFault(nil)
+	r.Quiet()
+	require.Equal(t, []string{"b.pdf"}, names(r))
+	require.Zero(t, r.Tenant.Sessions())
+}
+
+// An edit that brings a file of which the upload was ended uploads it anew.
+func TestEndedUploadBeginsAnew(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.MediaPatience = 50 * time.Millisecond }
+	})
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if op == "chunk" {
+			return portaltest.Fault{Refuse: &teams.Error{Op: "PUT file content", Kind: teams.KindUnavailable}}
+		}
+		return portaltest.Fault{}
+	})
+	content := fileContent(r, event.MsgFile, "a.pdf", "old", []byte("first"))
+	eventID := r.Send(portaltest.AliceMXID, event.EventMessage, content)
+	r.Quiet()
+	require.NoError(t, r.Sender.EndUploads(t.Context()))
+	require.Zero(t, r.Tenant.Sessions())
+	r.Tenant.SetFault(nil)
+	to := map[string]any{"msgtype": "m.file", "filename": "a.pdf", "body": "new", "url": content["url"], "info": content["info"]}
+	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.file", "body": "* new", "url": content["url"],
+		"m.new_content": to, "m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": eventID.String()}})
+	r.Quiet()
+	require.Equal(t, []string{"alice: new [a.pdf = first]"}, posts(r))
+}
+
 // A sign-in that ends while a file is uploaded: a relay account goes on.
 func TestFileOfAnAccountThatIsSignedOut(t *testing.T) {
 	r := started(t)

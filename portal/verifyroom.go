@@ -150,9 +150,18 @@ func (r *room) addReaction(e RoomEvent) {
 	if json.Unmarshal(e.Content, &content) != nil || e.Redacted || content.RelatesTo.EventID == "" {
 		return // a redacted one shows nothing; rows tell what it was
 	}
+	key := content.RelatesTo.Key
+	if strings.HasPrefix(key, "mxc://") && e.Own {
+		var named map[string]any
+		if json.Unmarshal(e.Content, &named) == nil {
+			if name, ok := named[ShortcodeField].(string); ok {
+				key = name
+			}
+		}
+	}
 	r.reactions = append(r.reactions, reactionEvent{
 		ID: e.ID.String(), Sender: e.Sender.String(), Target: content.RelatesTo.EventID.String(), At: e.At, Own: e.Own,
-		Emoji: networkid.EmojiID(variationselector.Remove(content.RelatesTo.Key)), Person: r.v.person(e.Sender),
+		Emoji: networkid.EmojiID(variationselector.Remove(key)), Person: r.v.person(e.Sender),
 	})
 }
 

@@ -32,6 +32,9 @@ type Reader interface {
 	// Graph is refused with KindForeignHost before anything is sent.
 	HostedContent(ctx context.Context, url string) (io.ReadCloser, string, error)
 	FileReader
+	// CancelUpload ends an upload that was begun and is given up; one that is
+	// over is no error. No token goes with it.
+	CancelUpload(ctx context.Context, u Upload) error
 }
 
 // FileReader reads files out of channels' folders.

@@ -42,8 +42,8 @@ func cloudTable() map[string]cloudEntry {
 		"gcch":   {"login.microsoftonline.us", "graph.microsoft.us", "*.sharepoint.us", usGov},
 		"dod":    {"login.microsoftonline.us", "dod-graph.microsoft.us", "*.sharepoint-mil.us", usGov},
 		"china":  {"login.chinacloudapi.cn", "microsoftgraph.chinacloudapi.cn", "*.sharepoint.cn", china},
-		"bleu":   {"login.sovcloud-identity.fr", "graph.svc.sovcloud.fr", "", bleu},
-		"delos":  {"login.sovcloud-identity.de", "graph.svc.sovcloud.de", "", delos},
+		"bleu":   {"login.sovcloud-identity.fr", "graph.svc.sovcloud.fr", "*.sovcloud-sharepoint.fr", bleu},
+		"delos":  {"login.sovcloud-identity.de", "graph.svc.sovcloud.de", "*.sovcloud-sharepoint.de", delos},
 	}
 }
 
@@ -63,12 +63,8 @@ func Cloud(name string) (Endpoints, error) {
 		return Endpoints{}, fmt.Errorf("network.cloud: unknown cloud %q (known: %s)", name, strings.Join(CloudNames(), ", "))
 	}
 	graph := "https://" + c.graph
-	var files []string
-	if c.files != "" {
-		files = []string{c.files}
-	}
 	return Endpoints{
-		Files:  files,
+		Files:  []string{c.files},
 		Login:  "https://" + c.login,
 		Graph:  graph,
 		Hosts:  []string{c.graph},

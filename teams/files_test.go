@@ -215,12 +215,14 @@ func TestFileHostsOfClouds(t *testing.T) {
 	}
 	for cloud, url := range map[string]string{
 		"global": "https://contoso.sharepoint.com/x", "gcch": "https://contoso.sharepoint.us/x", "dod": "https://contoso.sharepoint-mil.us/x",
-		"china": "https://contoso.sharepoint.cn/x", "bleu": "https://a.files.example/x", "delos": "https://one.example:8443/x",
+		"china": "https://contoso.sharepoint.cn/x", "bleu": "https://contoso.sovcloud-sharepoint.fr/x", "delos": "https://contoso.sovcloud-sharepoint.de/x",
 	} {
 		require.True(t, allowed(cloud, url), cloud)
+		require.True(t, allowed(cloud, "https://a.files.example/x"), cloud)
+		require.True(t, allowed(cloud, "https://one.example:8443/x"), cloud)
 	}
 	for _, url := range []string{"http://contoso.sharepoint.com/x", "https://sharepoint.com/x", "https://evilsharepoint.com/x", "https://contoso.sharepoint.com.evil.example/x",
-		"https://contoso.sharepoint.com:8443/x", "https://contoso.sharepoint.us/x", "https://a@contoso.sharepoint.com/x", "https://one.example/x"} {
+		"https://contoso.sharepoint.com:8443/x", "https://contoso.sharepoint.us/x", "https://contoso.sovcloud-sharepoint.fr/x", "https://a@contoso.sharepoint.com/x", "https://one.example/x"} {
 		require.False(t, allowed("global", url), url)
 	}
 	for _, host := range []string{"", "*", "*.", "a/b", "https://x.example", "a.*.example"} {
@@ -328,6 +330,52 @@ func TestUploadWhoseSessionIsGone(t *testing.T) {
 	file, err = w.upload(t.Context(), u, other)
 	require.NoError(t, err)
 	require.Equal(t, "shared 1.bin", file.Name)
+}
+
+// What is given up does not stay at the service: without a token, at the cloud's
+// hosts only.
+func TestUploadIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newFiles(t, teamstest.Options{})
+	content := teamstest.Random(7, 3*chunkSize)
+	down := w.tenant.Faults().Add(teamstest.Fault{Kind: teamstest.FaultForbidden, Match: teamstest.Match{Op: teamstest.OpUploadChunk}, Skip: 1})
+	_, err := w.upload(t.Context(), Upload{Folder: w.folder, Name: "big.bin", Size: content.Size()}, content)
+	require.Error(t, err)
+	down.Clear()
+	require.Equal(t, 1, w.tenant.Uploads())
+
+	away := w.tenant.Faults().Add(teamstest.Fault{Kind: teamstest.FaultUnavailable, Match: teamstest.Match{Op: teamstest.OpUploadCancel}, Times: 1})
+	require.Equal(t, KindUnavailable, KindOf(w.reader.CancelUpload(t.Context(), w.saved[0])))
+	require.Equal(t, 1, away.Hits(), "nothing is repeated inside")
+	require.Equal(t, 1, w.tenant.Uploads())
+	require.NoError(t, w.reader.CancelUpload(t.Context(), w.saved[0]))
+	require.Zero(t, w.tenant.Uploads())
+	require.NoError(t, w.reader.CancelUpload(t.Context(), w.saved[0]), "it is over")
+	require.NoError(t, w.reader.CancelUpload(t.Context(), Upload{}), "nothing was begun")
+	require.Empty(t, w.channel.Files())
+
+	host, err := w.tenant.ForeignURL()
+	require.NoError(t, err)
+	foreign := w.saved[0]
+	foreign.Session = host + "/upload/x"
+	require.Equal(t, KindForeignHost, KindOf(w.reader.CancelUpload(t.Context(), foreign)))
+	require.Zero(t, w.tenant.CountRequests(func(r teamstest.Request) bool { return r.Op == teamstest.OpForeign }))
+
+	// Whoever goes on with it all the same begins anew.
+	_, err = w.upload(t.Context(), w.saved[0], content)
+	require.NoError(t, err)
+	require.Len(t, w.channel.Files(), 1)
+	require.Equal(t, sumOf(t, content), sumOf(t, w.channel.Files()[0].Content))
+}
+
+// A session that could not be kept is ended at once: nobody would know of it.
+func TestUploadThatIsNotKeptIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newFiles(t, teamstest.Options{})
+	w.stopAfterSave = true
+	_, err := w.upload(t.Context(), Upload{Folder: w.folder, Name: "a.txt", Size: 1}, strings.NewReader("a"))
+	require.ErrorIs(t, err, errStop)
+	require.Zero(t, w.tenant.Uploads())
 }
 
 func TestUploadIsRefused(t *testing.T) {

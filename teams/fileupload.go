@@ -65,6 +65,7 @@ func (f *Files) UploadFile(ctx context.Context, u Upload, content io.ReaderAt, s
 	}
 	u.Session = session
 	if err = save(ctx, u); err != nil {
+		f.cancelUnsaved(ctx, u)
 		return File{}, err
 	}
 	file, err := f.continueUpload(ctx, u, content)
@@ -208,6 +209,37 @@ func (f *Files) uploadStatus(ctx context.Context, u Upload) (int64, error) {
 		return 0, &Error{Op: "GET file content", Kind: KindUnavailable, Hint: "the state of an upload can't be read"}
 	}
 	return next, nil
+}
+
+// cancelPatience is how long somebody waits for the end of a session that was
+// not kept.
+const cancelPatience = 5 * time.Second
+
+// cancelUnsaved ends a session that nobody will remember. Where that fails, it
+// ends by itself in a few days.
+func (f *Files) cancelUnsaved(ctx context.Context, u Upload) {
+	ctx, cancel := context.WithTimeout(ctx, cancelPatience)
+	defer cancel()
+	_ = f.CancelUpload(ctx, u)
+}
+
+// CancelUpload ends a session that is given up, so that what it has taken does
+// not stay at the service. One that is over already is none to end. It needs no
+// right but the session's address.
+func (f *Files) CancelUpload(ctx context.Context, u Upload) error {
+	if u.Session == "" {
+		return nil
+	}
+	req, err := f.sessionRequest(ctx, http.MethodDelete, u, nil)
+	if err != nil {
+		return err
+	}
+	_, err = f.do(req)
+	var e *Error
+	if errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusGone) {
+		return nil
+	}
+	return err
 }
 
 func (f *Files) sessionRequest(ctx context.Context, method string, u Upload, body io.Reader) (*http.Request, error) {

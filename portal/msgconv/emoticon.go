@@ -2,6 +2,7 @@ package msgconv
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"teamsbridge/teams"
@@ -33,6 +34,32 @@ func Emoticons(m teams.Message) []ImageRef {
 		return len(out) < maxEmoticons
 	})
 	return out[:min(len(out), maxEmoticons)]
+}
+
+// ReactionPictures lists the pictures that Teams keeps of the custom emoji with
+// which people have reacted to a message, each emoji once. Alt is the emoji as
+// EmojiFromTeams names it.
+func ReactionPictures(m teams.Message) []ImageRef {
+	if !m.Deleted.IsZero() {
+		return nil
+	}
+	var out []ImageRef
+	for _, r := range m.Reactions {
+		ref := ImageRef{URL: strings.TrimSpace(r.ContentURL), Alt: EmojiFromTeams(r)}
+		if IsCustomReaction(r) && ref.Alt != "" && isHosted(ref.URL, m.Channel) && !slices.ContainsFunc(out, func(o ImageRef) bool { return o.Alt == ref.Alt }) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// ReactionPicture returns the key of a reaction that shows what was fetched
+// (MSC4027), or nothing where that is not a picture that everybody may see.
+func ReactionPicture(media Media) string {
+	if media.Problem != "" || media.File != nil || !strings.HasPrefix(media.MimeType, "image/") || !isMXC(string(media.URI)) {
+		return ""
+	}
+	return string(media.URI)
 }
 
 // emoticonName returns a custom emoji's name between colons, or nothing.

@@ -105,7 +105,7 @@ func TestToMatrixGolden(t *testing.T) {
 // other fields as teams.Message, "media.json" the images that were fetched,
 // "snippets.json" the code that was; "card.json" is the content of an
 // attachment whose content type is "kind".
-func matrixCase(t *testing.T, files map[string]string) (teams.Message, MatrixEnv) {
+func matrixCase(t testing.TB, files map[string]string) (teams.Message, MatrixEnv) {
 	m := teams.Message{
 		Channel: teams.ChannelRef{TeamID: "team-1", ChannelID: "19:chan@thread.tacv2"}, ID: "1700000000000", Type: teams.TypeMessage,
 		WebURL: "https://teams.microsoft.com/l/message/19%3Achan/1700000000000", From: teams.Identity{ID: "u-bob", Kind: "user"},
@@ -251,7 +251,7 @@ type teamsEnvFile struct {
 
 // teamsCase reads a case: "content.json" is the event's content, "html" or
 // "body" what it says, "poll.json" the start of a poll.
-func teamsCase(t *testing.T, x texts.Texts, files map[string]string) (*event.MessageEventContent, TeamsEnv) {
+func teamsCase(t testing.TB, x texts.Texts, files map[string]string) (*event.MessageEventContent, TeamsEnv) {
 	c := &event.MessageEventContent{MsgType: event.MsgText}
 	if raw, ok := files["content.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), c))

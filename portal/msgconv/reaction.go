@@ -24,7 +24,7 @@ func EmojiFromTeams(r teams.Reaction) string {
 	if word, ok := legacyReaction(r.Type); ok {
 		return word
 	}
-	if r.Type == "custom" {
+	if IsCustomReaction(r) {
 		name := cleanName(strings.Trim(r.DisplayName, ": "))
 		if name == "" {
 			return ""
@@ -37,6 +37,9 @@ func EmojiFromTeams(r teams.Reaction) string {
 	}
 	return variationselector.FullyQualify(key)
 }
+
+// IsCustomReaction reports whether a reaction is an organisation's own emoji.
+func IsCustomReaction(r teams.Reaction) bool { return r.Type == "custom" }
 
 // EmojiToTeams returns what to send to setReaction for a Matrix reaction key,
 // or ErrNotEmoji or ErrCustomEmoji.

@@ -2,8 +2,10 @@ package msgconv
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
 )
@@ -78,4 +80,40 @@ func TestReactionRoundTrip(t *testing.T) {
 	require.True(t, SameEmoji("👍️", EmojiFromTeams(teams.Reaction{Type: "like"})))
 	require.True(t, SameEmoji("heart", "❤"))
 	require.False(t, SameEmoji("👍🏿", "👍"))
+}
+
+func TestReactionPictures(t *testing.T) {
+	t.Parallel()
+	ch := teams.ChannelRef{TeamID: "t1", ChannelID: "19:c@thread.tacv2"}
+	url := func(channel, id string) string {
+		return "https://graph.microsoft.com/v1.0/teams/t1/channels/" + channel + "/messages/1/hostedContents/" + id + "/$value"
+	}
+	m := teams.Message{Channel: ch, Reactions: []teams.Reaction{
+		{Type: "👍", ContentURL: url(ch.ChannelID, "a")},
+		{Type: "custom", DisplayName: "party", ContentURL: url(ch.ChannelID, "b")},
+		{Type: "custom", DisplayName: ":party:", ContentURL: url(ch.ChannelID, "c")},
+		{Type: "custom", DisplayName: "", ContentURL: url(ch.ChannelID, "d")},
+		{Type: "custom", DisplayName: "elsewhere", ContentURL: url("19:other@thread.tacv2", "e")},
+		{Type: "custom", DisplayName: "query", ContentURL: url(ch.ChannelID, "f") + "?x=1"},
+		{Type: "custom", DisplayName: "none"},
+		{Type: "custom", DisplayName: "ship", ContentURL: " " + url(ch.ChannelID, "g") + " "},
+	}}
+	require.Equal(t, []ImageRef{
+		{URL: url(ch.ChannelID, "b"), Alt: ":party:"}, {URL: url(ch.ChannelID, "g"), Alt: ":ship:"},
+	}, ReactionPictures(m))
+	m.Deleted = time.Now()
+	require.Empty(t, ReactionPictures(m))
+
+	for want, media := range map[string]Media{
+		"mxc://example.org/abc": {URI: "mxc://example.org/abc", MimeType: "image/png"},
+		"":                      {URI: "mxc://example.org/abc", MimeType: "application/octet-stream"},
+	} {
+		require.Equal(t, want, ReactionPicture(media))
+	}
+	for _, media := range []Media{
+		{}, {Problem: "gone"}, {URI: "mxc://example.org/abc", MimeType: "image/png", Problem: "gone"}, {URI: "https://example.org/abc", MimeType: "image/png"},
+		{URI: "mxc://example.org/abc", MimeType: "image/png", File: &event.EncryptedFileInfo{}},
+	} {
+		require.Empty(t, ReactionPicture(media), "%+v", media)
+	}
 }

@@ -125,6 +125,24 @@ func (r *reader) OpenFile(_ context.Context, file teams.File) (io.ReadCloser, er
 	return io.NopCloser(bytes.NewReader(f.Data)), nil
 }
 
+// CancelUpload implements teams.Reader.
+func (r *reader) CancelUpload(_ context.Context, u teams.Upload) error {
+	if err := r.begin("cancel", teams.ChannelRef{}, u.Session); err != nil {
+		return err
+	}
+	r.t.mu.Lock()
+	defer r.t.mu.Unlock()
+	delete(r.t.sessions, u.Session)
+	return nil
+}
+
+// Sessions is how many uploads are not complete.
+func (t *Tenant) Sessions() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.sessions)
+}
+
 // ChannelFolder implements teams.Writer.
 func (w *writer) ChannelFolder(ctx context.Context, ch teams.ChannelRef) (teams.Folder, error) {
 	_, err := w.do(ctx, Write{Op: "folder", Channel: ch}, func() (teams.Message, error) { return teams.Message{}, nil })

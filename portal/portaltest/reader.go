@@ -2,7 +2,9 @@ package portaltest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -139,8 +141,11 @@ func (t *Tenant) channels(teamID string) []teams.ChannelRef {
 	return out
 }
 
-func (r *reader) HostedContent(_ context.Context, url string) (io.ReadCloser, string, error) {
-	if err := r.begin("image", teams.ChannelRef{}, url); err != nil {
+func (r *reader) HostedContent(ctx context.Context, url string) (io.ReadCloser, string, error) {
+	if err := r.begin("image", teams.ChannelRef{}, url); errors.Is(err, ErrHangs) {
+		<-ctx.Done()
+		return nil, "", &teams.Error{Op: "test", Kind: teams.KindUnavailable, Err: ctx.Err()}
+	} else if err != nil {
 		return nil, "", err
 	}
 	r.t.mu.Lock()
@@ -149,5 +154,5 @@ func (r *reader) HostedContent(_ context.Context, url string) (io.ReadCloser, st
 	if !ok {
 		return nil, "", ErrNotFound
 	}
-	return io.NopCloser(bytes.NewReader(data)), "image/png", nil
+	return io.NopCloser(bytes.NewReader(data)), cmp.Or(r.t.ImageType, "image/png"), nil
 }

@@ -32,6 +32,9 @@ type Tenant struct {
 	// changed is told about every change, as a notification would.
 	changed func(m teams.Message)
 	images  map[string][]byte
+	// ImageType is what images say they are, a PNG where it is empty; set it
+	// before a start.
+	ImageType string
 	// files are SharePoint's, by name; fileCount is how many there ever were.
 	files     map[string]*File
 	fileCount int
@@ -53,6 +56,8 @@ var (
 	ErrPermission  = &teams.Error{Op: "test", Kind: teams.KindPermission, Status: 403}
 	ErrBadRequest  = &teams.Error{Op: "test", Kind: teams.KindBadRequest, Status: 400}
 	ErrNotFound    = &teams.Error{Op: "test", Kind: teams.KindNotFound, Status: 404}
+	// ErrHangs makes a request for an image last until its context ends.
+	ErrHangs = &teams.Error{Op: "test", Kind: teams.KindUnavailable, Hint: "hangs"}
 )
 
 // SetChanged sets who is told about changes.
@@ -147,6 +152,15 @@ func AddReaction(userID, emoji string) func(m *teams.Message, at time.Time) {
 			return
 		}
 		m.Reactions = append(m.Reactions, teams.Reaction{Type: emoji, Created: at, User: teams.Identity{ID: userID, Kind: "user"}})
+	}
+}
+
+// AddCustomReaction reacts with an emoji of the organisation's own.
+func AddCustomReaction(userID, name, url string) func(m *teams.Message, at time.Time) {
+	return func(m *teams.Message, at time.Time) {
+		m.Reactions = append(m.Reactions, teams.Reaction{
+			Type: "custom", DisplayName: name, ContentURL: url, Created: at, User: teams.Identity{ID: userID, Kind: "user"},
+		})
 	}
 }
 

@@ -23,8 +23,9 @@ type Msg struct {
 	// order.
 	Mentions []Mention
 	// Images are shown by <img src="../hostedContents/NAME/$value"> in HTML, or
-	// named by that address in an attachment's Content: the image of a card, the
-	// code of a code snippet. Those that nothing shows are put at HTML's end.
+	// named by that address in the source of a <customemoji>, or in an attachment's
+	// Content: the image of a card, the code of a code snippet. Those that nothing
+	// shows are put at HTML's end.
 	Images []Image
 	// Attachments are shown by <attachment id="ID"></attachment> in HTML.
 	// Those that HTML does not show are put at its end.
@@ -163,6 +164,7 @@ func (m *Message) compose(msg Msg) draft {
 		}
 		h := m.t.newHosted(image.ContentType, image.Data)
 		hosted[image.Name] = h
+		d.content = strings.ReplaceAll(d.content, `source="`+ref+`"`, `source="`+m.hostedURL(h.id)+`"`)
 		d.hosted = append(d.hosted, h)
 	}
 	d.content = m.absoluteImages(d.content, d.contentType, hosted)
