@@ -107,7 +107,7 @@ func signInProblem(x texts.Texts, err error) error {
 	}
 	var e *teams.Error
 	if errors.As(err, &e) && e.Hint != "" {
-		return errors.New(e.Hint)
+		return errors.New(spoken(x, e.Hint))
 	}
 	return err
 }

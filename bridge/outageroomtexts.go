@@ -128,7 +128,7 @@ func reasonWords(x texts.Texts, reason string) string {
 	case portal.ReasonTooOld:
 		return x.Say(texts.ReasonTooOld)
 	default:
-		return reason
+		return spoken(x, reason)
 	}
 }
 

@@ -131,6 +131,7 @@ const (
 	OutageLineDraining Key = "outage_line_draining"
 	OutageLineWhom     Key = "outage_line_whom"
 	OutageLineCounts   Key = "outage_line_counts"
+	OutageLineAll      Key = "outage_line_all"
 	OpsDrill           Key = "ops_drill"
 	OpsDrillEnd        Key = "ops_drill_end"
 	OpsDown            Key = "ops_down"
