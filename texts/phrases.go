@@ -16,9 +16,9 @@ type Phrases struct {
 
 // pattern finds a phrase with places.
 type pattern struct {
-	key    Key
-	find   *regexp.Regexp
-	places []string
+	key  Key
+	says template
+	find *regexp.Regexp
 }
 
 // NewPhrases makes phrases of keys.
@@ -27,8 +27,8 @@ func NewPhrases(keys ...Key) *Phrases {
 	for _, key := range keys {
 		f := load()[English].says[key]
 		for _, form := range []template{f.other, f.one} {
-			if places := form.places(); len(places) > 0 {
-				p.patterns = append(p.patterns, pattern{key, form.pattern(), places})
+			if len(form.places()) > 0 {
+				p.patterns = append(p.patterns, pattern{key, form, form.pattern()})
 			} else {
 				p.exact[form.String()] = key
 			}
@@ -74,19 +74,38 @@ func (p *Phrases) Retell(t Texts, english string) string {
 	return strings.Join(out, t.Say(Colon)+" ")
 }
 
+// values returns what stands in the places. A value does not contain the text
+// that ends it, or it would be more than that.
+func (p *pattern) values(english string) (pairs []string) {
+	found := p.find.FindStringSubmatch(english)
+	if found == nil {
+		return nil
+	}
+	for i, piece := range p.says {
+		if piece.name == "" {
+			continue
+		}
+		value := found[1+len(pairs)/2]
+		if i+1 < len(p.says) && strings.Contains(value, p.says[i+1].text) {
+			return nil
+		}
+		pairs = append(pairs, piece.name, value)
+	}
+	return pairs
+}
+
 // whole retells what is one phrase, and what stands in its places.
 func (p *Phrases) whole(t Texts, english string) (string, bool) {
 	if key, ok := p.exact[english]; ok {
 		return t.Say(key), true
 	}
 	for _, pattern := range p.patterns {
-		values := pattern.find.FindStringSubmatch(english)
-		if values == nil {
+		pairs := pattern.values(english)
+		if pairs == nil {
 			continue
 		}
-		var pairs []string
-		for i, name := range pattern.places {
-			pairs = append(pairs, name, p.Retell(t, values[i+1]))
+		for i := 1; i < len(pairs); i += 2 {
+			pairs[i] = p.Retell(t, pairs[i])
 		}
 		if n, err := strconv.Atoi(value(pairs, "n")); err == nil {
 			return t.Count(pattern.key, n, pairs...), true

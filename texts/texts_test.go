@@ -223,10 +223,11 @@ func TestPhrases(t *testing.T) {
 		"GET team: permission missing (HTTP 403 Forbidden): Missing role": "GET team: Berechtigung fehlt (HTTP 403 Forbidden): Missing role",
 		"sign in: the client secret is wrong: network.client_secret wants the secret's value, not its id": "sign in: " +
 			"der geheime Clientschlüssel ist falsch: network.client_secret verlangt den Wert, nicht die ID des Geheimnisses",
-		"none of 1 subscription is active: quota":       "von 1 Abonnement ist keines aktiv: Kontingent",
-		"none of 2 subscriptions is active: quota":      "von 2 Abonnements ist keines aktiv: Kontingent",
-		"its team is not mirrored: @ann:x said mirror":  "das Team wird nicht gespiegelt: mirror, veranlasst von @ann:x",
-		"its team is not mirrored: permission is not y": "das Team wird nicht gespiegelt: permission is not y",
+		"GET team: permission missing (HTTP 403): Ask (or else)": "GET team: Berechtigung fehlt (HTTP 403): Ask (or else)",
+		"none of 1 subscription is active: quota":                "von 1 Abonnement ist keines aktiv: Kontingent",
+		"none of 2 subscriptions is active: quota":               "von 2 Abonnements ist keines aktiv: Kontingent",
+		"its team is not mirrored: @ann:x said mirror":           "das Team wird nicht gespiegelt: mirror, veranlasst von @ann:x",
+		"its team is not mirrored: permission is not y":          "das Team wird nicht gespiegelt: permission is not y",
 	} {
 		require.Equal(t, want, p.Retell(german, english))
 		require.Equal(t, english, p.Retell(Texts{}, english))
