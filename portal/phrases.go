@@ -46,7 +46,7 @@ var rowKeys = []texts.Key{
 	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowKept, texts.RowTooOld,
 	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowMessageDeleted, texts.RowMessageTakenBack,
 	texts.RowMessageStays, texts.RowDeletedBefore, texts.RowMessageDeletedBefore, texts.RowRemovedBefore, texts.RowNothingToDelete,
-	texts.RowNothingToRemove,
+	texts.RowNothingToRemove, texts.RowNotMirrored,
 	texts.RowNoRoom, texts.RowStarting, texts.RowStopping, texts.RowTimeout, texts.RowOwnEdit, texts.RowUnreachable, texts.RowThrottles,
 	texts.RowRefusesBridge, texts.RowForbids, texts.RowRefusesEvent, texts.RowHomeserverFails, texts.RowLedger,
 }

@@ -60,6 +60,7 @@ const (
 	RowRemovedBefore        Key = "row_removed_before"
 	RowNothingToDelete      Key = "row_nothing_to_delete"
 	RowNothingToRemove      Key = "row_nothing_to_remove"
+	RowNotMirrored          Key = "row_not_mirrored"
 	RowNoRoom               Key = "row_no_room"
 	RowStarting             Key = "row_starting"
 	RowStopping             Key = "row_stopping"

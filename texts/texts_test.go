@@ -222,7 +222,7 @@ func TestPhrases(t *testing.T) {
 		"permission missing": "Berechtigung fehlt",
 		"GET team: permission missing (HTTP 403 Forbidden): Missing role": "GET team: Berechtigung fehlt (HTTP 403 Forbidden): Missing role",
 		"sign in: the client secret is wrong: network.client_secret wants the secret's value, not its id": "sign in: " +
-			"der geheime Clientschlüssel ist falsch: network.client_secret verlangt den Wert, nicht die ID des Geheimnisses",
+			"Der geheime Clientschlüssel ist falsch: network.client_secret verlangt den Wert, nicht die ID des Geheimnisses",
 		"GET team: permission missing (HTTP 403): Ask (or else)": "GET team: Berechtigung fehlt (HTTP 403): Ask (or else)",
 		"none of 1 subscription is active: quota":                "von 1 Abonnement ist keines aktiv: Kontingent",
 		"none of 2 subscriptions is active: quota":               "von 2 Abonnements ist keines aktiv: Kontingent",
