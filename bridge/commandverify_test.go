@@ -36,6 +36,10 @@ func TestVerifyArguments(t *testing.T) {
 		require.Empty(t, problem, tc.text)
 		require.Equal(t, tc.want, got, tc.text)
 	}
+	x, err := texts.For("", time.FixedZone("", 5*3600))
+	require.NoError(t, err)
+	got, _ := parseVerify(x, "2026-11-20", now)
+	require.Equal(t, "2026-11-20 00:00 +05:00", x.Time(got.since), "a day begins in the zone of the configuration")
 	for text, want := range map[string]string{
 		"Sales --fix":      "no option `--fix`",
 		"0d":               "no length of time",
