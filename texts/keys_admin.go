@@ -61,6 +61,11 @@ const (
 	NotAMember         Key = "not_a_member"
 	NoAccount          Key = "no_account"
 
+	// Encryption.
+	EncryptionNone  Key = "encryption_none"
+	EncryptionReset Key = "encryption_reset"
+	HelpEncryption  Key = "help_encryption"
+
 	// Relay accounts and keys.
 	RelayUsage     Key = "relay_usage"
 	RelayOpen      Key = "relay_open"
