@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"maunium.net/go/mautrix/bridgev2/commands"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 // seen are the conversations that somebody may be told about: all of them for
@@ -94,18 +96,16 @@ func visible(views []teamView, who seen) []teamView {
 }
 
 // stateText says in words what becomes of a conversation.
-func stateText(conv database.Conversation) string {
+func stateText(x texts.Texts, conv database.Conversation) string {
 	switch conv.State {
 	case database.ConversationMirrored:
-		return "mirrored"
+		return x.Say(texts.Mirrored)
 	case database.ConversationWanted:
-		return "being set up"
-	case database.ConversationDetached:
-		return "not mirrored: " + conv.Reason
+		return x.Say(texts.MirrorWanted)
 	case database.ConversationRefused:
-		return "not mirrored, Graph refuses: " + conv.Reason
+		return x.Say(texts.NotMirroredRefused, "why", spoken(x, conv.Reason))
 	default:
-		return "not mirrored: " + conv.Reason
+		return x.Say(texts.NotMirrored, "why", spoken(x, conv.Reason))
 	}
 }
 
@@ -115,27 +115,27 @@ func (c *Connector) commandTeams(ctx context.Context, ce *commands.Event) {
 		c.failed(ce, err)
 		return
 	}
-	reply(ce, teamsText(visible(teamViews(c.rt.catalog.all(nil)), who), who.all))
+	reply(ce, teamsText(c.texts, visible(teamViews(c.rt.catalog.all(nil)), who), who.all))
 }
 
 // teamsText is the answer to teams.
-func teamsText(views []teamView, admin bool) string {
+func teamsText(x texts.Texts, views []teamView, admin bool) string {
 	if len(views) == 0 {
 		if admin {
-			return "No teams are known yet. They are listed as soon as Microsoft Graph answers."
+			return x.Say(texts.NoTeams)
 		}
-		return "You are in no mirrored team."
+		return x.Say(texts.NoTeamsOfYours)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**\n\n", count(len(views), "team", "teams"))
+	fmt.Fprintf(&b, "**%s**\n\n", x.Count(texts.TeamsCount, len(views)))
 	for i, view := range views {
 		if i == maxListed {
-			fmt.Fprintf(&b, "* … and %d more\n", len(views)-i)
+			fmt.Fprintf(&b, "* %s\n", x.Count(texts.ListMore, len(views)-i))
 			break
 		}
-		fmt.Fprintf(&b, "* **%s** – %s", esc(view.team.Name), esc(stateText(view.team)))
+		fmt.Fprintf(&b, "* **%s** – %s", esc(view.team.Name), esc(stateText(x, view.team)))
 		if mirrored := countMirrored(view.channels); len(view.channels) > 0 {
-			fmt.Fprintf(&b, " (%d of %s)", mirrored, count(len(view.channels), "channel", "channels"))
+			fmt.Fprintf(&b, " (%s)", x.Count(texts.MirroredOf, len(view.channels), "mirrored", strconv.Itoa(mirrored)))
 		}
 		b.WriteByte('\n')
 	}
@@ -161,37 +161,37 @@ func (c *Connector) commandChannels(ctx context.Context, ce *commands.Event) {
 	if name := arguments(ce); name != "" {
 		view, near := findTeam(views, name)
 		if view == nil {
-			reply(ce, unknownText("team", name, near))
+			reply(ce, unknownText(c.texts, unknownTeam, name, near))
 			return
 		}
 		views = []teamView{*view}
 	}
-	reply(ce, channelsText(views))
+	reply(ce, channelsText(c.texts, views))
 }
 
 // channelsText is the answer to channels.
-func channelsText(views []teamView) string {
+func channelsText(x texts.Texts, views []teamView) string {
 	var b strings.Builder
 	lines := 0
 	for _, view := range views {
 		if len(view.channels) == 0 && len(views) > 1 {
 			continue
 		}
-		fmt.Fprintf(&b, "**%s** – %s\n\n", esc(view.team.Name), esc(stateText(view.team)))
+		fmt.Fprintf(&b, "**%s** – %s\n\n", esc(view.team.Name), esc(stateText(x, view.team)))
 		if len(view.channels) == 0 {
-			b.WriteString("Its channels are not known, because it is not mirrored.\n")
+			b.WriteString(x.Say(texts.ChannelsUnknown) + "\n")
 		}
 		for _, conv := range view.channels {
 			if lines++; lines > maxListed {
-				b.WriteString("* … and more: name a team to see all of its channels\n")
+				b.WriteString("* " + x.Say(texts.ChannelsMore) + "\n")
 				return b.String()
 			}
-			fmt.Fprintf(&b, "* %s (%s) – %s\n", esc(conv.Name), conv.Membership, esc(stateText(conv)))
+			fmt.Fprintf(&b, "* %s (%s) – %s\n", esc(conv.Name), word(x, conv.Membership), esc(stateText(x, conv)))
 		}
 		b.WriteByte('\n')
 	}
 	if b.Len() == 0 {
-		return "No channels are known yet."
+		return x.Say(texts.NoChannels)
 	}
 	return b.String()
 }
@@ -199,5 +199,5 @@ func channelsText(views []teamView) string {
 // failed answers a command that could not be done.
 func (c *Connector) failed(ce *commands.Event, err error) {
 	ce.Log.Err(err).Msg("Command failed")
-	reply(ce, "That did not work: "+esc(err.Error()))
+	reply(ce, c.texts.Say(texts.CommandFailed, "why", esc(spoken(c.texts, err.Error()))))
 }

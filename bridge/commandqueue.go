@@ -11,14 +11,11 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
-const (
-	queueUsage = "Usage: `queue`, `queue show EVENT|TEAM[/CHANNEL]|all`, `queue retry EVENT|TEAM[/CHANNEL]|all`, " +
-		"`queue drop EVENT|TEAM[/CHANNEL]|all`, `queue pause TEAM[/CHANNEL]|all [REASON]` or `queue resume TEAM[/CHANNEL]|all`."
-	// maxShown bounds how many messages of a conversation are shown.
-	maxShown = 40
-)
+// maxShown bounds how many messages of a conversation are shown.
+const maxShown = 40
 
 // commandQueue shows and handles what waits or was parked. It never shows what
 // a message says.
@@ -45,10 +42,10 @@ func (q *queues) command(ctx context.Context, text, by string) (answer string, e
 		rest, yes = withoutYes(rest)
 	case "show", "retry", "resume":
 	default:
-		return queueUsage, nil
+		return q.texts.Say(texts.QueueUsage), nil
 	}
 	if rest == "" {
-		return queueUsage, nil
+		return q.texts.Say(texts.QueueUsage), nil
 	}
 	s, ok := q.find(rest)
 	if !ok {
@@ -86,11 +83,11 @@ func (q *queues) unknown(name string) string {
 	for _, split := range splits(name) {
 		if view, _ := findTeam(views, split[0]); view != nil && split[1] != "" {
 			_, near := findChannel(view.channels, split[1])
-			return unknownText("channel", split[1], near)
+			return unknownText(q.texts, unknownChannel, split[1], near)
 		}
 	}
 	_, near := findTeam(views, name)
-	return unknownText("team", name, near)
+	return unknownText(q.texts, unknownTeam, name, near)
 }
 
 // listText is the answer to queue.
@@ -102,18 +99,18 @@ func (q *queues) listText(ctx context.Context) (string, error) {
 	var b strings.Builder
 	for i, row := range backlogs {
 		if i == maxListed {
-			fmt.Fprintf(&b, "* … and %s more\n", count(len(backlogs)-i, "conversation", "conversations"))
+			fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueMore, len(backlogs)-i))
 			break
 		}
 		var parts []string
 		if row.Waiting > 0 {
-			parts = append(parts, fmt.Sprintf("%d waiting, the oldest for %s", row.Waiting, duration(q.now().Sub(time.UnixMilli(row.Oldest)))))
+			parts = append(parts, q.texts.Count(texts.QueueWaiting, row.Waiting, "age", q.age(time.UnixMilli(row.Oldest))))
 		}
 		if row.Parked > 0 {
-			parts = append(parts, fmt.Sprintf("%d parked", row.Parked))
+			parts = append(parts, q.texts.Count(texts.QueueParked, row.Parked))
 		}
 		if row.fromTeams > 0 {
-			parts = append(parts, fmt.Sprintf("%d from Teams parked", row.fromTeams))
+			parts = append(parts, q.texts.Count(texts.QueueParkedFromTeams, row.fromTeams))
 		}
 		fmt.Fprintf(&b, "* **%s** – %s", esc(row.name), strings.Join(parts, ", "))
 		if row.why != "" {
@@ -122,17 +119,21 @@ func (q *queues) listText(ctx context.Context) (string, error) {
 		b.WriteByte('\n')
 	}
 	if b.Len() == 0 {
-		b.WriteString("Nothing waits, and nothing is parked.\n")
+		b.WriteString(q.texts.Say(texts.QueueEmpty) + "\n")
 	}
 	for _, hold := range q.holds.list() {
-		fmt.Fprintf(&b, "* Held: %s – %s (%s, since %s)\n", q.scopeName(hold.Scope), esc(holdText(hold)), esc(hold.By), clock(hold.Began))
+		b.WriteString("* " + q.texts.Say(texts.QueueHeld, "scope", q.scopeName(hold.Scope), "why", esc(holdText(q.texts, hold)),
+			"who", esc(hold.By), "time", q.texts.Time(hold.Began)) + "\n")
 	}
 	return b.String(), nil
 }
 
+// age is how old something is.
+func (q *queues) age(since time.Time) string { return spokenFor(q.texts, q.now().Sub(since)) }
+
 func (q *queues) scopeName(scope string) string {
 	if scope == "" {
-		return "everything"
+		return q.texts.Say(texts.Everything)
 	}
 	return "**" + esc(q.name(scope)) + "**"
 }
@@ -144,7 +145,7 @@ func (q *queues) showText(ctx context.Context, s queueScope) (string, error) {
 		return "", err
 	}
 	if len(rows)+len(parked) == 0 {
-		return fmt.Sprintf("Nothing of %s waits or is parked.", s.label), nil
+		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
 	var b strings.Builder
 	shown := 0
@@ -154,44 +155,40 @@ func (q *queues) showText(ctx context.Context, s queueScope) (string, error) {
 	}
 	for _, row := range rows {
 		if more() {
-			fmt.Fprintf(&b, "* `%s` %s by %s in %s – %s\n", row.EventID, row.Kind, esc(row.SenderMXID), esc(q.name(row.Portal)), esc(q.rowText(row)))
+			b.WriteString("* " + q.texts.Say(texts.QueueShow, "event", row.EventID, "kind", word(q.texts, row.Kind), "who", esc(row.SenderMXID),
+				"where", esc(q.name(row.Portal)), "state", esc(q.rowText(row))) + "\n")
 		}
 	}
 	for _, row := range parked {
 		if more() {
-			fmt.Fprintf(&b, "* From Teams: `%s` by %s in %s – parked, %s: %s\n", row.MessageID, esc(teamsAuthor(row)), esc(q.name(row.Portal)),
-				duration(q.now().Sub(row.CreatedAt))+" old", esc(row.Reason))
+			b.WriteString("* " + q.texts.Say(texts.QueueShowFromTeams, "message", row.MessageID, "who", esc(teamsAuthor(q.texts, row)),
+				"where", esc(q.name(row.Portal)), "age", q.age(row.CreatedAt), "why", esc(spoken(q.texts, row.Reason))) + "\n")
 		}
 	}
 	if shown > maxListed {
-		fmt.Fprintf(&b, "* … and %d more: name a channel\n", shown-maxListed)
+		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueShowMore, shown-maxListed))
 	}
 	return b.String(), nil
 }
 
 // rowText says how an event on its way to Teams is.
 func (q *queues) rowText(row *database.OutboxRow) string {
-	text := row.State + ", " + duration(q.now().Sub(row.CreatedAt)) + " old"
+	attempts, next := "", ""
 	if row.Attempts > 0 {
-		text += ", " + count(row.Attempts, "attempt", "attempts")
-	}
-	if row.Reason != "" {
-		text += ": " + row.Reason
-	}
-	if row.Detail != "" {
-		text += " – " + row.Detail
+		attempts = q.texts.Count(texts.AttemptsCount, row.Attempts)
 	}
 	if row.DoneAt.IsZero() && row.NextAt.After(q.now()) {
-		text += ", tried again at " + clock(row.NextAt)
+		next = q.texts.Time(row.NextAt)
 	}
-	return text
+	return q.texts.Say(texts.QueueState, "state", word(q.texts, row.State), "age", q.age(row.CreatedAt), "attempts", attempts,
+		"why", spoken(q.texts, row.Reason), "detail", spoken(q.texts, row.Detail), "time", next)
 }
 
 // teamsAuthor is who wrote a message in Teams.
-func teamsAuthor(row database.InboxRow) string {
+func teamsAuthor(x texts.Texts, row database.InboxRow) string {
 	m, err := teams.DecodeStored(row.Payload)
 	if err != nil || m.From.DisplayName == "" {
-		return "somebody"
+		return x.Say(texts.Somebody)
 	}
 	return m.From.DisplayName
 }
@@ -202,21 +199,21 @@ func (q *queues) retryCommand(ctx context.Context, s queueScope) (string, error)
 		return "", err
 	}
 	if done == (changed{}) {
-		return fmt.Sprintf("Nothing of %s waits or is parked.", s.label), nil
+		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
 	var b strings.Builder
 	if done.toTeams > 0 {
-		fmt.Fprintf(&b, "* %s back in the queue for Teams.\n", count(done.toTeams, "parked message is", "parked messages are"))
+		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueRetried, done.toTeams))
 	}
 	if done.conversations > 0 {
-		fmt.Fprintf(&b, "* %s now, unless Teams has told to wait.\n", count(done.conversations, "conversation tries again", "conversations try again"))
+		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueRetriedConversations, done.conversations))
 	}
 	if done.fromTeams > 0 {
-		fmt.Fprintf(&b, "* %s tried again.\n", count(done.fromTeams, "message from Teams is", "messages from Teams are"))
+		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueRetriedFromTeams, done.fromTeams))
 	}
 	for _, hold := range q.holds.list() {
 		if s.event == "" && s.message == "" && (s.covers(hold.Scope) || hold.Covers(s.scope)) {
-			fmt.Fprintf(&b, "* Held all the same: %s – %s\n", q.scopeName(hold.Scope), esc(holdText(hold)))
+			b.WriteString("* " + q.texts.Say(texts.QueueHeldAllTheSame, "scope", q.scopeName(hold.Scope), "why", esc(holdText(q.texts, hold))) + "\n")
 		}
 	}
 	return b.String(), nil
@@ -229,35 +226,34 @@ func (q *queues) dropCommand(ctx context.Context, s queueScope, name string, yes
 	}
 	n := len(rows) + len(parked)
 	if n == 0 {
-		return fmt.Sprintf("Nothing of %s waits or is parked.", s.label), nil
+		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
 	if n > 1 && !yes {
-		return fmt.Sprintf("This would take %s of %s out of the queue for good, and tell their authors. Say `queue drop %s --yes` if that is what you want.",
-			count(n, "message", "messages"), s.label, strings.ReplaceAll(name, "`", "")), nil
+		return q.texts.Count(texts.QueueDropAsk, n, "what", s.label, "name", strings.ReplaceAll(name, "`", "")), nil
 	}
 	done, err := q.drop(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	if done.toTeams+done.fromTeams+done.busy == 0 {
-		return fmt.Sprintf("Nothing of %s waits or is parked.", s.label), nil
+		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
-	text := count(done.toTeams+done.fromTeams, "message was", "messages were") + " dropped. Authors in Matrix are told."
+	text := q.texts.Count(texts.QueueDropped, done.toTeams+done.fromTeams)
 	if done.busy > 0 {
-		text += fmt.Sprintf(" %s left: Teams may have a part of it.", count(done.busy, "message was", "messages were"))
+		text += " " + q.texts.Count(texts.QueueDropLeft, done.busy)
 	}
 	return text, nil
 }
 
 func (q *queues) pauseCommand(ctx context.Context, text, by string) (string, error) {
 	if text == "" {
-		return queueUsage, nil
+		return q.texts.Say(texts.QueueUsage), nil
 	}
 	s, reason, ok := q.findFirst(text)
 	if !ok {
 		return q.unknown(text), nil
 	} else if s.event != "" || s.message != "" {
-		return "A queue is paused for a conversation, not for a message. " + queueUsage, nil
+		return q.texts.Say(texts.QueuePauseMessage) + " " + q.texts.Say(texts.QueueUsage), nil
 	}
 	if err := q.holds.set(ctx, database.Hold{Scope: s.scope, Kind: database.HoldPause, Reason: reason, By: by}); err != nil {
 		return "", err
@@ -266,13 +262,12 @@ func (q *queues) pauseCommand(ctx context.Context, text, by string) (string, err
 	if s.scope != "" {
 		resume = q.name(s.scope)
 	}
-	return fmt.Sprintf("Paused: %s. What is written there is kept and shown as queued until `queue resume %s`. What comes from Teams goes on.",
-		s.label, strings.ReplaceAll(resume, "`", "")), nil
+	return q.texts.Say(texts.QueuePaused, "what", s.label, "name", strings.ReplaceAll(resume, "`", "")), nil
 }
 
 func (q *queues) resumeCommand(ctx context.Context, s queueScope) (string, error) {
 	if s.event != "" || s.message != "" {
-		return queueUsage, nil
+		return q.texts.Say(texts.QueueUsage), nil
 	}
 	n, err := q.resume(ctx, s)
 	if err != nil {
@@ -280,17 +275,17 @@ func (q *queues) resumeCommand(ctx context.Context, s queueScope) (string, error
 	}
 	for _, hold := range q.holds.list() {
 		if s.covers(hold.Scope) || hold.Covers(s.scope) {
-			return fmt.Sprintf("Still held: %s – %s", q.scopeName(hold.Scope), esc(holdText(hold))), nil
+			return q.texts.Say(texts.QueueStillHeld, "scope", q.scopeName(hold.Scope), "why", esc(holdText(q.texts, hold))), nil
 		}
 	}
 	if n == 0 {
-		return fmt.Sprintf("Not paused: %s.", s.label), nil
+		return q.texts.Say(texts.QueueNotPaused, "what", s.label), nil
 	}
-	return fmt.Sprintf("Resumed: %s. What waited goes to Teams now, in order.", s.label), nil
+	return q.texts.Say(texts.QueueResumed, "what", s.label), nil
 }
 
 // newQueues wires the queue commands.
 func (r *runtime) newQueues() *queues {
-	return &queues{db: r.db, catalog: r.catalog, holds: r.holds, metrics: portal.Metrics(portalMetrics{r.metrics}), now: r.now,
+	return &queues{db: r.db, catalog: r.catalog, holds: r.holds, metrics: portal.Metrics(portalMetrics{r.metrics}), now: r.now, texts: r.c.texts,
 		toTeams: r.sender.Wake, toMatrix: r.ingest.Wake, tell: r.sender.Tell, due: r.sender.Decided}
 }

@@ -13,22 +13,20 @@ import (
 	"teamsbridge/texts"
 )
 
-const relayUsage = "Usage: `relay login` to add an account to the pool, `relay list`, `relay logout ACCOUNT`."
-
 func (c *Connector) commandRelay(ctx context.Context, ce *commands.Event) {
 	if len(ce.Args) == 0 {
-		reply(ce, relayUsage)
+		reply(ce, c.texts.Say(texts.RelayUsage))
 		return
 	}
 	switch strings.ToLower(ce.Args[0]) {
 	case "login":
 		c.relayLogin(ctx, ce)
 	case "list":
-		reply(ce, relayText(c.rt.writers.list(database.AccountRelay)))
+		reply(ce, relayText(c.texts, c.rt.writers.list(database.AccountRelay)))
 	case "logout":
 		c.relayLogout(ctx, ce)
 	default:
-		reply(ce, relayUsage)
+		reply(ce, c.texts.Say(texts.RelayUsage))
 	}
 }
 
@@ -40,8 +38,7 @@ func (c *Connector) relayLogin(ctx context.Context, ce *commands.Event) {
 		c.failed(ce, err)
 		return
 	}
-	reply(ce, fmt.Sprintf("Open %s in a browser, enter the code `%s` and sign in with the account that is to write for others. "+
-		"It must be a member of the teams. The code is good until %s.", device.VerificationURL, device.UserCode, clock(device.Expires)))
+	reply(ce, c.texts.Say(texts.RelayOpen, "url", device.VerificationURL, "code", device.UserCode, "time", c.texts.Time(device.Expires)))
 	wait, cancel := context.WithDeadline(ce.Log.WithContext(c.br.BackgroundCtx), device.Expires.Add(time.Minute))
 	go func() {
 		defer cancel()
@@ -54,7 +51,7 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 	answer.Ctx = ctx
 	result, err := device.Wait(ctx)
 	if err != nil {
-		c.failed(&answer, signInProblem(texts.Texts{}, err))
+		c.failed(&answer, signInProblem(c.texts, err))
 		return
 	}
 	if err := c.rt.writers.signedIn(ctx, database.AccountRelay, result.Account, ce.User.MXID.String(), result.RefreshToken); err != nil {
@@ -64,7 +61,7 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 	if err := c.rt.sender.Kick(ctx); err != nil {
 		ce.Log.Err(err).Msg("Could not wake what waits for a relay account")
 	}
-	reply(&answer, fmt.Sprintf("**%s** is now in the relay pool.", esc(result.Account.UPN)))
+	reply(&answer, c.texts.Say(texts.RelayAdded, "account", esc(result.Account.UPN)))
 }
 
 func (c *Connector) relayLogout(ctx context.Context, ce *commands.Event) {
@@ -79,22 +76,22 @@ func (c *Connector) relayLogout(ctx context.Context, ce *commands.Event) {
 			c.failed(ce, err)
 			return
 		}
-		reply(ce, fmt.Sprintf("**%s** is no longer in the relay pool.", esc(a.UPN)))
+		reply(ce, c.texts.Say(texts.RelayRemoved, "account", esc(a.UPN)))
 		return
 	}
-	reply(ce, unknownText("relay account", name, nearNames(names, name)))
+	reply(ce, unknownText(c.texts, unknownRelay, name, nearNames(names, name)))
 }
 
 // relayText is the answer to relay list.
-func relayText(accounts []database.Account) string {
+func relayText(x texts.Texts, accounts []database.Account) string {
 	if len(accounts) == 0 {
-		return "There is no relay account: what people write who did not sign in waits. Use `relay login` to add one."
+		return x.Say(texts.RelayNone)
 	}
 	var b strings.Builder
 	for _, a := range accounts {
-		state := "ready"
+		state := x.Say(texts.AccountReady)
 		if a.State != database.AccountOK {
-			state = "has to sign in again: " + a.Reason
+			state = x.Say(texts.AccountExpired, "why", spoken(x, a.Reason))
 		}
 		fmt.Fprintf(&b, "* **%s** (%s) – %s\n", esc(a.DisplayName), esc(a.UPN), esc(state))
 	}

@@ -26,10 +26,10 @@ func (c *Connector) addCommands() {
 		return
 	}
 	tenant := commands.HelpSection{Name: "Teams", Order: 15}
-	add := func(name, args, description string, admin bool, fn func(context.Context, *commands.Event)) {
+	add := func(name, args string, help texts.Key, admin bool, fn func(context.Context, *commands.Event)) {
 		processor.AddHandler(&commands.FullHandler{
 			Name: name, RequiresAdmin: admin,
-			Help: commands.HelpMeta{Section: tenant, Description: description, Args: args},
+			Help: commands.HelpMeta{Section: tenant, Description: c.texts.Say(help), Args: args},
 			Func: func(ce *commands.Event) {
 				ctx, cancel := context.WithTimeout(ce.Ctx, commandTimeout)
 				defer cancel()
@@ -39,22 +39,22 @@ func (c *Connector) addCommands() {
 	}
 	for _, name := range unsuitableCommands() {
 		processor.AddHandler(&commands.FullHandler{Name: name, Func: func(ce *commands.Event) {
-			reply(ce, "This bridge has no such command: its rooms follow Teams. See `help`, `mirror` and `unmirror`.")
+			reply(ce, c.texts.Say(texts.CommandUnsuitable))
 		}})
 	}
-	add("logout", "", "Forget your sign-in. You stay in your rooms; a relay account sends what you write.", false, c.commandLogout)
-	add("whoami", "", "Show who you are in Teams and whether you are signed in.", false, c.commandWhoami)
-	add("status", "", "Show how the bridge is doing.", false, c.commandStatus)
-	add("teams", "", "List teams: what is mirrored, what is not, and why.", false, c.commandTeams)
-	add("channels", "[TEAM]", "List channels: what is mirrored, what is not, and why.", false, c.commandChannels)
-	add("mirror", "TEAM[/CHANNEL]", "Mirror a team or a channel, whatever the configuration says.", true, c.commandMirror)
-	add("unmirror", "TEAM[/CHANNEL]", "Stop mirroring a team or a channel. Its rooms stay.", true, c.commandUnmirror)
-	add("sync", "[TEAM]", "List teams, channels and people again now, and read what was said.", true, c.commandSync)
-	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", "Show and handle what waits for Teams or was parked.", true, c.commandQueue)
-	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", "Compare Teams and Matrix message by message, and mend what differs.", true, c.commandVerify)
-	add("outage", "[start REASON|end]", "Show outages. Declare one, for which people are told and messages are kept, and end it.", true, c.commandOutage)
-	add("drill", "start TEAM|all [MINUTES]|end|report", "Rehearse an outage: messages to Teams are kept for a while, and a report says who was there.", true, c.commandDrill)
-	add("relay", "login|list|logout ACCOUNT", "Manage the accounts that write for people who did not sign in.", true, c.commandRelay)
+	add("logout", "", texts.HelpLogout, false, c.commandLogout)
+	add("whoami", "", texts.HelpWhoami, false, c.commandWhoami)
+	add("status", "", texts.HelpStatus, false, c.commandStatus)
+	add("teams", "", texts.HelpTeams, false, c.commandTeams)
+	add("channels", "[TEAM]", texts.HelpChannels, false, c.commandChannels)
+	add("mirror", "TEAM[/CHANNEL]", texts.HelpMirror, true, c.commandMirror)
+	add("unmirror", "TEAM[/CHANNEL]", texts.HelpUnmirror, true, c.commandUnmirror)
+	add("sync", "[TEAM]", texts.HelpSync, true, c.commandSync)
+	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", texts.HelpQueue, true, c.commandQueue)
+	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", texts.HelpVerify, true, c.commandVerify)
+	add("outage", "[start REASON|end]", texts.HelpOutage, true, c.commandOutage)
+	add("drill", "start TEAM|all [MINUTES]|end|report", texts.HelpDrill, true, c.commandDrill)
+	add("relay", "login|list|logout ACCOUNT", texts.HelpRelay, true, c.commandRelay)
 }
 
 // unsuitableCommands are commands of the framework that would take rooms, or

@@ -12,6 +12,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 func TestArguments(t *testing.T) {
@@ -47,13 +48,13 @@ func conversations() []database.Conversation {
 
 func TestListsSayWhatIsMirroredAndWhy(t *testing.T) {
 	views := teamViews(conversations())
-	text := teamsText(views, true)
+	text := teamsText(texts.Texts{}, views, true)
 	require.Contains(t, text, "**3 teams**")
 	require.Contains(t, text, "* **Sales EMEA** – mirrored (1 of 2 channels)")
 	require.Contains(t, text, "* **IT/Operations** – not mirrored: teams.include does not name it")
 	require.Contains(t, text, "Graph refuses: permission missing")
 	require.Less(t, strings.Index(text, "Care"), strings.Index(text, "IT/"), "sorted by name")
-	text = channelsText(views)
+	text = channelsText(texts.Texts{}, views)
 	require.Contains(t, text, "* General (standard) – mirrored")
 	require.Contains(t, text, `R&D \*secret\* (private) – not mirrored: teams.channels does not name it`, "a name is no markup")
 }
@@ -65,8 +66,8 @@ func TestStaffSeeWhatIsTheirs(t *testing.T) {
 	require.Len(t, views, 1)
 	require.Len(t, views[0].channels, 1)
 	require.Equal(t, "General", views[0].channels[0].Name)
-	require.NotContains(t, channelsText(views), "secret")
-	require.Equal(t, "You are in no mirrored team.", teamsText(visible(all, seen{}), false))
+	require.NotContains(t, channelsText(texts.Texts{}, views), "secret")
+	require.Equal(t, "You are in no mirrored team.", teamsText(texts.Texts{}, visible(all, seen{}), false))
 }
 
 func TestNamesAreFoundAndNearOnesOffered(t *testing.T) {
@@ -83,7 +84,7 @@ func TestNamesAreFoundAndNearOnesOffered(t *testing.T) {
 	require.Equal(t, []string{"Sales EMEA"}, near)
 	_, near = findTeam(views, "Completely different")
 	require.Empty(t, near)
-	require.Equal(t, "There is no team called “Sale EMEA”, or more than one. Did you mean “Sales EMEA”?", unknownText("team", "Sale EMEA", []string{"Sales EMEA"}))
+	require.Equal(t, "There is no team called “Sale EMEA”, or more than one. Did you mean “Sales EMEA”?", unknownText(texts.Texts{}, unknownTeam, "Sale EMEA", []string{"Sales EMEA"}))
 	twins := append(conversations(), database.Conversation{Portal: "t:4", Kind: database.ConversationTeam, TeamID: "4", Name: "Sales EMEA"})
 	view, near = findTeam(teamViews(twins), "Sales EMEA")
 	require.Nil(t, view, "two teams of one name are told apart by id")
@@ -97,7 +98,7 @@ func TestNamesWithSlashes(t *testing.T) {
 
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	rec := database.Outage{Kind: database.OutageDetected, Cause: string(vitals.EgressDown), Detail: "network", Began: now.Add(-time.Hour)}
+	rec := database.Outage{Kind: database.OutageDetected, Cause: string(vitals.EgressDown), Detail: "GET team: unavailable", Began: now.Add(-time.Hour)}
 	s := &statusReport{
 		now: now, version: "v1", tenant: "Contoso (id)", up: 90 * time.Minute, known: true, down: true,
 		outage: &rec, outages: []outageLine{{Outage: rec, total: tally{delivered: 2, waiting: 3}}}, teams: 2, channels: 1,
@@ -107,18 +108,17 @@ func TestStatusText(t *testing.T) {
 		expired:    []database.Account{{UPN: "ann@corp.example", Kind: "user", Reason: "revoked"}}, webhook: true,
 		subscriptions: []teams.SubscriptionState{{Resource: "/teams/getAllMessages", Status: teams.SubscriptionForbidden, LastError: "consent"}},
 	}
-	text := s.adminText()
-	for _, want := range []string{"**unavailable** since 2026-11-23 11:00 UTC. Network.", "5 messages, 2 delivered, 3 waiting", "2 teams, 1 channel", "3 queued", "the oldest for 10 minutes",
+	text := s.adminText(texts.Texts{})
+	for _, want := range []string{"**unavailable** since 2026-11-23 11:00 UTC. Neither Microsoft Teams nor the sign-in service is reachable from here: they are unreachable over this network \\(GET team: unavailable\\). Look at this machine's way out", "5 messages, 2 delivered, 3 waiting", "2 teams, 1 channel", "3 queued", "the oldest for 10 minutes",
 		"followed by sync (Dendrite 0.15.2); waiting for their events: 4", "redaction feed: refused", "export 2", "0 of 1 active", "permission missing consent", "There is no relay account", "ann@corp.example", "goes on"} {
 		require.Contains(t, text, want)
 	}
-	require.NotContains(t, s.staffText(), "ann@corp.example")
-	require.Contains(t, s.staffText(), "3 messages")
+	require.NotContains(t, s.staffText(texts.Texts{}), "ann@corp.example")
+	require.Contains(t, s.staffText(texts.Texts{}), "3 messages")
 }
 
-func TestDurationsAndCounts(t *testing.T) {
-	require.Equal(t, "1 second", duration(time.Second))
-	require.Equal(t, "90 minutes", duration(90*time.Minute))
-	require.Equal(t, "3 days", duration(80*time.Hour))
-	require.Equal(t, "0 teams", count(0, "team", "teams"))
+func TestDurations(t *testing.T) {
+	require.Equal(t, "1 second", spokenFor(texts.Texts{}, time.Second))
+	require.Equal(t, "90 minutes", spokenFor(texts.Texts{}, 90*time.Minute))
+	require.Equal(t, "3 days", spokenFor(texts.Texts{}, 80*time.Hour))
 }

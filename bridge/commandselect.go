@@ -8,6 +8,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 func (c *Connector) commandMirror(ctx context.Context, ce *commands.Event) {
@@ -22,7 +23,7 @@ func (c *Connector) commandUnmirror(ctx context.Context, ce *commands.Event) {
 func (c *Connector) choose(ctx context.Context, ce *commands.Event, mirror bool) {
 	name := arguments(ce)
 	if name == "" {
-		reply(ce, fmt.Sprintf("Usage: `%s TEAM` or `%s TEAM/CHANNEL`, by name or id. `teams` and `channels` list them.", ce.Command, ce.Command))
+		reply(ce, c.texts.Say(texts.MirrorUsage, "command", ce.Command))
 		return
 	}
 	team, channel, problem, err := c.resolve(ctx, name)
@@ -35,21 +36,29 @@ func (c *Connector) choose(ctx context.Context, ce *commands.Event, mirror bool)
 		return
 	}
 	selection := database.Selection{TeamID: team.TeamID, Mirror: mirror, By: ce.User.MXID.String()}
-	label := "team **" + esc(team.Name) + "**"
 	if channel != nil {
 		selection.ChannelID = channel.ID
-		label = fmt.Sprintf("channel **%s** of team **%s**", esc(channel.DisplayName), esc(team.Name))
 	}
 	if err := c.rt.db.Selections.Set(ctx, selection); err != nil {
 		c.failed(ce, err)
 		return
 	}
 	c.rt.mirror.DirectoryChanged(team.TeamID, "chosen by an administrator")
-	if mirror {
-		reply(ce, fmt.Sprintf("The %s will be mirrored now. `channels` shows how far it is.", label))
-		return
+	reply(ce, chosenText(c.texts, mirror, team, channel))
+}
+
+// chosenText says what becomes of what was chosen.
+func chosenText(x texts.Texts, mirror bool, team database.Conversation, channel *teams.Channel) string {
+	switch name := esc(team.Name); {
+	case mirror && channel != nil:
+		return x.Say(texts.MirrorChannel, "channel", esc(channel.DisplayName), "team", name)
+	case mirror:
+		return x.Say(texts.MirrorTeam, "team", name)
+	case channel != nil:
+		return x.Say(texts.UnmirrorChannel, "channel", esc(channel.DisplayName), "team", name)
+	default:
+		return x.Say(texts.UnmirrorTeam, "team", name)
 	}
-	reply(ce, fmt.Sprintf("The %s will no longer be mirrored. Its rooms stay.", label))
 }
 
 // resolve finds what TEAM[/CHANNEL] names. Channels of a team that was never
@@ -63,7 +72,7 @@ func (c *Connector) resolve(ctx context.Context, name string) (team database.Con
 			if split[1] == "" || len(nearTeams) == 0 {
 				nearTeams = near
 			}
-			problem = unknownText("team", split[0], nearTeams)
+			problem = unknownText(c.texts, unknownTeam, split[0], nearTeams)
 			continue
 		}
 		if split[1] == "" {
@@ -86,7 +95,7 @@ func (c *Connector) resolve(ctx context.Context, name string) (team database.Con
 			ch := channelOf(*found)
 			return view.team, &ch, "", nil
 		}
-		problem = unknownText("channel", split[1], near)
+		problem = unknownText(c.texts, unknownChannel, split[1], near)
 	}
 	return team, nil, problem, nil
 }
@@ -97,12 +106,12 @@ func (c *Connector) commandSync(_ context.Context, ce *commands.Event) {
 	if name := arguments(ce); name != "" {
 		view, near := findTeam(teamViews(c.rt.catalog.all(nil)), name)
 		if view == nil {
-			reply(ce, unknownText("team", name, near))
+			reply(ce, unknownText(c.texts, unknownTeam, name, near))
 			return
 		}
 		c.rt.mirror.DirectoryChanged(view.team.TeamID, "asked for by an administrator")
 		c.rt.poller.Request("asked for by an administrator", teams.Scope{TeamID: view.team.TeamID})
-		reply(ce, fmt.Sprintf("The team **%s** is being listed and read again.", esc(view.team.Name)))
+		reply(ce, c.texts.Say(texts.SyncTeam, "team", esc(view.team.Name)))
 		return
 	}
 	c.rt.mirror.requestFull()
@@ -110,5 +119,5 @@ func (c *Connector) commandSync(_ context.Context, ce *commands.Event) {
 	if c.rt.subs != nil {
 		c.rt.subs.Wake()
 	}
-	reply(ce, "People, teams and channels are being listed again, and what was said is read. `status` shows how far it is.")
+	reply(ce, c.texts.Say(texts.SyncAll))
 }

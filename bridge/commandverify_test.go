@@ -12,6 +12,7 @@ import (
 
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 func TestVerifyArguments(t *testing.T) {
@@ -31,10 +32,14 @@ func TestVerifyArguments(t *testing.T) {
 		{"Team 2026", verifyOrder{name: "Team 2026", since: ago(verifyDefault)}},
 		{"stop", verifyOrder{stop: true}},
 	} {
-		got, problem := parseVerify(tc.text, now)
+		got, problem := parseVerify(texts.Texts{}, tc.text, now)
 		require.Empty(t, problem, tc.text)
 		require.Equal(t, tc.want, got, tc.text)
 	}
+	x, err := texts.For("", time.FixedZone("", 5*3600))
+	require.NoError(t, err)
+	got, _ := parseVerify(x, "2026-11-20", now)
+	require.Equal(t, "2026-11-20 00:00 +05:00", x.Time(got.since), "a day begins in the zone of the configuration")
 	for text, want := range map[string]string{
 		"Sales --fix":      "no option `--fix`",
 		"0d":               "no length of time",
@@ -42,7 +47,7 @@ func TestVerifyArguments(t *testing.T) {
 		"Sales 2026-13-01": "no date",
 		"2026-12-24":       "in the future",
 	} {
-		_, problem := parseVerify(text, now)
+		_, problem := parseVerify(texts.Texts{}, text, now)
 		require.Contains(t, problem, want, text)
 	}
 }
@@ -114,12 +119,12 @@ func TestVerifyGoesThroughChannelsAndSumsUp(t *testing.T) {
 		run.repair = true
 		require.Nil(t, v.begin(run))
 		require.Equal(t, run, v.begin(verifyRunOf("x")), "one at a time")
-		require.Contains(t, busyText(run, time.Now()), "0 of 3 channels")
+		require.Contains(t, busyText(texts.Texts{}, run, time.Now()), "0 of 3 channels")
 		s := v.run(t.Context(), run, func(verifySummary) {})
 		require.Nil(t, v.running())
 		require.Equal(t, []string{"a", "a", "b", "c"}, f.asked, "what can't be read now is tried again")
 		require.Equal(t, []string{"b"}, f.repaired)
-		text := verifyText(run, s, time.Now())
+		text := verifyText(texts.Texts{}, run, s, time.Now())
 		for _, want := range []string{
 			"**2 differences in 1 channel.** 3 of 3 channels", "15 messages in Teams, 12 events in Matrix", "**missing in Matrix**: 1, of which 1 mended",
 			"**out of order**: 1, of which 0 mended", "Not mended: out of order: it can't be moved (1)", "On the way: 2",
@@ -136,11 +141,11 @@ func TestVerifySaysThatBothSidesAreTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, run := verificationOf(&fakeComparer{}), verifyRunOf("a")
 		require.Nil(t, v.begin(run))
-		require.Contains(t, verifyText(run, v.run(t.Context(), run, nil), time.Now()), "**Both sides have the same.**")
+		require.Contains(t, verifyText(texts.Texts{}, run, v.run(t.Context(), run, nil), time.Now()), "**Both sides have the same.**")
 		f := &fakeComparer{errs: map[string][]error{"a": {portal.ErrTooMuch}}}
 		v, run = verificationOf(f), verifyRunOf("a")
 		require.Nil(t, v.begin(run))
-		text := verifyText(run, v.run(t.Context(), run, nil), time.Now())
+		text := verifyText(texts.Texts{}, run, v.run(t.Context(), run, nil), time.Now())
 		require.Contains(t, text, "**Nothing was compared.**")
 		require.Contains(t, text, "choose a later time")
 	})
@@ -155,7 +160,7 @@ func TestVerifyEndsEarly(t *testing.T) {
 		require.Nil(t, v.begin(run))
 		s := v.run(t.Context(), run, func(verifySummary) {})
 		require.NotContains(t, f.asked, "d")
-		require.Contains(t, verifyText(run, s, time.Now()), "can't be used now")
+		require.Contains(t, verifyText(texts.Texts{}, run, s, time.Now()), "can't be used now")
 
 		// Stopped, and told of on the way.
 		f = &fakeComparer{wait: make(chan struct{})}
@@ -172,7 +177,7 @@ func TestVerifyEndsEarly(t *testing.T) {
 		cancel()
 		s = <-done
 		require.Equal(t, 1, s.done)
-		require.Contains(t, verifyText(run, s, time.Now()), "because it was stopped")
+		require.Contains(t, verifyText(texts.Texts{}, run, s, time.Now()), "because it was stopped")
 		require.Nil(t, v.running())
 	})
 }
@@ -185,7 +190,7 @@ func TestVerifyReportIsBounded(t *testing.T) {
 		r.Findings = append(r.Findings, portal.Finding{Class: portal.MissingInTeams, Event: "$e", At: time.Now()})
 	}
 	s.add("Team/a", r)
-	text := verifyText(run, s, time.Now())
+	text := verifyText(texts.Texts{}, run, s, time.Now())
 	require.Equal(t, verifyExamples, strings.Count(text, "event `$e`"))
 	require.Contains(t, text, "… and 480 more")
 	require.Contains(t, text, "mends what can be mended")

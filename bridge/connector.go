@@ -127,6 +127,9 @@ func (c *Connector) postInit() {
 		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
 		OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
+		Words: matrix.Words{
+			Reset: c.texts.Say(texts.HelpEncryption), WasReset: c.texts.Say(texts.EncryptionReset), NoEncryption: c.texts.Say(texts.EncryptionNone),
+		},
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -21,17 +21,15 @@ const (
 	drillMax     = 4 * time.Hour
 	// drillRooms is how many rooms a drill's report looks into.
 	drillRooms = 1000
-	// drillListed is how many rooms and people a report names.
-	drillListed = 20
 )
 
-// Errors of drills, as administrators see them.
+// Errors of drills, as the log has them.
 var (
-	errDrillOn    = errors.New("a drill goes on already; `drill end` ends it")
-	errOutageOn   = errors.New("an outage goes on, so a drill would only confuse people")
-	errNoDrill    = errors.New("no drill goes on")
-	errNoReport   = errors.New("there is no report of a drill yet")
-	errDrillBound = fmt.Errorf("a drill takes from 1 to %d minutes", int(drillMax.Minutes()))
+	errDrillOn    = errors.New(inEnglish(texts.DrillGoesOn))
+	errOutageOn   = errors.New(inEnglish(texts.DrillInOutage))
+	errNoDrill    = errors.New(inEnglish(texts.DrillNone))
+	errNoReport   = errors.New(inEnglish(texts.DrillNoReport))
+	errDrillBound = errors.New(inEnglish(texts.DrillBound, "most", strconv.Itoa(int(drillMax.Minutes()))))
 )
 
 // startDrill begins a drill for a scope: the portal of a team, or "" for all.
@@ -190,7 +188,7 @@ func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, 
 	for _, mxid := range left[room.String()] {
 		gone[mxid] = true
 		if userID, name, ok := r.dir.Person(id.UserID(mxid)); ok && !slices.Contains(placed, userID) {
-			out.missing = append(out.missing, name+" (has left)")
+			out.missing = append(out.missing, r.c.texts.Say(texts.DrillHasLeft, "name", name))
 		}
 	}
 	for _, userID := range placed {
@@ -202,78 +200,13 @@ func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, 
 		switch {
 		case member != nil && member.Membership == event.MembershipJoin:
 		case gone[staff.MXID]:
-			out.missing = append(out.missing, staff.DisplayName+" (has left)")
+			out.missing = append(out.missing, r.c.texts.Say(texts.DrillHasLeft, "name", staff.DisplayName))
 		case member != nil && member.Membership == event.MembershipInvite:
-			out.missing = append(out.missing, staff.DisplayName+" (invited, has not joined)")
+			out.missing = append(out.missing, r.c.texts.Say(texts.DrillInvited, "name", staff.DisplayName))
 		default:
 			out.missing = append(out.missing, staff.DisplayName)
 		}
 	}
 	slices.Sort(out.missing)
 	return out, nil
-}
-
-// drillReportText is what is told of a drill when it is over.
-func drillReportText(rec *database.Outage, all tallies, people roster, title func(string) string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "**Report of the drill for %s**, started by %s\n\n", esc(rec.Detail), esc(rec.By))
-	fmt.Fprintf(&b, "* It lasted %s (%s).", duration(rec.Ended.Sub(rec.Began)), span(texts.Texts{}, rec.Began, rec.Ended))
-	if rec.Cause == causeCut {
-		b.WriteString(" A real outage ended it.")
-	}
-	b.WriteByte('\n')
-	total := all.total()
-	writeTotals(&b, rec, all, total, title)
-	joined, missing := 0, 0
-	for _, room := range people.rooms {
-		joined += room.joined
-		missing += len(room.missing)
-	}
-	fmt.Fprintf(&b, "* People in %s: %d places taken, %d not", count(len(people.rooms), "room", "rooms"), joined, missing)
-	if people.leftOut > 0 {
-		fmt.Fprintf(&b, " (%d further rooms were not looked into)", people.leftOut)
-	}
-	b.WriteString("\n")
-	writeRooms(&b, all, people, title)
-	writeMissing(&b, people, title)
-	return strings.TrimRight(b.String(), "\n")
-}
-
-// writeRooms lists the rooms, those in which most was written first.
-func writeRooms(b *strings.Builder, all tallies, people roster, title func(string) string) {
-	if len(people.rooms) == 0 {
-		return
-	}
-	rooms := slices.Clone(people.rooms)
-	slices.SortStableFunc(rooms, func(x, y roomRoster) int { return all[y.portal].messages() - all[x.portal].messages() })
-	b.WriteString("\n**Rooms**\n\n")
-	for i, room := range rooms {
-		if i == drillListed {
-			fmt.Fprintf(b, "* … and %d more\n", len(rooms)-i)
-			break
-		}
-		fmt.Fprintf(b, "* %s: %s in it, %d missing, %s written\n", esc(title(room.portal)), count(room.joined, "person", "people"),
-			len(room.missing), count(all[room.portal].messages(), "message", "messages"))
-	}
-}
-
-// writeMissing lists the people who are not where they should be.
-func writeMissing(b *strings.Builder, people roster, title func(string) string) {
-	var lines []string
-	for _, room := range people.rooms {
-		for _, who := range room.missing {
-			lines = append(lines, fmt.Sprintf("* %s – %s\n", esc(who), esc(title(room.portal))))
-		}
-	}
-	if len(lines) == 0 {
-		return
-	}
-	b.WriteString("\n**Not in rooms they should be in**\n\n")
-	for i, line := range lines {
-		if i == drillListed {
-			fmt.Fprintf(b, "* … and %d more\n", len(lines)-i)
-			break
-		}
-		b.WriteString(line)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
+	"teamsbridge/texts"
 )
 
 func TestDrill(t *testing.T) {
@@ -140,7 +141,7 @@ func TestDrillReportsAreBounded(t *testing.T) {
 		people.rooms = append(people.rooms, roomRoster{portal: fmt.Sprintf("c:t/%d", i), missing: []string{"Ann", "Bob"}})
 	}
 	now := time.Now()
-	text := drillReportText(&database.Outage{Began: now.Add(-time.Hour), Ended: now}, tallies{}, people, func(p string) string { return p })
+	text := drillReportText(texts.Texts{}, &database.Outage{Began: now.Add(-time.Hour), Ended: now}, tallies{}, people, func(p string) string { return p })
 	require.Contains(t, text, "… and 80 more")
 	require.Contains(t, text, "… and 180 more")
 	require.Less(t, len(text), 4000)
@@ -157,14 +158,14 @@ func TestDrillTargets(t *testing.T) {
 		{"Sales EMEA", "t:1", "the team Sales EMEA", drillDefault}, {"sales emea 5", "t:1", "the team Sales EMEA", 5 * time.Minute},
 		{"Shift 7", "t:5", "the team Shift 7", drillDefault}, {"Shift 7 7", "t:5", "the team Shift 7", 7 * time.Minute},
 	} {
-		scope, label, length, problem := drillTarget(views, tc.text)
+		scope, label, length, problem := drillTarget(texts.Texts{}, views, tc.text)
 		require.Empty(t, problem, tc.text)
 		require.Equal(t, tc.scope, scope, tc.text)
 		require.Equal(t, tc.label, label, tc.text)
 		require.Equal(t, tc.length, length, tc.text)
 	}
-	for text, want := range map[string]string{"": drillUsage, "Nobody": "There is no team called", "IT/Operations": "is not mirrored"} {
-		_, _, _, problem := drillTarget(views, text)
+	for text, want := range map[string]string{"": inEnglish(texts.DrillUsage), "Nobody": "There is no team called", "IT/Operations": "is not mirrored"} {
+		_, _, _, problem := drillTarget(texts.Texts{}, views, text)
 		require.Contains(t, problem, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	vitals "teamsbridge/bridge/health"
+	"teamsbridge/texts"
 )
 
 const (
@@ -23,9 +24,9 @@ const (
 // to it.
 type outage struct {
 	Began, Ended time.Time
-	// Cause is a sentence for people, Kind what it says.
-	Cause string
-	Kind  vitals.Cause
+	// Kind is the cause, Detail what was met, in English.
+	Kind   vitals.Cause
+	Detail string
 	// NoReading and NoWriting say what can't be done.
 	NoReading, NoWriting bool
 }
@@ -160,23 +161,11 @@ func (h *health) verdict() (o outage, broken, known bool) {
 	if writing.OK {
 		why = reading
 	}
-	o.Began, o.Kind, o.Cause = why.Since, why.Cause, causeSentence(why.Cause, why.Detail)
+	o.Began, o.Kind, o.Detail = why.Since, why.Cause, why.Detail
 	if o.NoReading && o.NoWriting && reading.Since.Before(o.Began) {
 		o.Began = reading.Since
 	}
 	return o, o.NoReading || o.NoWriting, reading.Known || writing.Known
-}
-
-// causeSentence is a cause with what was met and what can be done, for people.
-func causeSentence(c vitals.Cause, detail string) string {
-	text := c.Sentence()
-	if detail != "" {
-		text += " (" + detail + ")"
-	}
-	if advice := c.Advice(); advice != "" {
-		text += ". " + advice
-	}
-	return text
 }
 
 // announce tells of an outage that has begun, changed or ended. It runs in one
@@ -193,14 +182,14 @@ func (h *health) announce(ctx context.Context) {
 			h.outages = h.outages[1:]
 		}
 		h.mu.Unlock()
-		zerolog.Ctx(ctx).Error().Str("kind", string(seen.Kind)).Str("cause", seen.Cause).Bool("reading", !seen.NoReading).Bool("writing", !seen.NoWriting).
+		zerolog.Ctx(ctx).Error().Str("kind", string(seen.Kind)).Str("cause", causeSentence(texts.Texts{}, seen.Kind, seen.Detail)).Bool("reading", !seen.NoReading).Bool("writing", !seen.NoWriting).
 			Msg("Microsoft Teams can't be used")
 		h.down(ctx, seen)
 	case broken:
 		o, changed := h.change(seen)
 		h.mu.Unlock()
 		if changed {
-			zerolog.Ctx(ctx).Warn().Str("kind", string(o.Kind)).Str("cause", o.Cause).Bool("reading", !o.NoReading).Bool("writing", !o.NoWriting).
+			zerolog.Ctx(ctx).Warn().Str("kind", string(o.Kind)).Str("cause", causeSentence(texts.Texts{}, o.Kind, o.Detail)).Bool("reading", !o.NoReading).Bool("writing", !o.NoWriting).
 				Msg("Microsoft Teams still can't be used, for another reason")
 			h.changed(ctx, o)
 		}
@@ -238,7 +227,7 @@ func (h *health) change(seen outage) (outage, bool) {
 		return outage{}, false
 	}
 	h.otherSince = time.Time{}
-	last.Cause, last.Kind, last.NoReading, last.NoWriting = seen.Cause, seen.Kind, seen.NoReading, seen.NoWriting
+	last.Detail, last.Kind, last.NoReading, last.NoWriting = seen.Detail, seen.Kind, seen.NoReading, seen.NoWriting
 	return *last, true
 }
 

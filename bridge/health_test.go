@@ -17,6 +17,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // trial is a health that runs in virtual time against a Graph that can be
@@ -95,7 +96,7 @@ func TestHealthAnnouncesAnOutageOnceAndItsEnd(t *testing.T) {
 		require.Equal(t, vitals.TeamsDown, outages[0].Kind)
 		require.Equal(t, fell, outages[0].Began, "since the first failure")
 		require.True(t, outages[0].NoReading && outages[0].NoWriting)
-		require.Contains(t, outages[0].Cause, "does not answer")
+		require.Contains(t, causeSentence(texts.Texts{}, outages[0].Kind, outages[0].Detail), "does not answer")
 		time.Sleep(12 * time.Hour)
 		require.EqualValues(t, 1, r.began.Load())
 		require.Zero(t, r.changes.Load())
@@ -227,7 +228,7 @@ func TestRefusedCredentials(t *testing.T) {
 		require.EqualValues(t, 1, r.began.Load())
 		o := r.lastBegan.Load()
 		require.Equal(t, vitals.CredentialExpired, o.Kind)
-		require.Contains(t, o.Cause, "the client secret has expired")
+		require.Contains(t, o.Detail, "the client secret has expired")
 		require.True(t, o.NoReading)
 		require.False(t, o.NoWriting)
 		require.Less(t, r.probes.Load(), int32(12), "a refused credential is not tried all the time")
@@ -313,11 +314,11 @@ func TestStatusShowsEachDependency(t *testing.T) {
 		{Dependency: vitals.SignIn},
 		{Dependency: vitals.Webhook, State: vitals.Down, Since: time.Unix(0, 0), Cause: vitals.WebhookSilent, Detail: "none of 2 subscriptions is active: quota"},
 	}}
-	text := r.adminText()
+	text := r.adminText(texts.Texts{})
 	require.Contains(t, text, "* Reading Teams: up since 1970-01-01 00:00 UTC\n")
-	require.Contains(t, text, "* Writing to Teams: **degraded** since 1970-01-01 00:00 UTC: "+esc(vitals.CauseThrottled.Sentence()))
+	require.Contains(t, text, "* Writing to Teams: **degraded** since 1970-01-01 00:00 UTC: "+esc(inEnglish(texts.TroubleThrottled)))
 	require.NotContains(t, text, "Sign-in service", "nothing is known of it")
-	require.Contains(t, text, "* Notifications: **down** since 1970-01-01 00:00 UTC: "+esc(vitals.WebhookSilent.Sentence()))
+	require.Contains(t, text, "* Notifications: **down** since 1970-01-01 00:00 UTC: "+esc(inEnglish(texts.TroubleWebhook)))
 	require.Contains(t, text, "none of 2 subscriptions is active: quota")
 }
 

@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -11,6 +11,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const (
@@ -61,9 +62,9 @@ func judgeSubscriptions(states []teams.SubscriptionState) (vitals.State, string)
 	}
 	switch {
 	case failed > 0 && active == 0:
-		return vitals.Down, fmt.Sprintf("none of %d subscriptions is active: %s", len(states), why)
+		return vitals.Down, texts.Texts{}.Count(texts.SubscriptionsNone, len(states), "why", why)
 	case failed > 0:
-		return vitals.Degraded, fmt.Sprintf("%d of %d subscriptions are not active: %s", failed, len(states), why)
+		return vitals.Degraded, inEnglish(texts.SubscriptionsSome, "failed", strconv.Itoa(failed), "all", strconv.Itoa(len(states)), "why", why)
 	case active > 0 && active == len(states):
 		return vitals.Up, ""
 	default:

@@ -8,6 +8,7 @@ import (
 
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // readHistory reads a channel's recent messages into the ledger.
@@ -84,7 +85,7 @@ func (r *runtime) putAside(ctx context.Context, portalID string) error {
 			return err
 		}
 		for _, row := range rows {
-			if err := r.db.Inbox.Park(ctx, portalID, row.MessageID, row.Version, "not mirrored"); err != nil {
+			if err := r.db.Inbox.Park(ctx, portalID, row.MessageID, row.Version, inEnglish(texts.RowNotMirrored)); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 // holds knows which queues are to wait: paused ones, and those of a declared or
@@ -180,15 +181,14 @@ func (h *holds) takeOver(ctx context.Context) (over []database.Hold, wait time.D
 }
 
 // holdText says why a queue waits.
-func holdText(hold database.Hold) string {
-	what := map[string]string{
-		database.HoldPause: "paused", database.HoldOutage: "an outage was declared", database.HoldDrill: "an outage is rehearsed",
-	}[hold.Kind]
-	if what == "" {
-		what = "held"
+func holdText(x texts.Texts, hold database.Hold) string {
+	reason := strings.TrimSpace(hold.Reason)
+	switch hold.Kind {
+	case database.HoldOutage:
+		return x.Say(texts.HoldOutage, "why", reason)
+	case database.HoldDrill:
+		return x.Say(texts.HoldDrill, "why", drills.Retell(x, reason))
+	default:
+		return x.Say(texts.HoldPause, "why", reason)
 	}
-	if reason := strings.TrimSpace(hold.Reason); reason != "" {
-		what += ": " + reason
-	}
-	return what
 }

@@ -50,7 +50,7 @@ var _ bridgev2.LoginProcessDisplayAndWait = (*deviceLogin)(nil)
 func (d *deviceLogin) Start(ctx context.Context) (*bridgev2.LoginStep, error) {
 	device, err := d.c.rt.startSignIn(ctx)
 	if err != nil {
-		return nil, err
+		return nil, inWords(d.c.texts, err)
 	}
 	d.device = device
 	return &bridgev2.LoginStep{
@@ -79,6 +79,9 @@ func (e *spokenError) Error() string { return e.said }
 
 func (e *spokenError) Unwrap() error { return e.err }
 
+// inWords is an error whose text is as far in people's language as it is known.
+func inWords(x texts.Texts, err error) error { return &spokenError{spoken(x, err.Error()), err} }
+
 // Wait implements bridgev2.LoginProcessDisplayAndWait.
 func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	result, err := d.device.Wait(ctx)
@@ -87,7 +90,7 @@ func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	}
 	login, err := d.c.takeSignIn(ctx, d.user, result)
 	if err != nil {
-		return nil, err
+		return nil, inWords(d.c.texts, err)
 	}
 	return &bridgev2.LoginStep{
 		Type:           bridgev2.LoginStepTypeComplete,
@@ -107,9 +110,9 @@ func signInProblem(x texts.Texts, err error) error {
 	}
 	var e *teams.Error
 	if errors.As(err, &e) && e.Hint != "" {
-		return errors.New(e.Hint)
+		return errors.New(spoken(x, e.Hint))
 	}
-	return err
+	return inWords(x, err)
 }
 
 // takeSignIn stores a person's sign-in. Somebody whom the directory maps to

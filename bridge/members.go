@@ -17,6 +17,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // staffing gives mapped people their logins and takes them away. It is the
@@ -31,6 +32,8 @@ type staffing struct {
 	domain   string
 	interval time.Duration
 	now      func() time.Time
+	// texts is what people are told in.
+	texts texts.Texts
 	// forget forgets a person's own sign-in.
 	forget func(ctx context.Context, userID string) error
 	// puppets are the servers on which staff can be double puppeted.
@@ -126,7 +129,7 @@ func (s *staffing) retire(ctx context.Context, userID string) error {
 			continue
 		}
 		for _, mxid := range []id.UserID{login.UserMXID, ghost} {
-			if err := kick(ctx, s.br, p.MXID, mxid, "No account in Microsoft Teams any more"); err != nil {
+			if err := kick(ctx, s.br, p.MXID, mxid, s.texts.Say(texts.NoAccount)); err != nil {
 				return err
 			}
 		}

@@ -111,6 +111,7 @@ type fakeRooms struct {
 	people map[string][]string
 	log    []string
 	failOn string
+	told   []string // what rooms were told when they were detached
 }
 
 func newFakeRooms() *fakeRooms {
@@ -160,10 +161,11 @@ func (f *fakeRooms) Notice(_ context.Context, key networkid.PortalKey, text stri
 	return nil
 }
 
-func (f *fakeRooms) Detach(_ context.Context, key networkid.PortalKey, reason, _ string) error {
+func (f *fakeRooms) Detach(_ context.Context, key networkid.PortalKey, reason, notice string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.note("detach %s: %s", key.ID, reason)
+	f.told = append(f.told, notice)
 	return nil
 }
 
@@ -449,4 +451,25 @@ func TestUnknownChannelsOfMirroredTeamsAreKept(t *testing.T) {
 	require.True(t, mt.catalog.wanted(fresh))
 	require.False(t, mt.catalog.wanted(teams.ChannelRef{TeamID: "nobody knows", ChannelID: "x"}))
 	require.Contains(t, asked, fresh)
+}
+
+// The room of what is no longer mirrored is told why in its language; the
+// database has it in English.
+func TestUnmirroredRoomIsToldWhyInItsLanguage(t *testing.T) {
+	for language, want := range map[string]string{
+		"en": "This room is no longer connected to Microsoft Teams: its team is not mirrored: teams.include does not name it.",
+		"de": "Dieser Raum ist nicht mehr mit Microsoft Teams verbunden: das Team wird nicht gespiegelt: in teams.include nicht genannt.",
+		"fr": "Ce salon n’est plus relié à Microsoft Teams\u00a0: son équipe n’est pas synchronisée\u00a0: absence dans teams.include.",
+	} {
+		mt := newMirrorTest(t)
+		x, err := texts.For(language, nil)
+		require.NoError(t, err)
+		mt.texts = x
+		mt.pass(t)
+		mt.cfg.Include = []string{"IT"}
+		mt.pass(t)
+		require.Equal(t, []string{want, want}, mt.rooms.told)
+		conv, _ := mt.catalog.get("c:sales/gen")
+		require.Equal(t, "its team is not mirrored: teams.include does not name it", conv.Reason)
+	}
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // reasonDeleted is why a conversation is detached.
-const reasonDeleted = "deleted in Microsoft Teams"
+var reasonDeleted = inEnglish(texts.ChosenDeleted)
 
 // syncTeam brings one team, its channels and their members up to date.
 func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team) error {
@@ -339,7 +339,7 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 	}
 	for _, userID := range placed {
 		if _, found := slices.BinarySearch(ids, userID); !found {
-			if err := m.rooms.Unplace(ctx, key, userID, "Not a member in Microsoft Teams any more"); err != nil {
+			if err := m.rooms.Unplace(ctx, key, userID, m.texts.Say(texts.NotAMember)); err != nil {
 				return nil, err
 			}
 		}
@@ -373,7 +373,7 @@ func (m *mirror) excludeTeam(ctx context.Context, t teams.Team, reason string) e
 	errs := []error{m.exclude(ctx, teamConversation(t), reason)}
 	for _, c := range known {
 		if c.Kind == database.ConversationChannel {
-			errs = append(errs, m.exclude(ctx, c, "its team is not mirrored: "+reason))
+			errs = append(errs, m.exclude(ctx, c, inEnglish(texts.ChosenTeamNot, "why", reason)))
 		}
 	}
 	return errors.Join(errs...)
@@ -389,7 +389,7 @@ func (m *mirror) exclude(ctx context.Context, fresh database.Conversation, reaso
 		return nil
 	}
 	if conv.State != database.ConversationExcluded && conv.State != database.ConversationDetached && conv.Kind == database.ConversationChannel {
-		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, m.texts.Say(texts.RoomUnmirrored, "why", reason)); err != nil {
+		if err := m.rooms.Detach(ctx, conversationKey(conv), reason, m.texts.Say(texts.RoomUnmirrored, "why", spoken(m.texts, reason))); err != nil {
 			return err
 		}
 	}

@@ -2,11 +2,11 @@ package bridge
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
 	"teamsbridge/database"
+	"teamsbridge/texts"
 )
 
 // maxNear is how many similar names an unknown one is answered with.
@@ -117,14 +117,33 @@ func editDistance(a, b string) int {
 	return row[len(y)]
 }
 
+// unknown is how a name is answered that is not known: without names that come
+// near it, and with some.
+type unknown struct{ alone, near texts.Key }
+
+var (
+	unknownTeam    = unknown{texts.UnknownTeam, texts.UnknownTeamNear}
+	unknownChannel = unknown{texts.UnknownChannel, texts.UnknownChannelNear}
+	unknownRelay   = unknown{texts.UnknownRelay, texts.UnknownRelayNear}
+)
+
 // unknownText answers a name that is not known.
-func unknownText(what, name string, near []string) string {
+func unknownText(x texts.Texts, what unknown, name string, near []string) string {
 	if len(near) == 0 {
-		return fmt.Sprintf("There is no %s called “%s”.", what, esc(name))
+		return x.Say(what.alone, "name", esc(name))
 	}
 	quoted := make([]string, len(near))
 	for i, n := range near {
-		quoted[i] = "“" + esc(n) + "”"
+		quoted[i] = x.Say(texts.QuotedName, "name", esc(n))
 	}
-	return fmt.Sprintf("There is no %s called “%s”, or more than one. Did you mean %s?", what, esc(name), strings.Join(quoted, ", "))
+	return x.Say(what.near, "name", esc(name), "names", strings.Join(quoted, ", "))
+}
+
+// labelTeam and labelChannel name a team and a channel in answers.
+func labelTeam(x texts.Texts, team string) string {
+	return x.Say(texts.LabelTeam, "team", esc(team))
+}
+
+func labelChannel(x texts.Texts, channel, team string) string {
+	return x.Say(texts.LabelChannel, "channel", esc(channel), "team", esc(team))
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -25,14 +24,14 @@ const exampleServer = "example.com"
 // graphChanged tells the administrators that an outage goes on for another
 // reason, which they may be able to do something about.
 func (n *notices) graphChanged(ctx context.Context, o outage) {
-	n.ops(ctx, changedOpsText(o))
+	n.ops(ctx, changedOpsText(n.r.c.texts, o))
 }
 
 // accountExpired tells the owner of an account, or the administrators, once
 // that it has to sign in again.
 func (n *notices) accountExpired(ctx context.Context, a database.Account, reason string) {
 	if a.Kind == database.AccountRelay {
-		n.ops(ctx, fmt.Sprintf("The relay account **%s** has to sign in again (`relay login`): %s", a.UPN, reason))
+		n.ops(ctx, n.r.c.texts.Say(texts.RelayLost, "account", a.UPN, "why", spoken(n.r.c.texts, reason)))
 		return
 	}
 	n.tell(ctx, id.UserID(a.MXID), n.r.c.texts.Say(texts.SignInLost, "account", a.UPN))
@@ -46,9 +45,7 @@ func (n *notices) keyLoss(ctx context.Context) error {
 		return err
 	}
 	sealed := n.r.writers.sealed()
-	n.ops(ctx, fmt.Sprintf("**The encryption key does not open what was stored with another one.** Was `network.encryption_key` changed or lost? "+
-		"The secrets of notifications were made anew, and %s to sign in again. What is written meanwhile is kept. "+
-		"With the old key back in the config, the sign-ins that were not renewed are good again.", count(len(sealed), "account has", "accounts have")))
+	n.ops(ctx, n.r.c.texts.Count(texts.KeyLoss, len(sealed)))
 	for _, a := range sealed {
 		n.accountExpired(ctx, a, a.Reason)
 	}
@@ -134,18 +131,4 @@ func (n *notices) tell(ctx context.Context, mxid id.UserID, markdown string) {
 	if err != nil {
 		log.Warn().Err(err).Msg("Could not tell somebody something in their management room")
 	}
-}
-
-// clock is a point in time for administrators.
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// duration is a length of time for administrators.
-func duration(d time.Duration) string { return spokenFor(texts.Texts{}, d) }
-
-// count is a number with its noun.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -13,6 +13,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 const (
@@ -20,11 +21,6 @@ const (
 	// back one is looked for.
 	outagesListed   = 10
 	outagesSearched = 100
-)
-
-const (
-	outageUsage = "Usage: `outage` to see outages, `outage start REASON` to declare one, `outage end` to end it."
-	drillUsage  = "Usage: `drill start TEAM|all [MINUTES]`, `drill end`, `drill report`."
 )
 
 // declare declares an outage for everything, or changes its reason.
@@ -40,7 +36,7 @@ func (o *outages) declare(ctx context.Context, by, reason string) error {
 }
 
 // errNotDeclared is told to administrators who end what goes on by itself.
-var errNotDeclared = errors.New("no outage is declared; one that was detected ends by itself when Teams answers")
+var errNotDeclared = errors.New(inEnglish(texts.OutageNotDeclared))
 
 // endDeclared ends a declared outage. It returns the record where the outage
 // goes on all the same.
@@ -82,6 +78,7 @@ func (o *outages) recent(ctx context.Context, limit int) ([]outageLine, error) {
 }
 
 func (c *Connector) commandOutage(ctx context.Context, ce *commands.Event) {
+	x := c.texts
 	verb, rest := firstWord(arguments(ce))
 	switch strings.ToLower(verb) {
 	case "":
@@ -90,29 +87,29 @@ func (c *Connector) commandOutage(ctx context.Context, ce *commands.Event) {
 			c.failed(ce, err)
 			return
 		}
-		reply(ce, outagesText(recent))
+		reply(ce, outagesText(x, recent))
 	case "start":
 		if rest == "" {
-			reply(ce, "Please say why, people will be told: `outage start REASON`.")
+			reply(ce, x.Say(texts.OutageAskWhy))
 			return
 		}
 		if err := c.rt.outages.declare(ctx, ce.User.MXID.String(), rest); err != nil {
 			c.failed(ce, err)
 			return
 		}
-		reply(ce, "An outage is declared. What people write in Matrix is kept until `outage end`; rooms in which something waits are told.")
+		reply(ce, x.Say(texts.OutageIsDeclared))
 	case "end":
 		goesOn, err := c.rt.outages.endDeclared(ctx)
 		switch {
 		case err != nil:
 			c.failed(ce, err)
 		case goesOn != nil:
-			reply(ce, fmt.Sprintf("The outage is no longer declared, but Teams can't be used: %s Rooms will be told when it can.", whyOps(goesOn)))
+			reply(ce, x.Say(texts.OutageGoesOn, "why", whyOps(x, goesOn)))
 		default:
-			reply(ce, "The declared outage is over. What was written meanwhile is on its way to Teams.")
+			reply(ce, x.Say(texts.OutageIsOver))
 		}
 	default:
-		reply(ce, outageUsage)
+		reply(ce, x.Say(texts.OutageUsage))
 	}
 }
 
@@ -126,7 +123,7 @@ func (c *Connector) commandDrill(ctx context.Context, ce *commands.Event) {
 			c.failed(ce, err)
 			return
 		}
-		reply(ce, "The drill is over. Its report comes when everything that was kept is in Teams.")
+		reply(ce, c.texts.Say(texts.DrillIsOver))
 	case "report":
 		report, err := c.rt.outages.drillReport(ctx)
 		if err != nil {
@@ -135,12 +132,12 @@ func (c *Connector) commandDrill(ctx context.Context, ce *commands.Event) {
 		}
 		reply(ce, report)
 	default:
-		reply(ce, drillUsage)
+		reply(ce, c.texts.Say(texts.DrillUsage))
 	}
 }
 
 func (c *Connector) drillStart(ctx context.Context, ce *commands.Event, rest string) {
-	scope, label, length, problem := drillTarget(teamViews(c.rt.catalog.all(nil)), rest)
+	scope, label, length, problem := drillTarget(c.texts, teamViews(c.rt.catalog.all(nil)), rest)
 	if problem != "" {
 		reply(ce, problem)
 		return
@@ -150,15 +147,14 @@ func (c *Connector) drillStart(ctx context.Context, ce *commands.Event, rest str
 		c.failed(ce, err)
 		return
 	}
-	reply(ce, fmt.Sprintf("The drill for %s goes on until %s, or until `drill end`. What people write in Matrix is kept meanwhile. "+
-		"Rooms in which something waits are told that it is a drill.", esc(label), clock(until)))
+	reply(ce, c.texts.Say(texts.DrillStarted, "what", esc(drills.Retell(c.texts, label)), "time", c.texts.Time(until)))
 }
 
-// drillTarget reads TEAM|all [MINUTES].
-func drillTarget(views []teamView, text string) (scope, label string, length time.Duration, problem string) {
+// drillTarget reads TEAM|all [MINUTES]. The label is in English, for the record.
+func drillTarget(x texts.Texts, views []teamView, text string) (scope, label string, length time.Duration, problem string) {
 	length = drillDefault
 	if text == "" {
-		return "", "", 0, drillUsage
+		return "", "", 0, x.Say(texts.DrillUsage)
 	}
 	view, near := findTeam(views, text)
 	if view == nil {
@@ -171,13 +167,13 @@ func drillTarget(views []teamView, text string) (scope, label string, length tim
 	}
 	switch {
 	case view != nil && !isMirrored(view.team):
-		return "", "", 0, fmt.Sprintf("The team **%s** is not mirrored, so there is nothing to rehearse.", esc(view.team.Name))
+		return "", "", 0, x.Say(texts.DrillNotMirrored, "team", esc(view.team.Name))
 	case view != nil:
-		return string(portal.TeamPortal(view.team.TeamID).ID), "the team " + view.team.Name, length, ""
+		return string(portal.TeamPortal(view.team.TeamID).ID), inEnglish(texts.DrillTeam, "team", view.team.Name), length, ""
 	case strings.EqualFold(text, "all"):
-		return "", "all teams", length, ""
+		return "", inEnglish(texts.DrillAll), length, ""
 	default:
-		return "", "", 0, unknownText("team", text, near)
+		return "", "", 0, unknownText(x, unknownTeam, text, near)
 	}
 }
 
@@ -197,42 +193,46 @@ func lastWord(s string) (rest, word string) {
 }
 
 // outagesText is the answer to outage.
-func outagesText(recent []outageLine) string {
+func outagesText(x texts.Texts, recent []outageLine) string {
 	if len(recent) == 0 {
-		return "There was no outage yet."
+		return x.Say(texts.OutagesNone)
 	}
 	var b strings.Builder
 	if !slices.ContainsFunc(recent, func(line outageLine) bool { return line.Ended.IsZero() }) {
-		b.WriteString("No outage goes on.\n\n")
+		b.WriteString(x.Say(texts.OutagesNoneNow) + "\n\n")
 	}
 	for _, line := range recent {
-		fmt.Fprintf(&b, "* %s\n", outageText(line))
+		fmt.Fprintf(&b, "* %s\n", outageText(x, line))
 	}
 	return b.String()
 }
 
 // outageText is one outage in a line.
-func outageText(line outageLine) string {
-	kind := map[string]string{database.OutageDetected: "Outage", database.OutageDeclared: "Declared outage", database.OutageDrill: "Drill"}[line.Kind]
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s, ", kind, clock(line.Began))
+func outageText(x texts.Texts, line outageLine) string {
+	began := x.Time(line.Began)
+	head := x.Say(texts.OutageLine, "time", began)
+	switch line.Kind {
+	case database.OutageDeclared:
+		head = x.Say(texts.OutageLineDeclared, "time", began)
+	case database.OutageDrill:
+		head = x.Say(texts.OutageLineDrill, "time", began)
+	}
+	state, lasted := x.Say(texts.OutageLineGoesOn), spokenFor(x, line.Ended.Sub(line.Began))
 	switch {
 	case line.Ended.IsZero():
-		b.WriteString("**goes on**")
 	case line.Drained.IsZero():
-		fmt.Fprintf(&b, "ended after %s, what was kept is on its way", duration(line.Ended.Sub(line.Began)))
+		state = x.Say(texts.OutageLineDraining, "duration", lasted)
 	default:
-		fmt.Fprintf(&b, "ended after %s", duration(line.Ended.Sub(line.Began)))
+		state = x.Say(texts.OutageLineEnded, "duration", lasted)
 	}
-	switch {
-	case line.Kind == database.OutageDrill:
-		fmt.Fprintf(&b, ", for %s, by %s", esc(line.Detail), esc(line.By))
-	default:
-		fmt.Fprintf(&b, ": %s", strings.TrimSuffix(whyOps(&line.Outage), "."))
+	whom, why := "", strings.TrimSuffix(whyOps(x, &line.Outage), ".")
+	if line.Kind == database.OutageDrill {
+		whom, why = x.Say(texts.OutageLineWhom, "what", esc(drills.Retell(x, line.Detail)), "who", esc(line.By)), ""
 	}
-	fmt.Fprintf(&b, "; %s, %d delivered", count(line.total.messages(), "message", "messages"), line.total.delivered)
+	waiting := ""
 	if line.total.waiting > 0 {
-		fmt.Fprintf(&b, ", %d waiting", line.total.waiting)
+		waiting = strconv.Itoa(line.total.waiting)
 	}
-	return b.String()
+	counts := x.Count(texts.OutageLineCounts, line.total.messages(), "delivered", strconv.Itoa(line.total.delivered), "waiting", waiting)
+	return x.Say(texts.OutageLineAll, "outage", head, "state", state, "whom", whom, "why", why, "counts", counts)
 }

@@ -9,6 +9,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/teams"
 	"teamsbridge/texts"
 )
 
@@ -115,20 +116,20 @@ func reasonWords(x texts.Texts, reason string) string {
 	switch reason {
 	case "":
 		return x.Say(texts.ReasonUnknown)
-	case "permission missing":
+	case teams.KindPermission.String():
 		return x.Say(texts.ReasonPermission)
-	case "not found", "gone":
+	case teams.KindNotFound.String(), teams.KindGone.String():
 		return x.Say(texts.ReasonGone)
-	case "too large":
+	case teams.KindTooLarge.String():
 		return x.Say(texts.ReasonTooLarge)
-	case "bad request", "conflict", "precondition failed":
+	case teams.KindBadRequest.String(), teams.KindConflict.String(), teams.KindPrecondition.String():
 		return x.Say(texts.ReasonRefused)
 	case portal.ReasonKept:
 		return x.Say(texts.ReasonKept)
 	case portal.ReasonTooOld:
 		return x.Say(texts.ReasonTooOld)
 	default:
-		return reason
+		return spoken(x, reason)
 	}
 }
 

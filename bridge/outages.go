@@ -49,7 +49,7 @@ type outages struct {
 	started time.Time
 	// graph reports whether Graph is down, and whether that is known yet.
 	graph func() (down, known bool)
-	// texts is what rooms are told in.
+	// texts is what people are told in.
 	texts texts.Texts
 	// say says something, at most once under a key.
 	say func(ctx context.Context, n notice) error
@@ -258,7 +258,7 @@ func describe(rec *database.Outage, seen *outage, hold *database.Hold) {
 	case seen != nil:
 		rec.Cause = string(seen.Kind)
 		if hold == nil {
-			rec.Detail, rec.By = seen.Cause, ""
+			rec.Detail, rec.By = seen.Detail, ""
 		}
 	case rec.Cause == "":
 		rec.Cause = causeDeclared

@@ -18,6 +18,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const (
@@ -78,7 +79,7 @@ type outageTest struct {
 func newOutageTest(t *testing.T) *outageTest {
 	t.Helper()
 	w := &outageTest{t: t, admin: []string{ops}, echoes: map[string]bool{}, policies: map[string]string{}, reading: readTimes{},
-		cause: outage{Kind: vitals.TeamsDown, Cause: "GET organization: unavailable (HTTP 503)"}, begunCount: map[string]int{}}
+		cause: outage{Kind: vitals.TeamsDown, Detail: "GET organization: unavailable (HTTP 503)"}, begunCount: map[string]int{}}
 	w.now, _ = time.Parse(time.RFC3339, origin)
 	parent, err := dbutil.NewFromConfig("test", dbutil.Config{PoolConfig: dbutil.PoolConfig{Type: "sqlite3-fk-wal", MaxOpenConns: 4, MaxIdleConns: 2,
 		URI: "file:" + filepath.Join(t.TempDir(), "test.db") + "?_txlock=immediate"}}, statementLog{w.step})
@@ -157,7 +158,7 @@ func (w *outageTest) ask() {
 	switch {
 	case w.down && (!was || !w.known):
 		w.began = w.clock()
-		w.outages.down(w.ctx, outage{Began: w.began, Kind: w.cause.Kind, Cause: w.cause.Cause})
+		w.outages.down(w.ctx, outage{Began: w.began, Kind: w.cause.Kind, Detail: w.cause.Detail})
 	case !w.down && was:
 		w.outages.up(w.ctx, outage{Began: w.began, Ended: w.clock()})
 	}
@@ -284,7 +285,8 @@ func TestS4OutageIsToldOnceWithItsCount(t *testing.T) {
 	w.teamsDown()
 	w.pass(3 * time.Second)
 	require.Equal(t, []string{"**Microsoft Teams is unavailable** since 2026-03-02 10:01 UTC. " +
-		"GET organization: unavailable \\(HTTP 503\\).\n\n" +
+		"Microsoft Teams does not answer \\(GET organization: unavailable \\(HTTP 503\\)\\). " +
+		"Nothing is to be done here; Microsoft's service health page says more.\n\n" +
 		"Rooms go on as usual. What is written in them is kept and goes to Teams, in order, when Teams is back."}, w.to(ops), "at once")
 	require.Empty(t, w.to(roomA), "a room is told when something waits for a while")
 	more := w.write(roomA, 2)
@@ -319,7 +321,7 @@ func TestS4OutageIsToldOnceWithItsCount(t *testing.T) {
 		"From Teams, nothing of that time is missing here.", w.to(roomB)[1])
 	require.Empty(t, w.to(roomC))
 	require.Equal(t, "**Microsoft Teams is available again.** It was unavailable from 10:01 to 11:01 UTC, for 60 minutes. "+
-		"The cause was: GET organization: unavailable \\(HTTP 503\\).\n\n"+
+		"The cause was: Microsoft Teams does not answer \\(GET organization: unavailable \\(HTTP 503\\)\\).\n\n"+
 		"* Written in Matrix meanwhile: 5 messages in 3 rooms\n"+
 		"* Delivered to Teams: 4, within 1 minute; the slowest room was Room B\n"+
 		"* Not delivered: 1 did not go to Teams: too large for Teams.", w.to(ops)[1])
@@ -542,7 +544,7 @@ func TestDeclaredAndDetectedAreOneStory(t *testing.T) {
 		goesOn, err := w.endDeclared(t.Context())
 		require.NoError(t, err)
 		require.NotNil(t, goesOn)
-		require.Contains(t, whyOps(goesOn), "HTTP 503", "Teams is still down")
+		require.Contains(t, whyOps(texts.Texts{}, goesOn), "HTTP 503", "Teams is still down")
 		w.pass(time.Minute)
 		require.Len(t, w.said, 3)
 		w.teamsUp()
@@ -578,14 +580,15 @@ func TestCauseOfAnOutageIsKeptUpToDate(t *testing.T) {
 	w := newOutageTest(t)
 	w.teamsDown()
 	w.tick()
-	w.changed(w.ctx, outage{Kind: vitals.CredentialExpired, Cause: "the secret is refused. Renew it."})
+	w.changed(w.ctx, outage{Kind: vitals.CredentialExpired, Detail: "the secret is refused"})
 	w.tick()
 	require.EqualValues(t, vitals.CredentialExpired, w.records()[0].Cause)
 	w.write(roomA, 1)
 	w.pass(time.Minute)
 	require.Contains(t, w.to(roomA)[0], "our access to it has to be renewed")
 	require.Len(t, w.to(ops), 1)
-	require.Contains(t, beganOpsText(w.records()[0], nil, nil), "The secret is refused. Renew it.\n")
+	require.Contains(t, beganOpsText(texts.Texts{}, w.records()[0], nil, nil),
+		"The bridge's own sign-in is no longer accepted \\(the secret is refused\\). Renew the application's secret or certificate")
 }
 
 // What can be done about an outage is not said when there is nothing to do any more.
@@ -593,12 +596,14 @@ func TestEndSaysWhatTheCauseWas(t *testing.T) {
 	at := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
 	text := func(cause vitals.Cause, detail string) string {
 		rec := &database.Outage{Kind: database.OutageDetected, Cause: string(cause), Detail: detail, Began: at, Ended: at.Add(time.Hour)}
-		return endedOpsText(rec, tallies{}, nil)
+		return endedOpsText(texts.Texts{}, rec, tallies{}, nil)
 	}
-	for _, cause := range []vitals.Cause{vitals.TeamsDown, vitals.SignInDown, vitals.EgressDown, vitals.CredentialExpired, vitals.PermissionRevoked} {
-		said := text(cause, cause.Sentence()+". "+cause.Advice())
-		require.Contains(t, said, "The cause was: "+esc(cause.Sentence())+".\n")
-		require.NotContains(t, said, esc(cause.Advice()[:20]))
+	for _, cause := range vitals.Causes() {
+		said := text(cause, "GET team: unavailable")
+		require.Contains(t, said, "The cause was: "+esc(inEnglish(troubles[cause]))+" \\(GET team: unavailable\\).\n")
+		if advice, ok := advices[cause]; ok {
+			require.NotContains(t, said, esc(inEnglish(advice))[:20])
+		}
 	}
 	require.Contains(t, text(vitals.TeamsDown, ""), "The cause was: Microsoft Teams does not answer.\n")
 	require.NotContains(t, text("", ""), "cause")
@@ -702,5 +707,6 @@ func TestOutageWithoutAWord(t *testing.T) {
 	recent, err := w.outages.recent(t.Context(), 5)
 	require.NoError(t, err)
 	require.Equal(t, "No outage goes on.\n\n* Outage 2026-03-02 10:00 UTC, ended after 1 minute: "+
-		"GET organization: unavailable \\(HTTP 503\\); 0 messages, 0 delivered\n", outagesText(recent))
+		"Microsoft Teams does not answer \\(GET organization: unavailable \\(HTTP 503\\)\\). Nothing is to be done here; "+
+		"Microsoft's service health page says more; 0 messages, 0 delivered\n", outagesText(texts.Texts{}, recent))
 }

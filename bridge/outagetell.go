@@ -90,7 +90,7 @@ func (o *outages) tellBegan(ctx context.Context, rec *database.Outage) error {
 	o.mu.Unlock()
 	for _, to := range o.listeners(rec) {
 		if told[to].BeganTold.IsZero() {
-			if _, err := o.tell(ctx, rec, database.OutageRoom{OutageID: rec.ID, Portal: to}, beganOpsText(rec, hold, seen)); err != nil {
+			if _, err := o.tell(ctx, rec, database.OutageRoom{OutageID: rec.ID, Portal: to}, beganOpsText(o.texts, rec, hold, seen)); err != nil {
 				return err
 			}
 		}
@@ -282,13 +282,13 @@ func (o *outages) close(ctx context.Context, rec *database.Outage, realOn bool) 
 // report is what the listeners are told at the end.
 func (o *outages) report(ctx context.Context, rec *database.Outage, t tallies) (string, error) {
 	if rec.Kind != database.OutageDrill {
-		return endedOpsText(rec, t, o.title), nil
+		return endedOpsText(o.texts, rec, t, o.title), nil
 	}
 	people, err := o.roster(ctx, rec.Scope)
 	if err != nil {
 		return "", fmt.Errorf("listing people for the drill's report: %w", err)
 	}
-	return drillReportText(rec, t, people, o.title), nil
+	return drillReportText(o.texts, rec, t, people, o.title), nil
 }
 
 // stalled reports whether nothing of what waits has arrived for long.

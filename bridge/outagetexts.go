@@ -1,17 +1,19 @@
 package bridge
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
 	"teamsbridge/texts"
 )
 
-// What people are told about outages is put together in this file: rooms in the
-// language that is configured, administrators in English.
+// What people are told about outages is put together in this file and in
+// outageroomtexts.go.
 
 // causeWords is a cause in a word for everybody.
 func causeWords(x texts.Texts, cause string) string {
@@ -30,82 +32,62 @@ func causeWords(x texts.Texts, cause string) string {
 }
 
 // beganOpsText tells administrators that an outage has begun.
-func beganOpsText(rec *database.Outage, hold *database.Hold, seen *outage) string {
-	var b strings.Builder
-	switch {
-	case rec.Kind == database.OutageDrill:
-		fmt.Fprintf(&b, "**Drill** for %s, started by %s at %s%s. For people it is as if Microsoft Teams were unavailable: what they write in Matrix "+
-			"is kept and goes to Teams when the drill ends. What is written in Teams goes on to come to Matrix.\n\n`drill end` ends it earlier.",
-			esc(rec.Detail), esc(rec.By), clock(rec.Began), untilText(hold))
-		return b.String()
-	case !rec.Resumed.IsZero():
-		fmt.Fprintf(&b, "**Microsoft Teams is unavailable again** since %s.", clock(rec.Resumed))
-	default:
-		fmt.Fprintf(&b, "**Microsoft Teams is unavailable** since %s.", clock(rec.Began))
+func beganOpsText(x texts.Texts, rec *database.Outage, hold *database.Hold, seen *outage) string {
+	if rec.Kind == database.OutageDrill {
+		until := ""
+		if hold != nil && !hold.Until.IsZero() {
+			until = x.Time(hold.Until)
+		}
+		return x.Say(texts.OpsDrill, "what", esc(drills.Retell(x, rec.Detail)), "who", esc(rec.By), "time", x.Time(rec.Began), "until", until) +
+			"\n\n" + x.Say(texts.OpsDrillEnd)
 	}
-	fmt.Fprintf(&b, " %s", whyOps(rec))
-	b.WriteString("\n\nRooms go on as usual.")
+	text := x.Say(texts.OpsDown, "time", x.Time(rec.Began))
+	if !rec.Resumed.IsZero() {
+		text = x.Say(texts.OpsDownAgain, "time", x.Time(rec.Resumed))
+	}
+	text += " " + whyOps(x, rec) + "\n\n" + x.Say(texts.OpsRoomsGoOn)
 	if seen != nil && seen.NoReading && !seen.NoWriting {
-		b.WriteString(" What is written in Teams comes when it can be read again. What is written in Matrix goes to Teams as long as Teams takes it, else it is kept.")
-		return b.String()
+		return text + " " + x.Say(texts.OpsNoReading)
 	}
-	b.WriteString(" What is written in them is kept and goes to Teams, in order, when Teams is back.")
+	text += " " + x.Say(texts.OpsKept)
 	if seen != nil && seen.NoWriting && !seen.NoReading {
-		b.WriteString(" What is written in Teams still comes to Matrix.")
+		text += " " + x.Say(texts.OpsStillReads)
 	}
 	if isDeclared(rec) {
-		b.WriteString(" It lasts until an administrator says `outage end`.")
-	}
-	return b.String()
-}
-
-// changedOpsText tells administrators that an outage goes on for another reason,
-// or that something else is concerned now.
-func changedOpsText(seen outage) string {
-	text := fmt.Sprintf("**Microsoft Teams is still unavailable.** %s", sentence(esc(seen.Cause)))
-	if seen.NoWriting {
-		text += " What is written in Matrix is kept and goes to Teams when it is back."
+		text += " " + x.Say(texts.OpsUntilEnd)
 	}
 	return text
 }
 
-// untilText says when a drill ends by itself.
-func untilText(hold *database.Hold) string {
-	if hold == nil || hold.Until.IsZero() {
-		return ""
+// changedOpsText tells administrators that an outage goes on for another reason,
+// or that something else is concerned now.
+func changedOpsText(x texts.Texts, seen outage) string {
+	text := x.Say(texts.OpsStillDown) + " " + sentence(esc(causeSentence(x, seen.Kind, seen.Detail)))
+	if seen.NoWriting {
+		text += " " + x.Say(texts.OpsKeptMeanwhile)
 	}
-	return ", until " + clock(hold.Until) + " at the latest"
+	return text
 }
 
 // whyOps says why, for administrators.
-func whyOps(rec *database.Outage) string {
+func whyOps(x texts.Texts, rec *database.Outage) string {
 	if isDeclared(rec) {
-		return fmt.Sprintf("Declared by %s: %s.", esc(rec.By), esc(strings.TrimRight(rec.Detail, ".")))
+		return x.Say(texts.OpsDeclaredBy, "who", esc(rec.By), "why", esc(strings.TrimRight(rec.Detail, ".")))
 	}
-	if rec.Detail != "" {
-		return sentence(esc(rec.Detail))
-	}
-	return sentence(causeWords(texts.Texts{}, rec.Cause))
+	return sentence(esc(causeSentence(x, vitals.Cause(rec.Cause), rec.Detail)))
 }
 
 // whyItWas says for administrators why an outage was that is over, without what
 // could be done about it.
-func whyItWas(rec *database.Outage) string {
+func whyItWas(x texts.Texts, rec *database.Outage) string {
 	if isDeclared(rec) {
-		return whyOps(rec)
+		return whyOps(x, rec)
 	}
-	cause := vitals.Cause(rec.Cause)
-	why := rec.Detail
-	if advice := cause.Advice(); advice != "" {
-		why = strings.TrimSpace(strings.Replace(why, strings.TrimRight(advice, "."), "", 1))
-	}
+	why := troubleText(x, vitals.Cause(rec.Cause), rec.Detail)
 	if why = strings.TrimRight(why, ". "); why == "" {
-		why = cause.Sentence()
-	}
-	if why == "" {
 		return ""
 	}
-	return "The cause was: " + esc(why) + "."
+	return x.Say(texts.OpsCauseWas, "why", esc(why))
 }
 
 // sentence begins with a capital letter and ends with a full stop.
@@ -113,44 +95,43 @@ func sentence(s string) string {
 	if s = strings.TrimRight(s, "."); s == "" {
 		return ""
 	}
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:] + "."
 }
 
 // endedOpsText tells administrators that an outage is over.
-func endedOpsText(rec *database.Outage, all tallies, title func(string) string) string {
-	total := all.total()
-	var b strings.Builder
-	fmt.Fprintf(&b, "**Microsoft Teams is available again.** It was unavailable %s, for %s.", span(texts.Texts{}, rec.Began, rec.Ended), duration(rec.Ended.Sub(rec.Began)))
-	if why := whyItWas(rec); why != "" {
-		b.WriteString(" " + why)
+func endedOpsText(x texts.Texts, rec *database.Outage, all tallies, title func(string) string) string {
+	text := x.Say(texts.OpsUp, "span", span(x, rec.Began, rec.Ended), "duration", spokenFor(x, rec.Ended.Sub(rec.Began)))
+	if why := whyItWas(x, rec); why != "" {
+		text += " " + why
 	}
-	b.WriteString("\n\n")
-	writeTotals(&b, rec, all, total, title)
-	return strings.TrimRight(b.String(), "\n")
+	return text + "\n\n" + totalsText(x, rec, all, title)
 }
 
-// writeTotals writes how much was written, and what became of it.
-func writeTotals(b *strings.Builder, rec *database.Outage, all tallies, total tally, title func(string) string) {
-	rooms := 0
+// totalsText says how much was written, and what became of it.
+func totalsText(x texts.Texts, rec *database.Outage, all tallies, title func(string) string) string {
+	rooms, total := 0, all.total()
 	for _, t := range all {
 		if t.messages() > 0 {
 			rooms++
 		}
 	}
 	if rooms == 0 {
-		b.WriteString("* Nothing was written in Matrix meanwhile.\n")
-		return
+		return "* " + x.Say(texts.TotalsNone)
 	}
-	fmt.Fprintf(b, "* Written in Matrix meanwhile: %s in %s\n", count(total.messages(), "message", "messages"), count(rooms, "room", "rooms"))
-	fmt.Fprintf(b, "* Delivered to Teams: %d", total.delivered)
-	if took := total.lastDone.Sub(rec.Ended); took >= time.Second {
-		fmt.Fprintf(b, ", within %s", duration(took))
+	took, last := "", ""
+	if d := total.lastDone.Sub(rec.Ended); d >= time.Second {
+		took = spokenFor(x, d)
 		if slowest, _ := all.slowest(); slowest != "" && rooms > 1 {
-			fmt.Fprintf(b, "; the slowest room was %s", esc(title(slowest)))
+			last = esc(title(slowest))
 		}
 	}
-	b.WriteByte('\n')
-	if rest := restText(texts.Texts{}, total); rest != "" {
-		fmt.Fprintf(b, "* Not delivered: %s\n", rest)
+	lines := []string{
+		x.Count(texts.TotalsWritten, rooms, "messages", x.Count(texts.MessagesCount, total.messages())),
+		x.Say(texts.TotalsDelivered, "delivered", strconv.Itoa(total.delivered), "duration", took, "room", last),
 	}
+	if rest := restText(x, total); rest != "" {
+		lines = append(lines, x.Say(texts.TotalsNotDelivered, "why", rest))
+	}
+	return "* " + strings.Join(lines, "\n* ")
 }

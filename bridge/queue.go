@@ -2,13 +2,13 @@ package bridge
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 // queueBatch is how many rows are handled in one go.
@@ -28,6 +28,8 @@ type queues struct {
 	tell              func()
 	// due makes what waits in a portal due, also what fails at this moment.
 	due func(ctx context.Context, portalID string)
+	// texts is what answers are in.
+	texts texts.Texts
 }
 
 // queueScope is what a queue command is about: a message, or everything that a
@@ -62,13 +64,13 @@ func (q *queues) find(name string) (s queueScope, ok bool) {
 			continue
 		}
 		if split[1] == "" {
-			return queueScope{scope: string(portal.TeamPortal(view.team.TeamID).ID), label: "team **" + esc(view.team.Name) + "**"}, true
+			return queueScope{scope: string(portal.TeamPortal(view.team.TeamID).ID), label: labelTeam(q.texts, view.team.Name)}, true
 		}
 		if conv, _ := findChannel(view.channels, split[1]); conv != nil {
-			return queueScope{scope: conv.Portal, label: fmt.Sprintf("channel **%s** of team **%s**", esc(conv.Name), esc(view.team.Name))}, true
+			return queueScope{scope: conv.Portal, label: labelChannel(q.texts, conv.Name, view.team.Name)}, true
 		}
 	}
-	return queueScope{label: "everything"}, strings.EqualFold(name, "all")
+	return queueScope{label: q.texts.Say(texts.Everything)}, strings.EqualFold(name, "all")
 }
 
 // findFirst is find for a name with something behind it, which is returned: the
@@ -147,15 +149,15 @@ func (q *queues) why(ctx context.Context, portalID string) (string, error) {
 		return "", err
 	}
 	if hold, held := q.holds.holding(portalID); held {
-		return holdText(hold), nil
+		return holdText(q.texts, hold), nil
 	}
 	switch {
 	case head.NextAt.After(q.now()):
-		return fmt.Sprintf("%s, tried again at %s", head.Reason, clock(head.NextAt)), nil
+		return q.texts.Say(texts.QueueTriedAgain, "why", spoken(q.texts, head.Reason), "time", q.texts.Time(head.NextAt)), nil
 	case head.State == database.StateSending:
-		return "being sent", nil
+		return q.texts.Say(texts.QueueSending), nil
 	default:
-		return "on its way", nil
+		return q.texts.Say(texts.RepairWaits), nil
 	}
 }
 

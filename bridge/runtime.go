@@ -178,6 +178,7 @@ func (r *runtime) wireMirror() {
 	cfg := &r.c.Config
 	r.staff = &staffing{br: r.c.br, db: r.db, catalog: r.catalog, dir: r.dir, reader: r.graph.reader,
 		domain: r.c.br.Matrix.ServerName(), interval: cfg.DirectoryInterval, now: r.now, puppets: r.c.puppetServers(),
+		texts: r.c.texts,
 		forget: func(ctx context.Context, userID string) error {
 			return r.writers.signedOut(ctx, accountKey(database.AccountUser, userID))
 		}}

@@ -1,14 +1,15 @@
 package bridge
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
-// verdict is whether something is mirrored, and why.
+// verdict is whether something is mirrored, and why, in English.
 type verdict struct {
 	mirror bool
 	reason string
@@ -45,15 +46,15 @@ func (s *selector) team(t teams.Team) verdict {
 	}
 	for _, pattern := range s.cfg.Exclude {
 		if matches(pattern, t.ID, t.DisplayName) {
-			return verdict{false, fmt.Sprintf("teams.exclude has %q", pattern)}
+			return verdict{false, inEnglish(texts.ChosenExclude, "pattern", strconv.Quote(pattern))}
 		}
 	}
 	for _, pattern := range s.cfg.Include {
 		if matches(pattern, t.ID, t.DisplayName) {
-			return verdict{true, fmt.Sprintf("teams.include has %q", pattern)}
+			return verdict{true, inEnglish(texts.ChosenInclude, "pattern", strconv.Quote(pattern))}
 		}
 	}
-	return verdict{false, "teams.include does not name it"}
+	return verdict{false, inEnglish(texts.ChosenIncludeNot)}
 }
 
 // anyChannelChosen reports whether the bot was told to mirror a channel of a
@@ -74,15 +75,15 @@ func (s *selector) channel(t teams.Team, c teams.Channel) verdict {
 	}
 	team := s.team(t)
 	if !team.mirror {
-		return verdict{false, "its team is not mirrored: " + team.reason}
+		return verdict{false, inEnglish(texts.ChosenTeamNot, "why", team.reason)}
 	}
 	if !slices.Contains(s.cfg.MembershipTypes, c.MembershipType) {
-		return verdict{false, fmt.Sprintf("teams.membership_types does not have %q", c.MembershipType)}
+		return verdict{false, inEnglish(texts.ChosenMembershipNot, "pattern", strconv.Quote(c.MembershipType))}
 	}
 	for pattern, channels := range s.cfg.ExcludeChannels {
 		if matches(pattern, t.ID, t.DisplayName) {
 			if i := slices.IndexFunc(channels, func(p string) bool { return matches(p, c.ID, c.DisplayName) }); i >= 0 {
-				return verdict{false, fmt.Sprintf("teams.exclude_channels has %q", channels[i])}
+				return verdict{false, inEnglish(texts.ChosenExcludeChannels, "pattern", strconv.Quote(channels[i]))}
 			}
 		}
 	}
@@ -93,21 +94,20 @@ func (s *selector) channel(t teams.Team, c teams.Channel) verdict {
 		}
 		limited = true
 		if i := slices.IndexFunc(channels, func(p string) bool { return matches(p, c.ID, c.DisplayName) }); i >= 0 {
-			return verdict{true, fmt.Sprintf("teams.channels has %q", channels[i])}
+			return verdict{true, inEnglish(texts.ChosenChannels, "pattern", strconv.Quote(channels[i]))}
 		}
 	}
 	if limited {
-		return verdict{false, "teams.channels does not name it"}
+		return verdict{false, inEnglish(texts.ChosenChannelsNot)}
 	}
 	return verdict{true, team.reason}
 }
 
 func overrideVerdict(o choice) verdict {
-	what := "unmirror"
 	if o.Mirror {
-		what = "mirror"
+		return verdict{true, inEnglish(texts.ChosenMirror, "who", o.By)}
 	}
-	return verdict{o.Mirror, fmt.Sprintf("%s said %s", o.By, what)}
+	return verdict{false, inEnglish(texts.ChosenUnmirror, "who", o.By)}
 }
 
 // matches compares a name of the configuration with an id and a display name.

@@ -16,6 +16,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 const (
@@ -115,7 +116,7 @@ type verifySummary struct {
 	readers           map[string]int
 	examples          []verifyExample
 	errors            map[string][]string // labels by reason
-	ended             string              // why it ended early
+	ended             string              // why it ended early, in English
 }
 
 func newVerifySummary() verifySummary {
@@ -215,7 +216,7 @@ func (v *verification) run(ctx context.Context, run *verifyRun, told func(verify
 			unreachable = 0
 		}
 		if unreachable >= verifyGiveUp {
-			run.sum.ended = "because Microsoft Graph or the homeserver can't be used now"
+			run.sum.ended = inEnglish(texts.VerifyUnusable)
 		}
 		ended := run.sum.ended != ""
 		run.mu.Unlock()
@@ -229,7 +230,7 @@ func (v *verification) run(ctx context.Context, run *verifyRun, told func(verify
 	}
 	if ctx.Err() != nil {
 		run.mu.Lock()
-		run.sum.ended = "because it was stopped"
+		run.sum.ended = inEnglish(texts.VerifyStopped)
 		run.mu.Unlock()
 	}
 	return run.copied()
@@ -277,7 +278,7 @@ func verifyReason(err error) string {
 	case kind != teams.KindUnknown:
 		return "Graph: " + kind.String()
 	}
-	return "error, see the log"
+	return inEnglish(texts.RepairError)
 }
 
 // verifyTargets returns the mirrored channels of a team, or of all with "",

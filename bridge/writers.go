@@ -13,6 +13,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // accountKey is the key of an account. A person who lends their account to the
@@ -67,7 +68,7 @@ func (w *writers) load(ctx context.Context) error {
 
 // reasonSealed is why an account has to sign in again after the encryption key
 // was changed or lost.
-const reasonSealed = "the encryption key does not open its stored sign-in"
+var reasonSealed = inEnglish(texts.AccountSealed)
 
 // tryToken marks an account whose token the encryption key does not open. The
 // token stays: with the key that sealed it the account is good again.

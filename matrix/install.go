@@ -50,9 +50,15 @@ type Options struct {
 	// 0 takes the defaults (32 MiB, 32).
 	MaxBody  int64
 	MaxConns int
+	// Words are what commands say.
+	Words Words
 	// Now is the clock, time.Now where nil.
 	Now func() time.Time
 }
+
+// Words are the description and the answers of the command that resets a room's
+// encryption session, in people's language.
+type Words struct{ Reset, WasReset, NoEncryption string }
 
 // Install puts the journal, the idempotent sends and the corrections into a
 // bridge. Call it in PostInit, before anything else that uses m.Matrix.AS.
@@ -181,15 +187,15 @@ func replaceCommands(br *bridgev2.Bridge, c *Connector) {
 	processor.AddHandler(&commands.FullHandler{
 		Func: func(ce *commands.Event) {
 			if c.Crypto == nil {
-				ce.Reply("This bridge has no end-to-bridge encryption.")
+				ce.Reply(c.opts.Words.NoEncryption)
 				return
 			}
 			c.Crypto.ResetSession(ce.Ctx, ce.RoomID)
-			ce.Reply("The encryption session of this room was reset; keys are shared again with the next message.")
+			ce.Reply(c.opts.Words.WasReset)
 		},
 		Name:          "discard-megolm-session",
 		Aliases:       []string{"discard-session"},
-		Help:          commands.HelpMeta{Section: commands.HelpSectionAdmin, Description: "Discard the Megolm session in the room"},
+		Help:          commands.HelpMeta{Section: commands.HelpSectionAdmin, Description: c.opts.Words.Reset},
 		RequiresAdmin: true,
 	})
 }

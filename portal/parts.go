@@ -13,6 +13,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // message posts a message, part by part. Parts that Teams has are not posted
@@ -131,7 +132,7 @@ func (p *posting) convert(ctx context.Context) ([]teams.Draft, error) {
 	if len(p.parts) > 0 && p.relayed && !w.relayed {
 		for i := range drafts {
 			if p.part(i) == nil {
-				drafts[i].HTML = "<p><b>" + html.EscapeString(authorName(p.row)) + "</b> (continued)</p>" + drafts[i].HTML
+				drafts[i].HTML = "<p><b>" + html.EscapeString(authorName(p.row)) + "</b> " + html.EscapeString(p.s.o.Texts.Say(texts.Continued)) + "</p>" + drafts[i].HTML
 			}
 		}
 	}

@@ -43,36 +43,6 @@ const (
 	failForeign        = "it names a host outside Teams"
 )
 
-// spokenKeys are the texts for reasons that the database and the metrics have
-// in English.
-var spokenKeys = map[string]texts.Key{
-	problemTooLarge: texts.ProblemTooLarge, problemGone: texts.ProblemGone, problemForeign: texts.ProblemForeign,
-	problemNoAnswer: texts.ProblemNoAnswer, problemElsewhere: texts.ProblemElsewhere, problemMalware: texts.ProblemMalware,
-	problemRefused: texts.ProblemRefused, problemTooLargeHere: texts.ProblemTooLargeHere, problemHomeserver: texts.ProblemHomeserver,
-	problemNotCopied: texts.ProblemNotCopied, problemNotTaken: texts.ProblemNotTaken, problemEmpty: texts.ProblemEmpty,
-	problemNoSpace: texts.ProblemNoSpace, problemNoUpload: texts.ProblemNoUpload,
-
-	errNotAuthorEdit.Error(): texts.WhyNotAuthorEdit, errNotAuthorDelete.Error(): texts.WhyNotAuthorDelete,
-	errNotAuthorReaction.Error(): texts.WhyNotAuthorReaction, errDeleted.Error(): texts.WhyDeleted,
-	errDetached.Error(): texts.WhyDetached, errDetachedTakeBack.Error(): texts.WhyDetachedTakeBack,
-	errNeverSent.Error(): texts.WhyNeverSent, errBadReaction.Error(): texts.WhyBadReaction,
-	errIsQueued.Error(): texts.WhyQueued, errUnreadable.Error(): texts.WhyUnreadable,
-	msgconv.ErrNotEmoji.Error(): texts.ReactionNotEmoji, msgconv.ErrCustomEmoji.Error(): texts.ReactionCustom,
-	msgconv.ErrNothingToSend.Error(): texts.NothingToSend,
-
-	detailKept: texts.WhyKept, detailTooOld: texts.WhyTooOld, failNotConvertible: texts.WhyNotConvertible, failNoChannel: texts.WhyNoChannel,
-	failTargetUnknown: texts.WhyTargetUnknown, failPanic: texts.WhyPanic, failOwnAccount: texts.WhyOwnAccount, failPermission: texts.WhyPermission,
-	failNotThere: texts.WhyNotThere, failTooLarge: texts.WhyTooLarge, failRefused: texts.WhyRefused, failForeign: texts.WhyForeign,
-}
-
-// spoken says a reason in people's language. One that is not known stays as it is.
-func spoken(x texts.Texts, reason string) string {
-	if key, ok := spokenKeys[reason]; ok {
-		return x.Say(key)
-	}
-	return reason
-}
-
 // spokenMedia returns media whose problems are said in people's language.
 func spokenMedia(x texts.Texts, media map[string]msgconv.Media) map[string]msgconv.Media {
 	out := maps.Clone(media)

@@ -7,8 +7,10 @@
 // each language can put it where its grammar wants it. A text that depends on a
 // number has a form for one and one for all others.
 //
-// What must not live here: who is told what and when, markup, and names of
-// states and reasons that logs, metrics and the database use, which are the same
-// in every language. What administrators are told (status, reports, the
-// operations room) is in English, and stands where it is said.
+// Names of states, reasons and problems are the same in every language where
+// logs, metrics and the database have them: in English, as the English catalogue
+// says them. Phrases say them in people's language.
+//
+// What must not live here: who is told what and when, which reasons there are,
+// and the words and the syntax of commands, which are the same in every language.
 package texts

@@ -33,6 +33,7 @@ const (
 	Quoted        Key = "quoted"
 	QuoteCut      Key = "quote_cut"
 	Late          Key = "late"
+	Continued     Key = "continued"
 	Spoiler       Key = "spoiler"
 	SpoilerReason Key = "spoiler_reason"
 	Image         Key = "image"

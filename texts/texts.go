@@ -74,6 +74,12 @@ func (t Texts) Time(at time.Time) string {
 	return at.Format("2006-01-02 15:04 ") + ZoneOf(at)
 }
 
+// Second is a point in time with its second.
+func (t Texts) Second(at time.Time) string {
+	at = at.In(t.Zone())
+	return at.Format("2006-01-02 15:04:05 ") + ZoneOf(at)
+}
+
 // Hour is a time of a day.
 func (t Texts) Hour(at time.Time) string {
 	at = at.In(t.Zone())

@@ -15,20 +15,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keys returns the constants of keys.go by their names.
+// keys returns the constants of the files of keys by their names.
 func keys(t *testing.T) map[string]Key {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "keys.go", nil, 0)
+	names, err := filepath.Glob("keys*.go")
 	require.NoError(t, err)
 	out := map[string]Key{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.ValueSpec); ok {
-			value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
-			require.NoError(t, err)
-			out[spec.Names[0].Name] = Key(value)
-		}
-		return true
-	})
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		ast.Inspect(file, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.ValueSpec); ok {
+				value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				out[spec.Names[0].Name] = Key(value)
+			}
+			return true
+		})
+	}
 	require.Greater(t, len(out), 100)
 	return out
 }
@@ -51,7 +55,7 @@ func TestLanguagesAreComplete(t *testing.T) {
 	for language, c := range load() {
 		require.Len(t, c.says, len(known), language)
 		for key, f := range c.says {
-			require.True(t, known[key], "%s: nothing says %s", language, key)
+			require.True(t, known[key], "%s: nothing names %s", language, key)
 			want := sorted(english[key].other.places())
 			require.Equal(t, want, sorted(f.other.places()), "%s: %s", language, key)
 			if !slices.Contains(want, "n") && len(want) == 0 {
@@ -199,7 +203,34 @@ func TestLanguageAndZone(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "somebody", x.Say(Somebody))
 	require.Equal(t, "2026-03-02 01:30 +02:00", x.Time(at))
+	require.Equal(t, "2026-03-02 01:30:00 +02:00", x.Second(at))
 	require.Equal(t, "01:30 +02:00", x.Hour(at))
 	_, err = For("tlh", nil)
 	require.ErrorContains(t, err, "de, en, fr")
+}
+
+// What is stored in English is retold, as far as it is known.
+func TestPhrases(t *testing.T) {
+	p := NewPhrases(KindPermission, KindWithStatus, HintSecretWrong, SubscriptionsNone, SubscriptionQuota, ChosenTeamNot, ChosenMirror)
+	german, err := For("de", nil)
+	require.NoError(t, err)
+	french, err := For("fr", nil)
+	require.NoError(t, err)
+	for english, want := range map[string]string{
+		"":                   "",
+		"nobody knows":       "nobody knows",
+		"permission missing": "Berechtigung fehlt",
+		"GET team: permission missing (HTTP 403 Forbidden): Missing role": "GET team: Berechtigung fehlt (HTTP 403 Forbidden): Missing role",
+		"sign in: the client secret is wrong: network.client_secret wants the secret's value, not its id": "sign in: " +
+			"Der geheime Clientschlüssel ist falsch: network.client_secret verlangt den Wert, nicht die ID des Geheimnisses",
+		"GET team: permission missing (HTTP 403): Ask (or else)": "GET team: Berechtigung fehlt (HTTP 403): Ask (or else)",
+		"none of 1 subscription is active: quota":                "von 1 Abonnement ist keines aktiv: Kontingent",
+		"none of 2 subscriptions is active: quota":               "von 2 Abonnements ist keines aktiv: Kontingent",
+		"its team is not mirrored: @ann:x said mirror":           "das Team wird nicht gespiegelt: mirror, veranlasst von @ann:x",
+		"its team is not mirrored: permission is not y":          "das Team wird nicht gespiegelt: permission is not y",
+	} {
+		require.Equal(t, want, p.Retell(german, english))
+		require.Equal(t, english, p.Retell(Texts{}, english))
+	}
+	require.Equal(t, "GET team\u00a0: autorisation manquante", p.Retell(french, "GET team: permission missing"))
 }

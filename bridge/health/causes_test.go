@@ -220,15 +220,3 @@ func TestObservationsOutOfOrder(t *testing.T) {
 	}
 	require.Zero(t, w.began)
 }
-
-func TestEveryCauseHasWords(t *testing.T) {
-	for _, c := range []Cause{TeamsDown, SignInDown, EgressDown, CauseThrottled, CredentialExpired, PermissionRevoked, WebhookSilent, HomeserverDown, Unsteady} {
-		require.NotEmpty(t, c.Sentence(), c)
-		if c != Unsteady {
-			require.NotEmpty(t, c.Advice(), c)
-		}
-	}
-	for _, d := range Dependencies() {
-		require.NotEqual(t, string(d), d.Name())
-	}
-}

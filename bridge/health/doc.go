@@ -46,5 +46,5 @@
 //
 // # What must not live here
 //
-// Requests and probes, their callers, texts of notices, metrics: package bridge.
+// Requests and probes, their callers, words for people, metrics: package bridge.
 package health

@@ -20,7 +20,7 @@ const (
 // States lists the states that are shown, Unknown being none.
 func States() []State { return []State{Up, Degraded, Down, Recovering} }
 
-// String returns the name used in metrics and for people.
+// String returns the name used in logs and metrics.
 func (s State) String() string {
 	switch s {
 	case Up:

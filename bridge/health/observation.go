@@ -19,24 +19,6 @@ func Dependencies() []Dependency {
 	return []Dependency{GraphRead, GraphWrite, SignIn, Webhook, Homeserver}
 }
 
-// Name is the dependency for people.
-func (d Dependency) Name() string {
-	switch d {
-	case GraphRead:
-		return "Reading Teams"
-	case GraphWrite:
-		return "Writing to Teams"
-	case SignIn:
-		return "Sign-in service"
-	case Webhook:
-		return "Notifications"
-	case Homeserver:
-		return "Homeserver"
-	default:
-		return string(d)
-	}
-}
-
 // Outcome is what came of one use of a dependency.
 type Outcome int
 
