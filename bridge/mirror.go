@@ -304,6 +304,11 @@ func (m *mirror) sync(ctx context.Context, force bool) error {
 	group.SetLimit(teamsAtOnce)
 	var mu sync.Mutex
 	errs := []error{peopleErr}
+	note := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	}
 	listed := make(map[string]bool, len(list))
 	for _, t := range list {
 		listed[t.ID] = true
@@ -311,16 +316,13 @@ func (m *mirror) sync(ctx context.Context, force bool) error {
 			continue
 		}
 		group.Go(func() error {
-			err := m.syncTeam(groupCtx, sel, t)
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
+			note(m.syncTeam(groupCtx, sel, t))
 			return nil
 		})
 	}
 	for teamID, convs := range byTeam {
 		if !listed[teamID] && anyAlive(convs) {
-			errs = append(errs, m.syncTeam(ctx, sel, teams.Team{ID: teamID}))
+			note(m.syncTeam(ctx, sel, teams.Team{ID: teamID}))
 		}
 	}
 	_ = group.Wait()
