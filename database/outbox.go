@@ -31,8 +31,10 @@ const (
 
 // OutboxRow is one Matrix event on its way to Teams.
 type OutboxRow struct {
-	ID                                                   int64
-	EventID, Portal, RoomID, Kind                        string
+	ID                            int64
+	EventID, Portal, RoomID, Kind string
+	// RootEventID is the root of a message's thread, of a removal the message
+	// that was reacted to; an edit that counts votes names its poll once more.
 	TargetEventID, RootEventID                           string
 	SenderMXID, SenderUserID /* "" = none */, SenderName string
 	// Payload is the decrypted event content; it is dropped when the row is finished.

@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -40,6 +41,11 @@ type Options struct {
 	// the homeserver has sent a transaction. They must not block.
 	OnAnswer      func(Answer)
 	OnTransaction func()
+	// Present returns a raw event as the framework is to see it, which lacks
+	// things that the bridge can do; nil means as it is. What is journalled stays
+	// as it came: an event is presented each time it is handed over. It must not
+	// use the journal's lock, and answer the same whenever it is asked.
+	Present func(raw json.RawMessage) json.RawMessage
 	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
 	// the default. RedactionWait is how long a redaction waits for an event that
 	// did not come yet, 10 minutes where 0. OnRedaction counts, by reason.
@@ -88,6 +94,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		onRedaction:   opts.OnRedaction,
 		onTransaction: opts.OnTransaction,
 		isKnown:       isKnown(m.Bridge, opts.DB),
+		present:       opts.Present,
 		hold:          newHolding(opts.RedactionWait),
 		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
@@ -109,9 +116,12 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	// is really too old fails at the first request it does not know.
 	m.Matrix.IgnoreUnsupportedServer = true
 	for _, eventType := range []event.Type{
-		event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction, event.EventUnstablePollStart,
+		event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction,
 	} {
 		m.Matrix.EventProcessor.On(eventType, c.journal.dispatched)
+	}
+	if m.Matrix.Crypto != nil && opts.Present != nil {
+		m.Matrix.Crypto = &presentingCrypto{Crypto: m.Matrix.Crypto, present: opts.Present}
 	}
 	m.Bridge.Matrix = c
 	replaceCommands(m.Bridge, c)
