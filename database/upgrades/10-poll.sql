@@ -13,7 +13,7 @@ CREATE TABLE teams_poll (
 	last_event     TEXT   NOT NULL,
 	active_at      BIGINT NOT NULL
 );
-CREATE INDEX teams_poll_dirty_idx ON teams_poll (dirty_at) WHERE dirty_at <> 0;
+CREATE INDEX teams_poll_dirty_idx ON teams_poll (dirty_at, event_id) WHERE dirty_at <> 0;
 
 CREATE TABLE teams_poll_vote (
 	event_id TEXT   NOT NULL PRIMARY KEY,
