@@ -23,7 +23,7 @@ const (
 	IgnoredPollUnnamed  = "it does not say which poll it is for"
 	IgnoredPollUnknown  = "a poll that is not known"
 	IgnoredPollEnded    = "a vote after the poll's end"
-	IgnoredPollNotYours = "an end by somebody who may not end the poll"
+	IgnoredPollNotYours = "somebody else's poll or vote"
 	IgnoredPollDetached = "a poll in a room that is not mirrored"
 	IgnoredPollRepeated = "it was counted before"
 )
@@ -113,8 +113,8 @@ type ballot struct {
 	portal string
 	sender string
 	at     time.Time
-	// mayEnd says that the sender may end other people's polls.
-	mayEnd bool
+	// may says that the sender may do that to what is not theirs.
+	may bool
 }
 
 // ballotOf reads what an event that stands for one is, nil where it is a message.
@@ -176,22 +176,35 @@ func (b *Outbox) ignoreBallot(ctx context.Context, v *ballot, why string) (*brid
 	return &bridgev2.MatrixMessageResponse{Pending: true}, nil
 }
 
-// powers finds out whether the sender of an end may end somebody else's poll:
-// who may redact it may.
+// powers finds out whether the sender may end somebody else's poll, or retract
+// somebody else's vote: who may redact them may.
 func (b *Outbox) powers(ctx context.Context, msg *bridgev2.MatrixMessage, v *ballot) error {
-	if v.mark.Kind != msgconv.PollEnd {
+	owner := ""
+	switch v.mark.Kind {
+	case msgconv.PollEnd:
+		p, err := b.o.DB.Polls.Get(ctx, v.mark.Of)
+		if err != nil || p == nil {
+			return err
+		}
+		owner = p.SenderMXID
+	case msgconv.PollRetract:
+		vote, err := b.o.DB.Polls.GetVote(ctx, v.mark.Of)
+		if err != nil || vote == nil {
+			return err
+		}
+		owner = vote.Voter
+	default:
 		return nil
 	}
-	p, err := b.o.DB.Polls.Get(ctx, v.mark.Of)
-	if err != nil || p == nil || p.SenderMXID == v.sender {
-		return err
+	if owner == v.sender {
+		return nil
 	}
 	levels, err := b.o.Bridge.Matrix.GetPowerLevels(ctx, msg.Portal.MXID)
 	if err != nil {
 		// The journal tries again what failed like the database.
-		return fmt.Errorf("see who may end a poll: %w", errors.Join(bridgev2.ErrDatabaseError, err))
+		return fmt.Errorf("see who may do that to a poll: %w", errors.Join(bridgev2.ErrDatabaseError, err))
 	}
-	v.mayEnd = levels != nil && levels.GetUserLevel(msg.Event.Sender) >= levels.Redact()
+	v.may = levels != nil && levels.GetUserLevel(msg.Event.Sender) >= levels.Redact()
 	return nil
 }
 
@@ -216,7 +229,7 @@ func (b *Outbox) count(ctx context.Context, v *ballot) (why string, err error) {
 			EventID: v.event, PollID: v.mark.Of, Portal: v.portal, Voter: v.sender, Answers: v.mark.Answers, VotedAt: v.at,
 		})
 	case unknown:
-	case p.SenderMXID != v.sender && !v.mayEnd:
+	case p.SenderMXID != v.sender && !v.may:
 		return IgnoredPollNotYours, nil
 	default:
 		news, err = polls.End(ctx, p.EventID, v.at)
@@ -239,6 +252,8 @@ func (b *Outbox) retract(ctx context.Context, v *ballot) (why string, err error)
 		return "", err
 	} else if vote == nil || vote.Portal != v.portal {
 		return IgnoredPollUnknown, nil
+	} else if vote.Voter != v.sender && !v.may {
+		return IgnoredPollNotYours, nil
 	}
 	if _, err = b.o.DB.Polls.Retract(ctx, vote.EventID); err != nil {
 		return "", err
