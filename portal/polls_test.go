@@ -458,6 +458,28 @@ func TestEditOfAPollKeepsTheVotes(t *testing.T) {
 	clean(t, r)
 }
 
+// The votes in a poll that went in a digest are counted there.
+func TestVotesInADigestedPoll(t *testing.T) {
+	r, release := digesting(t, 2)
+	e := r.Send(portaltest.CarolMXID, event.EventUnstablePollStart, poll("Lunch?", "Pizza", "Soup"))
+	for i := range 3 {
+		r.Say(portaltest.BobMXID, fmt.Sprint("line ", i))
+	}
+	v := votersOf(t, r)
+	v.votes(portaltest.BobMXID, 1, e, "Soup")
+	v.counted(1)
+	release()
+	r.Quiet()
+	v.votes(portaltest.AliceMXID, 2, e, "Pizza")
+	r.Quiet()
+	_, replies := split(r)
+	require.Len(t, replies, 1)
+	body := portaltest.Plain(replies[0].Body)
+	require.Contains(t, body, oneEach)
+	require.Equal(t, 1, strings.Count(body, "Lunch?"))
+	require.Contains(t, body, "line 2")
+}
+
 // Polls stand in threads, and threads stand under polls.
 func TestPollsAndThreads(t *testing.T) {
 	r := started(t)

@@ -1,9 +1,9 @@
 package msgconv
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"maunium.net/go/mautrix/event"
 
@@ -74,6 +74,10 @@ func IsPollVote(eventType string) bool { return pollEvents[eventType] == PollVot
 // that came with any other event is taken out. What has nothing to do with polls
 // is returned as it is.
 func PresentPoll(x texts.Texts, raw json.RawMessage) json.RawMessage {
+	// Nearly all events have nothing of the kind; names may be written with escapes.
+	if !bytes.Contains(raw, []byte("poll")) && !bytes.Contains(raw, []byte(`\u`)) {
+		return raw
+	}
 	var evt struct {
 		Type    string          `json:"type"`
 		State   *string         `json:"state_key"`
@@ -111,15 +115,11 @@ func RetractedVote(raw json.RawMessage, vote string) json.RawMessage {
 
 // marked is a message that says nothing but its mark.
 func marked(m PollMark) map[string]any {
-	return map[string]any{"msgtype": string(event.MsgText), "body": "-", PollField: m}
+	return map[string]any{"msgtype": string(event.MsgText), "body": "📊", PollField: m}
 }
 
 // withoutMark takes a mark out that somebody else has written.
 func withoutMark(raw, content json.RawMessage) json.RawMessage {
-	// It may be written with escapes, which are rare otherwise.
-	if s := string(content); !strings.Contains(s, PollField) && !strings.Contains(s, `\u`) {
-		return raw
-	}
 	var fields map[string]json.RawMessage
 	var inside map[string]json.RawMessage
 	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(content, &inside) != nil {
