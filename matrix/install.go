@@ -89,14 +89,10 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		isOwn:         func(user id.UserID) bool { return user == m.Matrix.Bot.UserID || m.Bridge.IsGhostMXID(user) },
 		isPortal:      isPortal(m.Bridge),
 		barrier:       portalBarrier(m.Bridge, opts.Source),
-		onDuplicate:   opts.OnDuplicate,
-		onEcho:        opts.OnEcho,
-		onRedaction:   opts.OnRedaction,
-		onTransaction: opts.OnTransaction,
-		isKnown:       isKnown(m.Bridge, opts.DB),
-		present:       opts.Present,
-		hold:          newHolding(opts.RedactionWait),
-		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
+		onDuplicate:   opts.OnDuplicate, onEcho: opts.OnEcho, onRedaction: opts.OnRedaction, onTransaction: opts.OnTransaction,
+		isKnown: isKnown(m.Bridge, opts.DB),
+		present: opts.Present, hold: newHolding(opts.RedactionWait),
+		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
 	c.journal.untold = newUntold(m, c, opts)
 	outer := http.NewServeMux()
@@ -120,9 +116,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	} {
 		m.Matrix.EventProcessor.On(eventType, c.journal.dispatched)
 	}
-	if m.Matrix.Crypto != nil && opts.Present != nil {
-		m.Matrix.Crypto = &presentingCrypto{Crypto: m.Matrix.Crypto, present: opts.Present}
-	}
+	presentDecrypted(m, opts.Present)
 	m.Bridge.Matrix = c
 	replaceCommands(m.Bridge, c)
 	next := m.PostStart

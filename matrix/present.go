@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	mxconn "maunium.net/go/mautrix/bridgev2/matrix"
+	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
 	"maunium.net/go/mautrix/event"
 )
 
@@ -23,6 +24,13 @@ func (j *journal) presented(events []json.RawMessage) (out []json.RawMessage, ch
 		changed = changed || !bytes.Equal(out[i], raw)
 	}
 	return out, changed
+}
+
+// presentDecrypted has what was encrypted presented, too.
+func presentDecrypted(m *mxmain.BridgeMain, present func(raw json.RawMessage) json.RawMessage) {
+	if m.Matrix.Crypto != nil && present != nil {
+		m.Matrix.Crypto = &presentingCrypto{Crypto: m.Matrix.Crypto, present: present}
+	}
 }
 
 // presentingCrypto presents what was encrypted as well: the framework hands it

@@ -73,26 +73,9 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	row := b.row(database.KindMessage, msg.Portal, msg.Event.ID, msg.Event.Sender, time.UnixMilli(msg.Event.Timestamp), by)
 	row.Payload = payload
-	stored := &brdb.Message{
-		ID:         ProvisionalID(msg.Event.ID),
-		MXID:       msg.Event.ID,
-		Room:       msg.Portal.PortalKey,
-		SenderID:   UserID(by.UserID),
-		SenderMXID: msg.Event.Sender,
-		Timestamp:  time.UnixMilli(msg.Event.Timestamp),
-		Metadata:   &MessageMetadata{Outbound: true},
-	}
-	if root := msg.ThreadRoot; root != nil {
-		row.RootEventID = root.MXID.String()
-		stored.ThreadRoot = root.ID
-		if root.ThreadRoot != "" {
-			stored.ThreadRoot = root.ThreadRoot
-		}
-	} else if err = b.unclaimedRoot(ctx, msg, row, stored); err != nil {
+	stored, err := b.messageRow(ctx, msg, row)
+	if err != nil {
 		return nil, err
-	}
-	if msg.ReplyTo != nil {
-		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
 	}
 	poll, err := startedPoll(msg, row)
 	if err != nil {
@@ -125,6 +108,33 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	b.queued(ctx, row, inserted)
 	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+}
+
+// messageRow makes the provisional row of a message, and says in the outbox row
+// in which thread it is.
+func (b *Outbox) messageRow(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow) (*brdb.Message, error) {
+	stored := &brdb.Message{
+		ID:         ProvisionalID(msg.Event.ID),
+		MXID:       msg.Event.ID,
+		Room:       msg.Portal.PortalKey,
+		SenderID:   UserID(row.SenderUserID),
+		SenderMXID: msg.Event.Sender,
+		Timestamp:  row.EventAt,
+		Metadata:   &MessageMetadata{Outbound: true},
+	}
+	if root := msg.ThreadRoot; root != nil {
+		row.RootEventID = root.MXID.String()
+		stored.ThreadRoot = root.ID
+		if root.ThreadRoot != "" {
+			stored.ThreadRoot = root.ThreadRoot
+		}
+	} else if err := b.unclaimedRoot(ctx, msg, row, stored); err != nil {
+		return nil, err
+	}
+	if msg.ReplyTo != nil {
+		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
+	}
+	return stored, nil
 }
 
 // isKnown reports whether a message was handled before: its event came once
