@@ -42,9 +42,10 @@ type Options struct {
 	OnAnswer      func(Answer)
 	OnTransaction func()
 	// Present returns a raw event as the framework is to see it, which lacks
-	// things that the bridge can do; nil means as it is. What is journalled stays
-	// as it came: an event is presented each time it is handed over. It must not
-	// use the journal's lock, and answer the same whenever it is asked.
+	// things that the bridge can do; nil means as it is. It is applied to all that
+	// the framework is handed: transactions, what is replayed or tried again, what
+	// was decrypted. What is journalled stays as it came, so an event may be
+	// presented more than once. It must not wait for the framework.
 	Present func(raw json.RawMessage) json.RawMessage
 	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
 	// the default. RedactionWait is how long a redaction waits for an event that
