@@ -588,6 +588,64 @@ func TestCrashWhileVoting(t *testing.T) {
 	}
 }
 
+// Whatever Teams does with the edits, and however often the bridge restarts,
+// Teams shows in the end what was voted.
+func TestVotesThroughTrouble(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 3
+	}
+	for range rounds {
+		seed := uint64(time.Now().UnixNano())
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			r := started(t, func(r *portaltest.Rig) { r.Fast = true })
+			var luck atomic.Uint64
+			r.Tenant.SetWrites(func(portaltest.Write) portaltest.Fault {
+				switch rand.New(rand.NewPCG(seed, luck.Add(1))).IntN(6) {
+				case 0, 1:
+					return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
+				case 2:
+					return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+				case 3:
+					return portaltest.Fault{Refuse: portaltest.ErrAmbiguous, Late: 15 * time.Millisecond}
+				}
+				return portaltest.Fault{}
+			})
+			v := votersOf(t, r)
+			p := msgconv.Poll{Question: "Lunch?", Most: 1, Answers: []msgconv.PollAnswer{{ID: "Pizza", Text: "Pizza"}, {ID: "Soup", Text: "Soup"}}}
+			e := askLunch(r)
+			var ballots []msgconv.Ballot
+			times := rnd.Perm(30)
+			for _, at := range times {
+				who := id.UserID(fmt.Sprintf("@guest%d:example.org", rnd.IntN(4)))
+				answers := [][]string{{"Pizza"}, {"Soup"}, {}}[rnd.IntN(3)]
+				cast := v.votes(who, at, e, answers...)
+				ballots = append(ballots, msgconv.Ballot{Event: cast.String(), Voter: who.String(), At: v.at.Add(time.Duration(at) * time.Second), Answers: answers})
+				if rnd.IntN(4) == 0 {
+					v.counted(len(ballots))
+				}
+				if rnd.IntN(10) == 0 {
+					r.Restart()
+				}
+			}
+			var ended time.Time
+			if rnd.IntN(2) == 0 {
+				ended = v.at.Add(20 * time.Second)
+				v.deliver(v.said(portaltest.AliceMXID, event.EventUnstablePollEnd, 20, pollEnd(e)))
+			}
+			r.Tenant.SetWrites(nil)
+			require.NoError(t, r.Sender.Kick(context.Background()))
+			r.Quiet()
+			want := strings.ReplaceAll(p.Text(r.Says, p.Tally(ballots, ended)), "\n", "")
+			r.Eventually(func() bool { texts := r.TeamsTexts(); return len(texts) == 1 && texts[0] == want }, want)
+			r.Quiet()
+			shows(t, r, want)
+			require.Empty(t, r.HS.Messages(r.Room))
+		})
+	}
+}
+
 func TestStickersAndLocationsGoToTeamsAsText(t *testing.T) {
 	r := started(t)
 	r.Send(portaltest.AliceMXID, event.EventSticker, map[string]any{"body": "Party parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}})
