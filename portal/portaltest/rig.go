@@ -172,7 +172,7 @@ func (r *Rig) Start() {
 	r.run.Store(&run{r.DB, r.Ingest})
 	r.Sender = portal.NewSender(out)
 	common.Echo.OnDecided(r.Sender.Decided)
-	r.Tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.Sender.Wake, Rest: cmp.Or(r.TallyRest, 10*time.Millisecond), Sweep: out.Sweep})
+	r.Tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.Sender.Wake, Rest: cmp.Or(r.TallyRest, 10*time.Millisecond), Sweep: max(out.Sweep, time.Second)})
 	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake, Voted: r.Tally.Voted})
 	net.outbox = r.Outbox
 	r.Verifier = portal.NewVerifier(r.verifyOptions(common, in, out))
