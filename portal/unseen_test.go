@@ -20,14 +20,19 @@ import (
 // anew, and the homeserver has forgotten transaction ids. The event's echo tells.
 func TestNewerVersionAfterAFailedAttemptDoublesNothing(t *testing.T) {
 	r := started(t)
-	var failing atomic.Bool
+	var failing, stored atomic.Bool
 	failing.Store(true)
-	r.HS.SetFaults(nil, func(_ id.UserID, kind event.Type, _ map[string]any) error {
-		if failing.Load() && kind == event.EventMessage {
-			return portaltest.Refused(429, "M_LIMIT_EXCEEDED")
+	refuse := func(when *atomic.Bool) func(id.UserID, event.Type, map[string]any) error {
+		return func(_ id.UserID, kind event.Type, _ map[string]any) error {
+			if failing.Load() && kind == event.EventMessage && when.Load() {
+				stored.Store(true)
+				return portaltest.Refused(429, "M_LIMIT_EXCEEDED")
+			}
+			return nil
 		}
-		return nil
-	})
+	}
+	// The first attempt makes the event, and none after it gets that far.
+	r.HS.SetFaults(refuse(&stored), refuse(&failing))
 	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "once")
 	r.Eventually(func() bool {
 		row, err := r.DB.Inbox.Get(context.Background(), r.Portal(), m.ID)
