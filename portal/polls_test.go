@@ -595,8 +595,7 @@ func TestVotesThroughTrouble(t *testing.T) {
 	if testing.Short() {
 		rounds = 3
 	}
-	for range rounds {
-		seed := uint64(time.Now().UnixNano())
+	for seed := range uint64(rounds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))
 			r := started(t, func(r *portaltest.Rig) { r.Fast = true })
