@@ -30,7 +30,6 @@ var (
 	_ bridgev2.EditHandlingNetworkAPI      = (*UserClient)(nil)
 	_ bridgev2.ReactionHandlingNetworkAPI  = (*UserClient)(nil)
 	_ bridgev2.RedactionHandlingNetworkAPI = (*UserClient)(nil)
-	_ bridgev2.PollHandlingNetworkAPI      = (*UserClient)(nil)
 )
 
 // Connect implements bridgev2.NetworkAPI. Nothing is connected per person.

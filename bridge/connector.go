@@ -126,23 +126,15 @@ func (c *Connector) postInit() {
 	c.homeserver = matrix.Install(c.main, matrix.Options{
 		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
-		OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
+		Present: c.rt.present, OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
 		Words: matrix.Words{
 			Reset: c.texts.Say(texts.HelpEncryption), WasReset: c.texts.Say(texts.EncryptionReset), NoEncryption: c.texts.Say(texts.EncryptionNone),
 		},
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
-	c.main.Matrix.EventProcessor.On(event.EventUnstablePollEnd, c.pollEnd)
 	c.alone()
 	c.ownTempFiles()
-}
-
-// pollEnd counts the end of a poll, which the framework does not know of.
-func (c *Connector) pollEnd(ctx context.Context, evt *event.Event) {
-	if p, err := c.br.GetPortalByMXID(ctx, evt.RoomID); err == nil && p != nil {
-		portalMetrics{c.rt.metrics}.Count(portal.MetricIgnored, portal.IgnoredPollEnd)
-	}
 }
 
 // setup makes everything that runs and adds the commands.

@@ -16,10 +16,13 @@
 //	    position up to which they were followed (matrix: the redaction feed).
 //	M2  The journal's row ends in the transaction that writes the outbox's row
 //	    and the provisional message row (portal: Outbox), or when a status says
-//	    that the event is not for Teams. There is no instant without an owner.
+//	    that the event is not for Teams. There is no instant without an owner. A
+//	    vote's ends in the transaction that writes the vote and marks its poll,
+//	    whose votes become one outbox row (portal: Tally).
 //	M3  An outbox row ends as done, parked, failed or cancelled. Parked (Teams
 //	    refuses it) and failed (it stays in Matrix) have a reason, which the
-//	    author is told once, whatever happens; waiting is never a failure.
+//	    author is told once, whatever happens; waiting is never a failure. Of a
+//	    count of votes nobody is told: it has no author.
 //	M4  A part is marked before it is posted. A post of unknown outcome is
 //	    looked for in Teams before it is repeated (portal: Sender, Echo).
 //	M5  One lane per conversation, first in, first out; a conversation that can't
@@ -59,6 +62,7 @@
 //	Matrix to Teams                          after a restart
 //	  transaction being received             the homeserver repeats it
 //	  in the journal, answered 200           replayed before new transactions
+//	  a vote, its poll marked                counted by the tally
 //	  in the outbox, queued                  sent by its lane
 //	  uploading a file: its session is kept  goes on where it was
 //	  sending: a request may be out          looked for in Teams, then decided

@@ -52,22 +52,6 @@ func (k *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit)
 	return k.c.rt.outbox.HandleEdit(ctx, msg, k.actor(msg.OrigSender))
 }
 
-// HandleMatrixPollStart implements bridgev2.PollHandlingNetworkAPI.
-func (k *client) HandleMatrixPollStart(ctx context.Context, msg *bridgev2.MatrixPollStart) (*bridgev2.MatrixMessageResponse, error) {
-	if err := k.inTurn(msg.Event); err != nil {
-		return nil, err
-	}
-	return k.c.rt.outbox.HandlePoll(ctx, msg, k.actor(msg.OrigSender))
-}
-
-// HandleMatrixPollVote implements bridgev2.PollHandlingNetworkAPI.
-func (k *client) HandleMatrixPollVote(ctx context.Context, msg *bridgev2.MatrixPollVote) (*bridgev2.MatrixMessageResponse, error) {
-	if err := k.inTurn(msg.Event); err != nil {
-		return nil, err
-	}
-	return k.c.rt.outbox.HandleVote(ctx, msg)
-}
-
 // HandleMatrixMessageRemove implements bridgev2.RedactionHandlingNetworkAPI.
 func (k *client) HandleMatrixMessageRemove(ctx context.Context, msg *bridgev2.MatrixMessageRemove) error {
 	if err := k.inTurn(msg.Event); err != nil {

@@ -28,5 +28,6 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	_, err8 := r.db.Uploads.Purge(ctx, r.now().Add(-keepOutbox))
 	err9 := r.sender.EndUploads(ctx)
 	err10 := r.c.temp.keep(r.now())
-	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10)
+	err11 := r.db.Polls.Purge(ctx, r.now().Add(-keepFinished))
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11)
 }

@@ -53,7 +53,7 @@ func newQueueRig(t *testing.T) *queueRig {
 	require.NoError(t, db.Outbox.Retry(t.Context(), head.ID, now.Add(time.Minute), "unavailable"))
 	put("$second", "c:1/a", database.KindMessage, "", time.Hour)
 	sending := put("$sending", "c:1/b", database.KindMessage, "", time.Minute)
-	_, err := db.Outbox.MarkSending(t.Context(), sending.ID)
+	_, err := db.Outbox.MarkSending(t.Context(), sending)
 	require.NoError(t, err)
 	_, err = db.Inbox.Accept(t.Context(), []database.InboxRow{{Portal: "c:1/b", MessageID: "1700000000000", Version: 1,
 		Payload: []byte(`{"secret":"what nobody is to see"}`), CreatedAt: now.Add(-time.Hour)}})

@@ -52,6 +52,7 @@ type runtime struct {
 	ingest    *portal.Ingest
 	outbox    *portal.Outbox
 	sender    *portal.Sender
+	tally     *portal.Tally
 	poller    *teams.Poller
 	subs      *teams.SubscriptionManager
 	process   *teams.Processor
@@ -147,7 +148,8 @@ func (r *runtime) wirePortal() {
 		Policy: r.retention.policy, DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Outage: r.retention.outage, ToldAtEnd: r.retention.toldAtEnd, Reaction: r.c.Config.Outage.Reaction,
 		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
 	})
-	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake})
+	r.tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.sender.Wake})
+	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake, Voted: r.tally.Voted})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
 		Common: common, Reader: r.graph.reader, Room: verifyRoom{r.c}, Ingest: r.ingest, Writers: r.writers, Memory: keepOutbox,
 		Requeue: func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error {
@@ -282,6 +284,7 @@ func (r *runtime) run() {
 		}
 		r.services.start("ingest", plain(r.ingest.Run))
 		r.services.start("sender", plain(r.sender.Run))
+		r.services.start("votes", plain(r.tally.Run))
 		r.services.start("health", r.health.run)
 		r.services.start("holds", r.holds.run)
 		r.services.start("mirror", r.mirror.run)

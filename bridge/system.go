@@ -25,7 +25,6 @@ var (
 	_ bridgev2.EditHandlingNetworkAPI      = (*SystemClient)(nil)
 	_ bridgev2.ReactionHandlingNetworkAPI  = (*SystemClient)(nil)
 	_ bridgev2.RedactionHandlingNetworkAPI = (*SystemClient)(nil)
-	_ bridgev2.PollHandlingNetworkAPI      = (*SystemClient)(nil)
 )
 
 func (c *Connector) systemLoginID() networkid.UserLoginID {

@@ -63,7 +63,7 @@ func benchmark(b *testing.B, parent *dbutil.Database) {
 			_, err := db.Outbox.Next(ctx, "c:1")
 			must(b, err)
 			must(b, db.DoTxn(ctx, nil, func(ctx context.Context) error {
-				_, err := db.Outbox.MarkSending(ctx, row.ID)
+				_, err := db.Outbox.MarkSending(ctx, row)
 				must(b, err)
 				return db.Sent.Begin(ctx, database.SentPart{EventID: row.EventID, Portal: "c:1"})
 			}))

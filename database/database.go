@@ -42,6 +42,7 @@ type Database struct {
 	Outages       *Outages
 	Digests       *Digests
 	Uploads       *Uploads
+	Polls         *Polls
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
@@ -80,6 +81,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Outages:       &Outages{b},
 		Digests:       &Digests{b},
 		Uploads:       &Uploads{base: b, seal: seal},
+		Polls:         &Polls{b},
 	}
 }
 

@@ -43,7 +43,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	databasetest.New(t, raw)
 	for _, query := range []string{
 		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_room",
-		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late", "DROP TABLE teams_upload",
+		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote",
 		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
@@ -65,6 +65,10 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	_, err = db.Uploads.IsTaken(ctx, "x")
 	require.NoError(t, err)
 	_, err = db.Sent.ByEvent(ctx, "$1")
+	require.NoError(t, err)
+	_, err = db.Polls.Dirty(ctx, 1)
+	require.NoError(t, err)
+	_, err = db.Polls.GetVote(ctx, "$1")
 	require.NoError(t, err)
 }
 
@@ -89,6 +93,8 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state":                                                       "teams_outbox_failed_idx",
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'parked' GROUP BY state":                                                       "teams_outbox_parked_idx",
 		"SELECT id FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT 5":                                     "teams_outbox_untold_idx",
+		"SELECT event_id FROM teams_poll WHERE dirty_at <> 0 ORDER BY dirty_at, event_id LIMIT 5":                                                 "teams_poll_dirty_idx",
+		"SELECT event_id FROM teams_poll_vote WHERE poll_id = '$'":                                                                                "teams_poll_vote_poll_idx",
 		"SELECT event_id FROM teams_doubled WHERE healed_at = 0 ORDER BY seen_at LIMIT 5":                                                         "teams_doubled_open_idx",
 		"SELECT payload FROM teams_inbox WHERE portal = 'p' AND state = 'pending' ORDER BY created_at, message_id LIMIT 50":                       "teams_inbox_due_idx",
 		"SELECT DISTINCT portal FROM teams_inbox WHERE state = 'pending'":                                                                         "teams_inbox_due_idx",

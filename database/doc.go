@@ -25,6 +25,8 @@
 //     posted and as long as its messages can change.
 //   - Uploads: which file in Teams each file of an event became, and what is
 //     needed to go on with one that is on its way, which is sealed.
+//   - Polls: what polls of Matrix ask, and every vote in them: what Teams shows of
+//     a poll is counted from here.
 //   - Holds and Outages: which queues are held and why; when Teams could not be
 //     used, and who was told of it.
 //   - The rest is bookkeeping that can be rebuilt, except accounts and keys,

@@ -31,8 +31,10 @@ const (
 
 // OutboxRow is one Matrix event on its way to Teams.
 type OutboxRow struct {
-	ID                                                   int64
-	EventID, Portal, RoomID, Kind                        string
+	ID                            int64
+	EventID, Portal, RoomID, Kind string
+	// RootEventID is the root of a message's thread, of a removal the message
+	// that was reacted to; an edit that counts votes names its poll once more.
 	TargetEventID, RootEventID                           string
 	SenderMXID, SenderUserID /* "" = none */, SenderName string
 	// Payload is the decrypted event content; it is dropped when the row is finished.
@@ -165,12 +167,17 @@ func (s *Outbox) Cancel(ctx context.Context, id int64, reason string) (ok bool, 
 	return n > 0, err
 }
 
-// MarkSending takes a queued row; ok is false where it is not queued any more.
-// Call it before the first request, so that a crash leaves the row in doubt.
-func (s *Outbox) MarkSending(ctx context.Context, id int64) (ok bool, err error) {
-	n, err := s.exec(ctx, "mark sending", `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
-		WHERE id = $1 AND state = 'queued'`, id)
-	return n > 0, err
+// MarkSending takes a queued row, with the payload that it has now: it may have
+// been replaced since the row was read. ok is false where it is not queued any
+// more. Call it before the first request, so that a crash leaves the row in doubt.
+func (s *Outbox) MarkSending(ctx context.Context, r *OutboxRow) (ok bool, err error) {
+	payload, err := one(ctx, s.base, "mark sending", dbutil.ScanSingleColumn[[]byte], `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
+		WHERE id = $1 AND state = 'queued' RETURNING payload`, r.ID)
+	if err != nil || payload == nil {
+		return false, err
+	}
+	r.Payload = *payload
+	return true, nil
 }
 
 // RequeueUnbegun puts messages back into the queue that the process before had taken

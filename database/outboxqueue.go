@@ -18,6 +18,21 @@ func (s *Outbox) Drop(ctx context.Context, id int64, reason, detail string) (ok 
 	return n > 0, err
 }
 
+// Supersede ends the parked edits of an event that count votes, because a newer
+// one is queued: they are never to be sent again.
+func (s *Outbox) Supersede(ctx context.Context, portal, targetEventID, reason string) error {
+	_, err := s.exec(ctx, "supersede", `UPDATE teams_outbox SET state = 'failed', reason = $3, detail = '', told_at = $4, payload = $5
+		WHERE portal = $1 AND state = 'parked' AND kind = 'edit' AND target_event_id = $2 AND root_event_id = $2`,
+		portal, targetEventID, reason, ms(s.now()), []byte{})
+	return err
+}
+
+// EditedTargets returns the events of a portal of which an edit is unfinished.
+func (s *Outbox) EditedTargets(ctx context.Context, portal string) ([]string, error) {
+	return list(ctx, s.base, "list edited events", dbutil.ScanSingleColumn[string],
+		`SELECT DISTINCT target_event_id FROM teams_outbox WHERE portal = $1 AND done_at = 0 AND kind = 'edit'`, portal)
+}
+
 // RequeueFollowers puts back into the queue what acted on an event and was
 // parked, because the event was, and returns how many.
 func (s *Outbox) RequeueFollowers(ctx context.Context, targetEventID string) (int64, error) {

@@ -6,45 +6,100 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
 )
 
-// What Teams has no kind of message for arrives as a text that says what it was.
+// What Teams has no kind of message for arrives as a text that says what it was,
+// a poll with its votes, in both spellings and from people without a login too.
 func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, stack.Options{})
-	o.runRelayed()
-	ben := o.as(stack.Localpart(o.ben))
+	o.runRelayed(o.cleo)
+	ben, cleo := o.as(stack.Localpart(o.ben)), o.as(stack.Localpart(o.cleo))
 	room := o.room(ben, o.general)
+	require.Equal(t, room, o.room(cleo, o.general))
+	visitor := o.as("visitor")
+	_, err := o.application("registration.yaml", o.UserID("teamsbot")).InviteUser(o.ctx, room, &mautrix.ReqInviteUser{UserID: visitor.UserID})
+	require.NoError(t, err)
+	_, err = visitor.JoinRoomByID(o.ctx, room)
+	require.NoError(t, err)
 	before := len(o.general.Messages())
-	text := func(s string) map[string]any { return map[string]any{"org.matrix.msc1767.text": s} }
-	for _, sent := range []struct {
-		kind    event.Type
-		content map[string]any
-	}{
-		{event.EventUnstablePollStart, map[string]any{"org.matrix.msc3381.poll.start": map[string]any{
-			"kind": "org.matrix.msc3381.poll.disclosed", "max_selections": 1, "question": text("Lunch?"),
-			"answers": []any{map[string]any{"id": "a", "org.matrix.msc1767.text": "Pizza"}, map[string]any{"id": "b", "org.matrix.msc1767.text": "Soup"}},
-		}}},
-		{event.EventSticker, map[string]any{"body": "Party parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}}},
-		{event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Town hall", "geo_uri": "geo:52.52,13.405"}},
-	} {
-		_, err := ben.SendMessageEvent(o.ctx, room, sent.kind, sent.content)
+	say := func(cli *mautrix.Client, kind event.Type, content map[string]any) id.EventID {
+		sent, err := cli.SendMessageEvent(o.ctx, room, kind, content)
 		require.NoError(t, err)
+		return sent.EventID
 	}
-	want := [][]string{{"Ben Okri", "Poll: Lunch?", "1. Pizza", "2. Soup"}, {"Ben Okri", "Sticker", "Party parrot"}, {"Ben Okri", "Location", "Town hall"}}
-	o.until("three messages in Teams", func(context.Context) error {
-		got := o.general.Messages()[before:]
-		if len(got) != len(want) {
-			return fmt.Errorf("%d messages", len(got))
-		}
-		for i, parts := range want {
-			if err := inOrder(got[i].Content, parts); err != nil {
-				return err
+	lunch := say(ben, event.EventUnstablePollStart, unstablePoll("Lunch?", "Pizza", "Soup"))
+	say(ben, event.EventSticker, map[string]any{"body": "Party parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}})
+	say(ben, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Town hall", "geo_uri": "geo:52.52,13.405"})
+	cake := say(visitor, event.Type{Type: "m.poll.start", Class: event.MessageEventType}, stablePoll("Cake?", "Yes", "No"))
+	shows := func(what string, want ...[]string) {
+		o.until(what, func(context.Context) error {
+			got := o.general.Messages()[before:]
+			if len(got) != len(want) {
+				return fmt.Errorf("%d messages", len(got))
 			}
-		}
-		return nil
-	})
+			for i, parts := range want {
+				if err := inOrder(got[i].Content, parts); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	sticker, place := []string{"Ben Okri", "Sticker", "Party parrot"}, []string{"Ben Okri", "Location", "Town hall"}
+	shows("four messages in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza", "2. Soup"}, sticker, place, []string{"visitor", "Poll: Cake?", "1. Yes", "2. No"})
+
+	vote := func(cli *mautrix.Client, poll id.EventID, answer string) id.EventID {
+		return say(cli, event.EventUnstablePollResponse, map[string]any{
+			"m.relates_to":                     map[string]any{"rel_type": "m.reference", "event_id": poll},
+			"org.matrix.msc3381.poll.response": map[string]any{"answers": []string{answer}},
+		})
+	}
+	stableVote := func(cli *mautrix.Client, poll id.EventID, answer string) {
+		say(cli, event.Type{Type: "m.poll.response", Class: event.MessageEventType}, map[string]any{
+			"m.relates_to": map[string]any{"rel_type": "m.reference", "event_id": poll}, "m.selections": []string{answer}})
+	}
+	vote(cleo, lunch, "Pizza")
+	vote(cleo, lunch, "Soup")
+	stableVote(visitor, lunch, "Soup")
+	mistake := vote(ben, lunch, "Pizza")
+	stableVote(cleo, cake, "Yes")
+	shows("the votes in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza – 1 vote", "2. Soup – 2 votes", "3 people have voted"}, sticker, place,
+		[]string{"visitor", "Poll: Cake?", "1. Yes – 1 vote", "2. No – 0 votes", "1 person has voted"})
+
+	_, err = ben.RedactEvent(o.ctx, room, mistake)
+	require.NoError(t, err)
+	reference := map[string]any{"rel_type": "m.reference", "event_id": lunch}
+	say(visitor, event.EventUnstablePollEnd, map[string]any{"m.relates_to": reference, "org.matrix.msc3381.poll.end": map[string]any{}})
+	shows("a vote taken back", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "2 people have voted"}, sticker, place, []string{"Cake?"})
+	say(ben, event.Type{Type: "m.poll.end", Class: event.MessageEventType}, map[string]any{"m.relates_to": reference})
+	shows("the end", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "The poll has ended. 2 people voted"}, sticker, place, []string{"Cake?"})
+}
+
+func unstablePoll(question string, answers ...string) map[string]any {
+	text := func(s string) map[string]any { return map[string]any{"id": s, "org.matrix.msc1767.text": s} }
+	return map[string]any{"org.matrix.msc3381.poll.start": map[string]any{
+		"kind": "org.matrix.msc3381.poll.disclosed", "max_selections": 1, "question": text(question), "answers": each(answers, text),
+	}}
+}
+
+func stablePoll(question string, answers ...string) map[string]any {
+	text := func(s string) map[string]any {
+		return map[string]any{"m.id": s, "m.text": []any{map[string]any{"body": s}}}
+	}
+	return map[string]any{"m.text": []any{map[string]any{"body": question}}, "m.poll": map[string]any{
+		"kind": "m.disclosed", "max_selections": 1, "question": text(question), "answers": each(answers, text),
+	}}
+}
+
+func each(list []string, f func(string) map[string]any) (out []any) {
+	for _, s := range list {
+		out = append(out, f(s))
+	}
+	return out
 }

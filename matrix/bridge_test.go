@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -72,6 +73,7 @@ type bridgeOptions struct {
 	maxBody int64
 
 	redactions string
+	present    func(json.RawMessage) json.RawMessage
 }
 
 func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
@@ -107,7 +109,7 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 	b.main.Matrix.AS.DoublePuppetValue = b.main.Name
 	o.network.inTurn = func(eventID id.EventID) error { return b.conn.InTurn(eventID) }
 	b.conn = Install(b.main, Options{
-		DB: b.db, MaxBody: o.maxBody, Now: b.clock.Now,
+		DB: b.db, MaxBody: o.maxBody, Now: b.clock.Now, Present: o.present,
 		Source: func() *bridgev2.UserLogin { return o.network.system.Load() },
 		OnStatus: func(_ context.Context, status *bridgev2.MessageStatus, _ *bridgev2.MessageStatusEventInfo) {
 			b.mu.Lock()

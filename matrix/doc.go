@@ -21,6 +21,8 @@
 //   - idempotent sends: the transaction id of an event that mirrors a source
 //     change is derived from that change, and the homeserver's own echo of the
 //     event is kept as its confirmation;
+//   - what the framework is shown instead of events that it lacks (Options.Present,
+//     present.go): what is journalled stays as it came;
 //   - small corrections of the framework's connector (connection limit,
 //     deadlines that let files of any size pass, no status events about state,
 //     servers with an old spec version).

@@ -60,7 +60,12 @@ func withEvents(body []byte, events []json.RawMessage) ([]byte, error) {
 var journalledTypes = []string{
 	"m.room.message", "m.sticker", "m.reaction", redactionType, "m.room.encrypted",
 	"org.matrix.msc3381.poll.start", "m.poll.start",
+	"org.matrix.msc3381.poll.response", "m.poll.response",
+	"org.matrix.msc3381.poll.end", "m.poll.end",
 }
+
+// pollStartTypes are those of them that others can be about like a message.
+var pollStartTypes = []string{"org.matrix.msc3381.poll.start", "m.poll.start"}
 
 func journalled(eventType string) bool { return slices.Contains(journalledTypes, eventType) }
 

@@ -138,8 +138,11 @@ func isKnown(br *bridgev2.Bridge, db *database.Database) func(context.Context, s
 		if message, err := br.DB.Message.GetPartByMXID(ctx, id.EventID(eventID)); err != nil || message != nil {
 			return message != nil, err
 		}
-		reaction, err := br.DB.Reaction.GetByMXID(ctx, id.EventID(eventID))
-		return reaction != nil, err
+		if reaction, err := br.DB.Reaction.GetByMXID(ctx, id.EventID(eventID)); err != nil || reaction != nil {
+			return reaction != nil, err
+		}
+		vote, err := db.Polls.GetVote(ctx, eventID)
+		return vote != nil, err
 	}
 }
 
@@ -344,7 +347,7 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	switch entry.Type {
 	case event.EventReaction.Type:
 		return j.now().Sub(entry.ReceivedAt) < unclaimedWait && j.isUnclaimed(ctx, entry)
-	case event.EventMessage.Type:
+	case event.EventMessage.Type, pollStartTypes[0], pollStartTypes[1]:
 		relation := gjson.GetBytes(entry.Raw, `content.m\.relates_to`)
 		if relation.Get("rel_type").Str != string(event.RelReplace) {
 			// A reply of which the network side says that its root is on its way.

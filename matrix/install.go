@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -40,6 +41,12 @@ type Options struct {
 	// the homeserver has sent a transaction. They must not block.
 	OnAnswer      func(Answer)
 	OnTransaction func()
+	// Present returns a raw event as the framework is to see it, which lacks
+	// things that the bridge can do; nil means as it is. It is applied to all that
+	// the framework is handed: transactions, what is replayed or tried again, what
+	// was decrypted. What is journalled stays as it came, so an event may be
+	// presented more than once. It must not wait for the framework.
+	Present func(raw json.RawMessage) json.RawMessage
 	// Redactions is RedactionsAuto, RedactionsSync or RedactionsPush, which is
 	// the default. RedactionWait is how long a redaction waits for an event that
 	// did not come yet, 10 minutes where 0. OnRedaction counts, by reason.
@@ -83,13 +90,10 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		isOwn:         func(user id.UserID) bool { return user == m.Matrix.Bot.UserID || m.Bridge.IsGhostMXID(user) },
 		isPortal:      isPortal(m.Bridge),
 		barrier:       portalBarrier(m.Bridge, opts.Source),
-		onDuplicate:   opts.OnDuplicate,
-		onEcho:        opts.OnEcho,
-		onRedaction:   opts.OnRedaction,
-		onTransaction: opts.OnTransaction,
-		isKnown:       isKnown(m.Bridge, opts.DB),
-		hold:          newHolding(opts.RedactionWait),
-		gate:          make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
+		onDuplicate:   opts.OnDuplicate, onEcho: opts.OnEcho, onRedaction: opts.OnRedaction, onTransaction: opts.OnTransaction,
+		isKnown: isKnown(m.Bridge, opts.DB),
+		present: opts.Present, hold: newHolding(opts.RedactionWait),
+		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
 	c.journal.untold = newUntold(m, c, opts)
 	outer := http.NewServeMux()
@@ -109,10 +113,11 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	// is really too old fails at the first request it does not know.
 	m.Matrix.IgnoreUnsupportedServer = true
 	for _, eventType := range []event.Type{
-		event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction, event.EventUnstablePollStart,
+		event.EventMessage, event.EventSticker, event.EventReaction, event.EventRedaction,
 	} {
 		m.Matrix.EventProcessor.On(eventType, c.journal.dispatched)
 	}
+	presentDecrypted(m, opts.Present)
 	m.Bridge.Matrix = c
 	replaceCommands(m.Bridge, c)
 	next := m.PostStart

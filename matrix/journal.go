@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -50,6 +51,8 @@ type journal struct {
 	onEcho        func()
 	onRedaction   func(reason string)
 	onTransaction func()
+	// present is Options.Present.
+	present func(raw json.RawMessage) json.RawMessage
 	// untold is told what transactions bring, and what holds them up.
 	untold *untold
 	// isKnown reports whether a redaction of the event finds something.
@@ -214,10 +217,12 @@ func (j *journal) waitForGate(ctx context.Context) bool {
 func (j *journal) forward(w http.ResponseWriter, r *http.Request, txn *transaction, body []byte) {
 	j.handMu.Lock()
 	defer j.handMu.Unlock()
-	if events, woven := j.weave(r.Context(), txn.Events); len(woven) > 0 {
+	events, woven := j.weave(r.Context(), txn.Events)
+	events, changed := j.presented(events)
+	if changed || len(woven) > 0 {
 		var err error
 		if body, err = withEvents(body, events); err != nil {
-			j.log.Error().Err(err).Msg("Failed to put redactions into a transaction")
+			j.log.Error().Err(err).Msg("Failed to change a transaction for the framework")
 			mautrix.MUnknown.WithMessage("Failed to handle the transaction").WithStatus(http.StatusInternalServerError).Write(w)
 			return
 		}

@@ -105,7 +105,7 @@ func (j *journal) handLocked(ctx context.Context, entries []database.JournalEntr
 		txn.Events = append(txn.Events, json.RawMessage(entry.Raw))
 	}
 	events, woven := j.weave(ctx, txn.Events)
-	txn.Events = events
+	txn.Events, _ = j.presented(events)
 	body, err := json.Marshal(txn)
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)

@@ -57,7 +57,11 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		return err
 	}
 	prints := printsOf(drafts)
-	if slices.Equal(prints, currentPrints(t)) && sameFiles(t.parts, drafts) {
+	unsure, err := s.maybeEdited(ctx, row, prints)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(prints, currentPrints(t)) && sameFiles(t.parts, drafts) && !unsure {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
 	}

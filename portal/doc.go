@@ -62,6 +62,12 @@
 // An edit or a reaction without a known outcome is repeated, and remembered: where
 // Teams carries it out late, behind a newer one, the newer one is sent again.
 //
+// A poll of Matrix is a message with its question and answers. The framework
+// knows too little of polls, so their events come to it as messages that are
+// marked (msgconv.PresentPoll). A vote is stored and its poll marked in one
+// transaction; Tally turns that, some seconds later, into what waits already or
+// into one more edit of the message, and takes the mark away, in one transaction.
+//
 // Where a conversation's policy is that, a long backlog goes as a digest: one
 // post with the messages in its thread (digest*.go). What it says is stored
 // before anything is posted; its posts are sent parts like any other, under the

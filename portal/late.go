@@ -156,6 +156,16 @@ func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, prin
 	return nil
 }
 
+// maybeEdited reports whether Teams may show another text of a message than its
+// row says, because there was an edit without an outcome.
+func (s *Sender) maybeEdited(ctx context.Context, row *database.OutboxRow, prints []string) (bool, error) {
+	all, err := s.o.Echo.late.of(ctx, row.Portal, row.TargetEventID)
+	return slices.ContainsFunc(all, func(w database.LateWrite) bool {
+		print, isEdit := strings.CutPrefix(w.What, lateWhat(lateEdit, ""))
+		return isEdit && !slices.Contains(prints, print)
+	}), err
+}
+
 // noteLateReaction notes a reaction, or its removal, without an outcome.
 func (s *Sender) noteLateReaction(ctx context.Context, kind string, r database.SentReaction) error {
 	return s.o.Echo.late.add(ctx, database.LateWrite{

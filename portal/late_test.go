@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,6 +89,32 @@ func TestLateEditDoesNotStand(t *testing.T) {
 			require.Equal(t, []string{"fourth"}, r.Texts())
 		}
 	}
+}
+
+// TestEditBackBehindALostAnswer: an edit is made and its answer lost, and while it
+// waits to be tried again its author edits the message back to what the bridge
+// knows it to say in Teams. That has to go there all the same.
+//
+// Proves M4.
+func TestEditBackBehindALostAnswer(t *testing.T) {
+	r := started(t)
+	e := r.Say(portaltest.AliceMXID, "first")
+	r.Quiet()
+	var made atomic.Bool
+	r.Tenant.SetWrites(func(portaltest.Write) portaltest.Fault {
+		if made.Swap(true) {
+			return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
+		}
+		return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+	})
+	r.Edit(portaltest.AliceMXID, e, "second")
+	r.Eventually(func() bool { return r.TeamsTexts()[0] == "second" })
+	r.Edit(portaltest.AliceMXID, e, "first")
+	r.Eventually(func() bool { n, err := r.DB.Journal.Count(context.Background()); return err == nil && n == 0 })
+	r.Tenant.SetWrites(nil)
+	r.Quiet()
+	require.Equal(t, []string{"first"}, r.TeamsTexts())
+	require.Equal(t, []string{"first"}, r.Texts())
 }
 
 // TestLateEditOfWhatWasWrittenInTeams does the same with a message from Teams

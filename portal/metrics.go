@@ -53,6 +53,9 @@ const (
 	// MetricIgnored counts events that have no counterpart in Teams and that
 	// nobody need be told about, by reason.
 	MetricIgnored = "outbox_ignored"
+	// MetricPolls counts votes in polls and ends of polls that were taken (vote,
+	// retract, end), and what became of the polls that they have changed.
+	MetricPolls = "polls"
 	// MetricSent counts rows that Teams took, by kind.
 	MetricSent = "outbox_sent"
 	// MetricFailed counts rows that Teams never will have, by reason.

@@ -187,6 +187,8 @@ type OutboxOptions struct {
 	Common
 	// Wake tells the sender that a portal has a row.
 	Wake func(portal string)
+	// Voted tells the tally that a poll has changed.
+	Voted func()
 }
 
 // SenderOptions configures a Sender. Zero durations and sizes mean the default.

@@ -52,12 +52,18 @@ func NewOutbox(o OutboxOptions) *Outbox {
 	if o.Wake == nil {
 		o.Wake = func(string) {}
 	}
+	if o.Voted == nil {
+		o.Voted = func() {}
+	}
 	return &Outbox{o: o}
 }
 
 // HandleMessage queues a message. The answer is pending: the message row that
 // bridgev2 would write is written here, in the outbox row's transaction.
 func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage, by Actor) (*bridgev2.MatrixMessageResponse, error) {
+	if v := ballotOf(msg, b.o.Now()); v != nil {
+		return b.handleBallot(ctx, msg, v)
+	}
 	if err := b.checkMirrored(ctx, msg.Portal, msg.Event.ID, errDetached); err != nil {
 		return nil, err
 	}
@@ -67,13 +73,53 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	}
 	row := b.row(database.KindMessage, msg.Portal, msg.Event.ID, msg.Event.Sender, time.UnixMilli(msg.Event.Timestamp), by)
 	row.Payload = payload
+	stored, err := b.messageRow(ctx, msg, row)
+	if err != nil {
+		return nil, err
+	}
+	poll, err := startedPoll(msg, row)
+	if err != nil {
+		return nil, err
+	}
+	// The row's sender is a foreign key.
+	if _, err = b.o.Bridge.GetGhostByID(ctx, stored.SenderID); err != nil {
+		return nil, fmt.Errorf("get ghost of sender: %w", err)
+	}
+	inserted, early := false, false
+	err = b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
+		if known, err := b.isKnown(ctx, row); err != nil || known {
+			return err
+		}
+		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
+			return err
+		}
+		if poll != nil {
+			if early, err = b.o.DB.Polls.Start(ctx, *poll); err != nil {
+				return err
+			}
+		}
+		return b.o.Bridge.DB.Message.Insert(ctx, stored)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("queue message: %w", err)
+	}
+	if early {
+		b.o.Voted()
+	}
+	b.queued(ctx, row, inserted)
+	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+}
+
+// messageRow makes the provisional row of a message, and says in the outbox row
+// in which thread it is.
+func (b *Outbox) messageRow(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow) (*brdb.Message, error) {
 	stored := &brdb.Message{
 		ID:         ProvisionalID(msg.Event.ID),
 		MXID:       msg.Event.ID,
 		Room:       msg.Portal.PortalKey,
-		SenderID:   UserID(by.UserID),
+		SenderID:   UserID(row.SenderUserID),
 		SenderMXID: msg.Event.Sender,
-		Timestamp:  time.UnixMilli(msg.Event.Timestamp),
+		Timestamp:  row.EventAt,
 		Metadata:   &MessageMetadata{Outbound: true},
 	}
 	if root := msg.ThreadRoot; root != nil {
@@ -82,31 +128,13 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 		if root.ThreadRoot != "" {
 			stored.ThreadRoot = root.ThreadRoot
 		}
-	} else if err = b.unclaimedRoot(ctx, msg, row, stored); err != nil {
+	} else if err := b.unclaimedRoot(ctx, msg, row, stored); err != nil {
 		return nil, err
 	}
 	if msg.ReplyTo != nil {
 		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
 	}
-	// The row's sender is a foreign key.
-	if _, err = b.o.Bridge.GetGhostByID(ctx, stored.SenderID); err != nil {
-		return nil, fmt.Errorf("get ghost of sender: %w", err)
-	}
-	inserted := false
-	err = b.o.DB.DoTxn(ctx, nil, func(ctx context.Context) (err error) {
-		if known, err := b.isKnown(ctx, row); err != nil || known {
-			return err
-		}
-		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
-			return err
-		}
-		return b.o.Bridge.DB.Message.Insert(ctx, stored)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("queue message: %w", err)
-	}
-	b.queued(ctx, row, inserted)
-	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
+	return stored, nil
 }
 
 // isKnown reports whether a message was handled before: its event came once
@@ -153,11 +181,16 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		} else if message != nil && isLost(message) {
 			return b.lost(ctx, message)
 		}
+		if poll, err := b.editPoll(ctx, edit, row); err != nil {
+			return err
+		} else if poll != nil {
+			row.Payload = poll
+		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
 			return err
 		}
 		if message != nil {
-			if merged, err = b.o.DB.Outbox.ReplacePayload(ctx, message.ID, payload); err != nil {
+			if merged, err = b.o.DB.Outbox.ReplacePayload(ctx, message.ID, row.Payload); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 )
 
 // unclaimedFor is how long a delivery to a room may be cut off between its event
@@ -113,7 +114,7 @@ func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.Eve
 	switch {
 	case b.o.Now().Sub(said) > comingFor:
 		return nil // from before mirroring, or nobody will ever tell
-	case got.Type.Type != event.EventMessage.Type, got.Unsigned.RedactedBecause != nil:
+	case got.Type.Type != event.EventMessage.Type && !msgconv.IsPollStart(got.Type.Type), got.Unsigned.RedactedBecause != nil:
 		return nil
 	case got.Sender == p.Bridge.Bot.GetMXID(), p.Bridge.IsGhostMXID(got.Sender):
 		return nil // what the bridge says itself is known by its echo

@@ -102,7 +102,7 @@ func TestPolicyHoldsForWhatACrashInterrupted(t *testing.T) {
 	r.Eventually(func() bool { return lastStatus(r, evt) == event.MessageStatusPending })
 	row, err := r.DB.Outbox.ByEvent(ctx, evt.String())
 	require.NoError(t, err)
-	taken, err := r.DB.Outbox.MarkSending(ctx, row.ID)
+	taken, err := r.DB.Outbox.MarkSending(ctx, row)
 	require.NoError(t, err)
 	require.True(t, taken)
 	r.Stop()

@@ -219,7 +219,7 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 		if err = s.plan(ctx, row); err != nil {
 			return err
 		}
-		if ok, err := s.o.DB.Outbox.MarkSending(ctx, row.ID); err != nil || !ok {
+		if ok, err := s.o.DB.Outbox.MarkSending(ctx, row); err != nil || !ok {
 			return err // taken back meanwhile: the lane looks again
 		}
 	}

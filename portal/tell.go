@@ -87,7 +87,11 @@ func (t *teller) left(ctx context.Context) error {
 		for _, row := range rows {
 			after, row.Payload = row.ID, nil
 			g := group{row.Portal, row.Reason}
-			if isToldTogether(row) {
+			if isTally(row) {
+				if err := t.quietly(ctx, row); err != nil {
+					errs = append(errs, err)
+				}
+			} else if isToldTogether(row) {
 				if groups[g] == nil {
 					order = append(order, g)
 				}
@@ -111,6 +115,14 @@ func (t *teller) left(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// quietly ends a row of which nobody is told.
+func (t *teller) quietly(ctx context.Context, row *database.OutboxRow) error {
+	if err := t.showOne(ctx, row); err != nil {
+		return fmt.Errorf("show event %s as failed: %w", row.EventID, err)
+	}
+	return t.o.DB.Outbox.Told(ctx, row.ID)
 }
 
 // isToldTogether reports whether a room is told of such rows in one notice.

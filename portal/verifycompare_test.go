@@ -38,7 +38,7 @@ func healthy() *sides {
 		return t, e, row, database.InboxRow{MessageID: remote, State: database.StateDone, Version: int64(n), ReceivedAt: at(n), DeliveredAt: at(n)}
 	}
 	s := &sides{since: at(0), until: compareNow, memory: at(-10_000), gone: map[string]bool{}, partial: map[string]bool{},
-		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, removed: map[string]removal{}}
+		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{}, removed: map[string]removal{}}
 	add := func(t teamsSide, e matrixSide, row rowSide, l database.InboxRow) {
 		s.teams, s.events, s.rows = append(s.teams, t), append(s.events, e), append(s.rows, row)
 		s.ledger[t.ID] = l

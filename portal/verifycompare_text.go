@@ -66,7 +66,12 @@ func sameParts(t *teamsSide, rows []*rowSide) bool {
 
 // editing reports whether an edit of an event is still to be brought to Teams.
 func (c *comparison) editing(e *matrixSide) bool {
-	if e == nil || e.Edit == "" {
+	switch {
+	case e == nil:
+		return false
+	case c.s.edited[e.ID]: // also where it counts votes, which no event says
+		return true
+	case e.Edit == "":
 		return false
 	}
 	out, queued := c.s.outbox[e.Edit]

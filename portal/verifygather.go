@@ -42,7 +42,7 @@ func (g *gathering) gather(ctx context.Context, since time.Time) error {
 	now := g.v.o.Now()
 	g.s = sides{
 		since: since, until: now.Add(-g.v.o.Grace), memory: now.Add(-g.v.o.Memory), gone: map[string]bool{}, partial: map[string]bool{},
-		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{},
+		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{},
 	}
 	conv, err := g.v.o.DB.Conversations.Get(ctx, g.portal)
 	if err != nil {

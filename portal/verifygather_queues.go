@@ -47,6 +47,13 @@ func (g *gathering) readQueues(ctx context.Context) error {
 	for _, event := range open {
 		g.s.journal[event] = true
 	}
+	edited, err := g.v.o.DB.Outbox.EditedTargets(ctx, g.portal)
+	if err != nil {
+		return err
+	}
+	for _, event := range edited {
+		g.s.edited[event] = true
+	}
 	ledger, err := g.v.o.DB.Inbox.ByMessages(ctx, g.portal, ids)
 	if err != nil {
 		return err

@@ -127,9 +127,12 @@ func (r *room) add(e RoomEvent) {
 		r.remove(e.Redacts, removal{By: e.Sender.String(), Redaction: e.ID.String(), At: e.At, Own: e.Own})
 	case event.EventReaction.Type:
 		r.addReaction(e)
-	case event.EventMessage.Type, event.EventSticker.Type, event.EventEncrypted.Type,
-		event.EventUnstablePollStart.Type:
+	case event.EventMessage.Type, event.EventSticker.Type, event.EventEncrypted.Type:
 		r.addMessage(e)
+	default:
+		if msgconv.IsPollStart(e.Type) {
+			r.addMessage(e)
+		}
 	}
 }
 
@@ -195,8 +198,6 @@ func (r *room) addMessage(e RoomEvent) {
 	}
 	if !e.Own {
 		side.Person = r.v.person(e.Sender)
-		// The framework relays no polls.
-		side.Unwanted = side.Unwanted || e.Type == event.EventUnstablePollStart.Type && side.Person == ""
 	}
 	if readable && !e.Redacted {
 		if e.Own {

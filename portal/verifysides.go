@@ -28,6 +28,7 @@ type sides struct {
 	outbox    map[string]database.OutboxRow // by event, without payloads
 	ledger    map[string]database.InboxRow  // by Teams id, without payloads
 	journal   map[string]bool               // events with an open entry
+	edited    map[string]bool               // events of which an edit is unfinished
 	partial   map[string]bool               // events of which only the existence is known
 	removed   map[string]removal            // what became of events that were redacted
 	unasked   int                           // what would have had to be asked for one by one

@@ -88,6 +88,10 @@ const (
 	Location       Key = "location"
 	Poll           Key = "poll"
 	PollSelections Key = "poll_selections"
+	PollAnswer     Key = "poll_answer"
+	PollVoters     Key = "poll_voters"
+	PollSecret     Key = "poll_secret"
+	PollEnded      Key = "poll_ended"
 
 	// Digests of long backlogs.
 	DigestHead    Key = "digest_head"

@@ -16,7 +16,7 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 	edit.Kind, edit.TargetEventID = database.KindEdit, "$parked"
 	enqueue(t, ctx, e, queued, begun, sending, parked, edit)
 	require.NoError(t, e.db.Sent.Begin(ctx, database.SentPart{EventID: "$begun", Portal: "c:1", State: database.StateSending, StartedAt: e.clock.Now()}))
-	_, err := e.db.Outbox.MarkSending(ctx, sending.ID)
+	_, err := e.db.Outbox.MarkSending(ctx, sending)
 	require.NoError(t, err)
 	for _, r := range []*database.OutboxRow{parked, edit} {
 		require.NoError(t, e.db.Outbox.Park(ctx, r.ID, "too large", "it is too large for Teams"))
@@ -36,7 +36,7 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 		require.NoError(t, err)
 		require.False(t, ok, "once")
 	}
-	_, err = e.db.Outbox.MarkSending(ctx, begun.ID)
+	_, err = e.db.Outbox.MarkSending(ctx, begun)
 	require.NoError(t, err)
 	n, err := e.db.Outbox.RequeueUnbegun(ctx)
 	require.NoError(t, err)
@@ -74,7 +74,7 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 	next, err := e.other.Outbox.Next(ctx, "c:2")
 	require.NoError(t, err)
 	require.Equal(t, "$edit", next.EventID)
-	ok, err := e.db.Outbox.MarkSending(ctx, edit.ID)
+	ok, err := e.db.Outbox.MarkSending(ctx, edit)
 	require.NoError(t, err)
 	require.True(t, ok)
 	newer, err = e.other.Outbox.HasNewerEdit(ctx, &database.OutboxRow{ID: edit.ID - 1, TargetEventID: edit.TargetEventID})

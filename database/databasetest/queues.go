@@ -198,7 +198,7 @@ func testOutboxOrder(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"c:1", "c:2"}, active)
 
-	ok, err := e.db.Outbox.MarkSending(ctx, a.ID)
+	ok, err := e.db.Outbox.MarkSending(ctx, a)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.NoError(t, e.db.Outbox.Retry(ctx, a.ID, e.clock.Now().Add(time.Hour), "unavailable"))
@@ -270,7 +270,7 @@ func testOutboxCoalescing(t *testing.T, ctx context.Context, e *env) {
 
 	// Once a part may be in Teams, the row cannot be changed any more, even
 	// when it is queued again because a later part failed.
-	ok, err = e.db.Outbox.MarkSending(ctx, r.ID)
+	ok, err = e.db.Outbox.MarkSending(ctx, r)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.NoError(t, e.db.Sent.Begin(ctx, database.SentPart{EventID: "$a", Portal: "c:1"}))
@@ -300,7 +300,7 @@ func testOutboxRace(t *testing.T, ctx context.Context, e *env) {
 		var wins atomic.Int32
 		var wg sync.WaitGroup
 		for _, try := range []func() (bool, error){
-			func() (bool, error) { return e.db.Outbox.MarkSending(ctx, r.ID) },
+			func() (bool, error) { return e.db.Outbox.MarkSending(ctx, r) },
 			func() (bool, error) { return e.other.Outbox.Cancel(ctx, r.ID, "redacted") },
 		} {
 			wg.Go(func() {
@@ -320,10 +320,10 @@ func testOutboxStates(t *testing.T, ctx context.Context, e *env) {
 	r := row("$a", "c:1")
 	enqueue(t, ctx, e, r)
 	require.Error(t, e.db.Outbox.Finish(ctx, r.ID, database.StateQueued, ""))
-	ok, err := e.db.Outbox.MarkSending(ctx, r.ID)
+	ok, err := e.db.Outbox.MarkSending(ctx, r)
 	require.NoError(t, err)
 	require.True(t, ok)
-	ok, err = e.other.Outbox.MarkSending(ctx, r.ID)
+	ok, err = e.other.Outbox.MarkSending(ctx, r)
 	require.NoError(t, err)
 	require.False(t, ok, "two workers never take the same row")
 	require.NoError(t, e.db.Outbox.MarkSent(ctx, r.ID))

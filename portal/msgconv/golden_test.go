@@ -250,16 +250,15 @@ type teamsEnvFile struct {
 }
 
 // teamsCase reads a case: "content.json" is the event's content, "html" or
-// "body" what it says, "poll.json" the start of a poll.
+// "body" what it says, "poll.json" the start of a poll and "votes.json" what
+// came of it.
 func teamsCase(t testing.TB, x texts.Texts, files map[string]string) (*event.MessageEventContent, TeamsEnv) {
 	c := &event.MessageEventContent{MsgType: event.MsgText}
 	if raw, ok := files["content.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), c))
 	}
 	if raw, ok := files["poll.json"]; ok {
-		var p event.PollStartEventContent
-		require.NoError(t, json.Unmarshal([]byte(raw), &p))
-		c = FromPoll(x, &p)
+		c = pollCase(t, x, raw, files["votes.json"])
 	}
 	if body, ok := files["body"]; ok {
 		c.Body = unquote(body)
@@ -288,6 +287,44 @@ func teamsCase(t testing.TB, x texts.Texts, files map[string]string) (*event.Mes
 		}
 	}
 	return c, env
+}
+
+// pollCase returns the message that a poll is in Teams once it has been voted in.
+func pollCase(t testing.TB, x texts.Texts, poll, votes string) *event.MessageEventContent {
+	kind := "m.poll.start"
+	if strings.Contains(poll, "org.matrix.msc3381") {
+		kind = "org.matrix.msc3381.poll.start"
+	}
+	shown := PresentPoll(x, json.RawMessage(`{"type":"`+kind+`","content":`+poll+`}`))
+	var evt struct {
+		Type    string
+		Content event.Content
+	}
+	require.NoError(t, json.Unmarshal(shown, &evt))
+	require.Equal(t, "m.room.message", evt.Type)
+	require.NoError(t, evt.Content.ParseRaw(event.EventMessage))
+	mark := PollMarkOf(evt.Content.Raw)
+	require.NotNil(t, mark)
+	c := evt.Content.AsMessage()
+	require.Equal(t, c.Body, mark.Poll.Text(x, PollResult{}))
+	if votes == "" {
+		return c
+	}
+	var f struct {
+		Ended bool
+		Votes [][]string
+	}
+	require.NoError(t, json.Unmarshal([]byte(votes), &f))
+	var ended time.Time
+	if f.Ended {
+		ended = time.UnixMilli(1000)
+	}
+	var ballots []Ballot
+	for i, answers := range f.Votes {
+		ballots = append(ballots, Ballot{Event: fmt.Sprint("$", i), Voter: fmt.Sprint(i), At: time.UnixMilli(int64(i)), Answers: answers})
+	}
+	c.Body = mark.Poll.Text(x, mark.Poll.Tally(ballots, ended))
+	return c
 }
 
 // checkRendered holds for every conversion to Matrix.

@@ -23,7 +23,7 @@ var spokenCases = map[string][]string{
 		"system_members_added", "system_members_joined", "system_members_many", "system_recording", "system_role", "system_team_renamed", "system_unknown",
 	},
 	"toteams": {
-		"audio_voice", "file", "file_problem", "html_spoiler", "html_spoiler_reason", "image_link", "location", "poll_multiple", "relay_late",
+		"audio_voice", "file", "file_problem", "html_spoiler", "html_spoiler_reason", "image_link", "location", "poll_multiple", "poll_voted", "poll_secret", "poll_ended", "relay_late",
 	},
 }
 

@@ -172,21 +172,3 @@ func coordinates(uri string) (lat, lon string, ok bool) {
 	}
 	return parts[0], parts[1], true
 }
-
-// FromPoll turns the start of a poll into a message that ToTeams can convert:
-// the question and its numbered answers.
-func FromPoll(x texts.Texts, p *event.PollStartEventContent) *event.MessageEventContent {
-	lines := []string{x.Say(texts.Poll, "question", cleanPreview(p.PollStart.Question.GetText())) + textSelections(x, p.PollStart.MaxSelections)}
-	for i, a := range p.PollStart.Answers {
-		if i >= maxAnswers {
-			break
-		}
-		lines = append(lines, textAnswer(i+1, cleanPreview(a.GetText())))
-	}
-	return &event.MessageEventContent{
-		MsgType: event.MsgText, Body: strings.Join(lines, "\n"), RelatesTo: p.RelatesTo, Mentions: p.Mentions,
-	}
-}
-
-// maxAnswers is the most answers that a poll can have.
-const maxAnswers = 20

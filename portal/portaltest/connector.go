@@ -119,7 +119,7 @@ func (c *Connector) ParseContentURI(context.Context, id.ContentURIString) (netwo
 
 // GetPowerLevels implements bridgev2.MatrixConnector.
 func (c *Connector) GetPowerLevels(context.Context, id.RoomID) (*event.PowerLevelsEventContent, error) {
-	return &event.PowerLevelsEventContent{Users: map[id.UserID]int{BotID: 9001}}, nil
+	return &event.PowerLevelsEventContent{Users: map[id.UserID]int{BotID: 9001, ModeratorMXID: 50}}, nil
 }
 
 // GetMembers implements bridgev2.MatrixConnector.

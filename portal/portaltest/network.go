@@ -179,7 +179,6 @@ var (
 	_ bridgev2.EditHandlingNetworkAPI      = (*client)(nil)
 	_ bridgev2.ReactionHandlingNetworkAPI  = (*client)(nil)
 	_ bridgev2.RedactionHandlingNetworkAPI = (*client)(nil)
-	_ bridgev2.PollHandlingNetworkAPI      = (*client)(nil)
 )
 
 func (c *client) Connect(context.Context)      {}
@@ -220,14 +219,6 @@ func (c *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 
 func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMessage) (*bridgev2.MatrixMessageResponse, error) {
 	return c.net.outbox.HandleMessage(ctx, msg, c.actor(msg.OrigSender))
-}
-
-func (c *client) HandleMatrixPollStart(ctx context.Context, msg *bridgev2.MatrixPollStart) (*bridgev2.MatrixMessageResponse, error) {
-	return c.net.outbox.HandlePoll(ctx, msg, c.actor(msg.OrigSender))
-}
-
-func (c *client) HandleMatrixPollVote(ctx context.Context, msg *bridgev2.MatrixPollVote) (*bridgev2.MatrixMessageResponse, error) {
-	return c.net.outbox.HandleVote(ctx, msg)
 }
 
 func (c *client) HandleMatrixEdit(ctx context.Context, msg *bridgev2.MatrixEdit) error {

@@ -1,6 +1,7 @@
 package portaltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,8 @@ type Rig struct {
 	Tune func(in *portal.IngestOptions, out *portal.SenderOptions)
 	// Says is what the bridge says itself, English where it is not set.
 	Says texts.Texts
+	// TallyRest is how long votes rest, 10 ms where it is not set.
+	TallyRest time.Duration
 	// NoRoom leaves the channels without a room.
 	NoRoom bool
 	// Channels are the channels there are; only Channel where it is empty.
@@ -92,6 +95,7 @@ type Rig struct {
 	Ingest   *portal.Ingest
 	Outbox   *portal.Outbox
 	Sender   *portal.Sender
+	Tally    *portal.Tally
 	Verifier *portal.Verifier
 	Room     id.RoomID
 	Counts   *Counts
@@ -168,7 +172,8 @@ func (r *Rig) Start() {
 	r.run.Store(&run{r.DB, r.Ingest})
 	r.Sender = portal.NewSender(out)
 	common.Echo.OnDecided(r.Sender.Decided)
-	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake})
+	r.Tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.Sender.Wake, Rest: cmp.Or(r.TallyRest, 10*time.Millisecond), Sweep: max(out.Sweep, time.Second)})
+	r.Outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.Sender.Wake, Voted: r.Tally.Voted})
 	net.outbox = r.Outbox
 	r.Verifier = portal.NewVerifier(r.verifyOptions(common, in, out))
 	ingest := r.Ingest
@@ -186,6 +191,7 @@ func (r *Rig) Start() {
 	}
 	r.wg.Go(func() { r.Ingest.Run(ctx) })
 	r.wg.Go(func() { r.Sender.Run(ctx) })
+	r.wg.Go(func() { r.Tally.Run(ctx) })
 	if r.Also != nil {
 		r.wg.Go(func() { r.Also(ctx) })
 	}
@@ -282,16 +288,29 @@ func (r *Rig) unfinished(ctx context.Context) string {
 	in, inErr := r.DB.Inbox.Stats(ctx)
 	out, outErr := r.DB.Outbox.Stats(ctx)
 	untold, untoldErr := r.DB.Outbox.Untold(ctx, 0, 1)
-	if err = errors.Join(err, inErr, outErr, untoldErr); err != nil {
+	votes, votesErr := r.votes(ctx)
+	if err = errors.Join(err, inErr, outErr, untoldErr, votesErr); err != nil {
 		return err.Error()
 	}
 	ingest, sender := r.Ingest.Busy(), r.Sender.Busy()
 	if pending+in.ByState[database.StatePending]+out.ByState[database.StateQueued]+out.ByState[database.StateSending]+
-		out.ByState[database.StateSent]+len(untold)+ingest+sender == 0 {
+		out.ByState[database.StateSent]+len(untold)+votes+ingest+sender == 0 {
 		return ""
 	}
-	return fmt.Sprint("journal ", pending, ", inbox ", in.ByState, ", outbox ", out.ByState, ", untold ", len(untold),
+	return fmt.Sprint("journal ", pending, ", inbox ", in.ByState, ", outbox ", out.ByState, ", untold ", len(untold), ", polls ", votes,
 		", lanes to Matrix ", ingest, ", to Teams ", sender)
+}
+
+// votes counts the polls that are to be brought to Teams; one that is parked
+// rests, which is no work that is left.
+func (r *Rig) votes(ctx context.Context) (n int, err error) {
+	polls, err := r.DB.Polls.Dirty(ctx, 100)
+	for _, p := range polls {
+		if p.DirtyAt.Before(time.Now()) {
+			n++
+		}
+	}
+	return n, err
 }
 
 // Texts returns what a client shows in the room.

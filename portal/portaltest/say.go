@@ -11,6 +11,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 )
 
 // Text is the content of a message.
@@ -116,11 +117,21 @@ func (r *Rig) Deliver(ctx context.Context, e Event) error {
 }
 
 func (r *Rig) dispatch(ctx context.Context, e Event) {
-	raw, err := json.Marshal(e.Content)
+	raw, err := json.Marshal(map[string]any{"type": e.Type.Type, "content": e.Content})
 	require.NoError(r.t, err)
-	evt := &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Type: e.Type, Timestamp: e.At.UnixMilli()}
-	evt.Type.Class = event.MessageEventType
-	require.NoError(r.t, json.Unmarshal(raw, &evt.Content))
+	// As matrix.Options.Present does.
+	shown := msgconv.PresentPoll(r.Says, raw)
+	if target := r.HS.Event(id.EventID(fmt.Sprint(e.Content["redacts"]))); e.Type == event.EventRedaction && msgconv.IsPollVote(target.Type.Type) {
+		shown = msgconv.RetractedVote(raw, target.ID.String())
+	}
+	evt := &event.Event{ID: e.ID, RoomID: e.Room, Sender: e.Sender, Timestamp: e.At.UnixMilli()}
+	var fields struct {
+		Type    string         `json:"type"`
+		Content *event.Content `json:"content"`
+	}
+	fields.Content = &evt.Content
+	require.NoError(r.t, json.Unmarshal(shown, &fields))
+	evt.Type = event.Type{Type: fields.Type, Class: event.MessageEventType}
 	require.NoError(r.t, evt.Content.ParseRaw(evt.Type))
 	if e.Type == event.EventRedaction {
 		evt.Redacts = id.EventID(fmt.Sprint(e.Content["redacts"]))
