@@ -90,8 +90,9 @@ func (c *Connector) checkHomeserver(ctx context.Context, registration string, ru
 	if !c.checkRegistration(ctx, p, area) {
 		return
 	}
-	c.checkRegistrationFile(registration, area)
-	c.checkReach(ctx, p, running, area)
+	if c.checkRegistrationFile(registration, area); area.OK() {
+		c.checkReach(ctx, p, running, area) // another file explains what this would find
+	}
 	c.checkPuppets(ctx, p, area)
 }
 
