@@ -43,26 +43,35 @@ It ends with 0 where everything is right, 1 where something is wrong, 3 where
 there are warnings alone, and 2 where the command line is wrong.
 `
 
+// parseSubcommand reads the flags of a subcommand; done says that there is no more
+// to do than to end with the code.
+func parseSubcommand(flags *flag.Set, help string, out, errOut io.Writer) (code int, done bool) {
+	wanted := flags.MakeFull("h", "help", "", "false").Bool()
+	err := flags.Parse()
+	if err == nil && len(flags.Args()) > 0 {
+		err = fmt.Errorf("%q is not understood", flags.Args()[0])
+	}
+	switch {
+	case err != nil:
+		_, _ = fmt.Fprintf(errOut, "%v\n\n%s", err, help)
+		return exitUsage, true
+	case *wanted:
+		_, _ = io.WriteString(out, help)
+		return 0, true
+	}
+	return 0, false
+}
+
 // runCheck is the program's subcommand `check`.
 func runCheck(c *Connector, args []string, out, errOut io.Writer) int {
 	flags := flag.New(args)
-	var o checkOptions
 	config := flags.MakeFull("c", "config", "", "config.yaml").String()
 	registration := flags.MakeFull("r", "registration", "", "").String()
 	asJSON := flags.Make().LongKey("json").Default("false").Bool()
-	help := flags.MakeFull("h", "help", "", "false").Bool()
-	if err := flags.Parse(); err != nil || len(flags.Args()) > 0 {
-		if err == nil {
-			err = fmt.Errorf("%q is not understood", flags.Args()[0])
-		}
-		_, _ = fmt.Fprintf(errOut, "%v\n\n%s", err, checkHelp)
-		return exitUsage
+	if code, done := parseSubcommand(flags, checkHelp, out, errOut); done {
+		return code
 	}
-	if *help {
-		_, _ = io.WriteString(out, checkHelp)
-		return 0
-	}
-	o.config, o.registration, o.json = *config, *registration, *asJSON
+	o := checkOptions{config: *config, registration: *registration, json: *asJSON}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)

@@ -43,17 +43,8 @@ func runPlan(c *Connector, args []string, out, errOut io.Writer) int {
 	config := flags.MakeFull("c", "config", "", "config.yaml").String()
 	people := flags.Make().LongKey("people").Default("false").Bool()
 	asJSON := flags.Make().LongKey("json").Default("false").Bool()
-	help := flags.MakeFull("h", "help", "", "false").Bool()
-	if err := flags.Parse(); err != nil || len(flags.Args()) > 0 {
-		if err == nil {
-			err = fmt.Errorf("%q is not understood", flags.Args()[0])
-		}
-		_, _ = fmt.Fprintf(errOut, "%v\n\n%s", err, planHelp)
-		return exitUsage
-	}
-	if *help {
-		_, _ = io.WriteString(out, planHelp)
-		return 0
+	if code, done := parseSubcommand(flags, planHelp, out, errOut); done {
+		return code
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
