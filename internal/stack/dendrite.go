@@ -35,6 +35,9 @@ func NewDendrite(binary, dir string, registrations []string) (Homeserver, error)
 	if err = writeMatrixKey(filepath.Join(dir, "matrix_key.pem")); err != nil {
 		return nil, err
 	}
+	if err = makeWAL(dir); err != nil {
+		return nil, err
+	}
 	db := func(name string) map[string]any {
 		return map[string]any{"connection_string": "file:" + filepath.Join(dir, name+".db"), "max_open_conns": 10, "max_idle_conns": 2, "conn_max_lifetime": -1}
 	}
@@ -97,6 +100,10 @@ func (d *dendrite) Start(ctx context.Context) error {
 	}
 	d.proc = proc
 	if err = waitHTTP(ctx, proc, d.URL()+"/_matrix/client/versions", 200); err != nil {
+		d.Stop()
+		return err
+	}
+	if err = addIndexes(ctx, d.dir); err != nil {
 		d.Stop()
 		return err
 	}
