@@ -36,12 +36,10 @@ type Entry struct {
 }
 
 // Dendrite (0.15.2) gives pages of at most 100 events, and loses or repeats
-// events of the same depth where two pages meet. So a room is read twice, with
-// pages that meet in different places.
-const (
-	timelinePage      = 100
-	timelineOtherPage = 61
-)
+// events of the same depth where two pages meet. So a room is read twice, the
+// second time half a page further on. Pages of two sizes would do for short rooms
+// only: in long ones they meet in the same places now and then.
+const timelinePage = 100
 
 // Timeline reads a whole room as the given user, oldest first. State events
 // and reactions are no entries of their own; redacted messages are.
@@ -50,19 +48,20 @@ func Timeline(ctx context.Context, cli *mautrix.Client, room id.RoomID) ([]Entry
 	if err != nil {
 		return nil, err
 	}
-	again, err := readRoom(ctx, cli, room, timelineOtherPage)
+	again, err := readRoom(ctx, cli, room, timelinePage/2)
 	if err != nil {
 		return nil, err
 	}
 	return assemble(mergeEvents(events, again)), nil
 }
 
-// readRoom reads a room in pages of a size and returns its events, oldest first.
+// readRoom reads a room, the first page of a size of its own, and returns its
+// events, oldest first.
 func readRoom(ctx context.Context, cli *mautrix.Client, room id.RoomID, page int) ([]*event.Event, error) {
 	var events []*event.Event
 	seen := map[id.EventID]bool{}
 	from := ""
-	for {
+	for ; ; page = timelinePage {
 		resp, err := cli.Messages(ctx, room, from, "", mautrix.DirectionBackward, nil, page)
 		if err != nil {
 			return nil, fmt.Errorf("read the timeline of %s: %w", room, err)
