@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,11 +36,10 @@ func NewDendrite(binary, dir string, registrations []string) (Homeserver, error)
 	if err = writeMatrixKey(filepath.Join(dir, "matrix_key.pem")); err != nil {
 		return nil, err
 	}
-	if err = makeWAL(dir); err != nil {
-		return nil, err
-	}
 	db := func(name string) map[string]any {
-		return map[string]any{"connection_string": "file:" + filepath.Join(dir, name+".db"), "max_open_conns": 10, "max_idle_conns": 2, "conn_max_lifetime": -1}
+		path := filepath.Join(dir, name+".db")
+		err = errors.Join(err, makeWAL(path))
+		return map[string]any{"connection_string": "file:" + path, "max_open_conns": 10, "max_idle_conns": 2, "conn_max_lifetime": -1}
 	}
 	config := map[string]any{
 		"version": 2,
@@ -63,6 +63,9 @@ func NewDendrite(binary, dir string, registrations []string) (Homeserver, error)
 		"sync_api":       map[string]any{"database": db("syncapi"), "search": map[string]any{"enabled": false}},
 		"user_api":       map[string]any{"account_database": db("userapi"), "bcrypt_cost": 4},
 		"logging":        []any{map[string]any{"type": "std", "level": "warn"}},
+	}
+	if err != nil {
+		return nil, err
 	}
 	data, err := yaml.Marshal(config)
 	if err != nil {
@@ -103,7 +106,7 @@ func (d *dendrite) Start(ctx context.Context) error {
 		d.Stop()
 		return err
 	}
-	if err = addIndexes(ctx, d.dir); err != nil {
+	if err = addIndexes(ctx, filepath.Join(d.dir, syncDatabase)); err != nil {
 		d.Stop()
 		return err
 	}
