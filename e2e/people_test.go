@@ -151,9 +151,9 @@ func TestSecondStartChangesNothing(t *testing.T) {
 	for _, ch := range o.team.Channels() {
 		o.room(ada, ch)
 	}
-	before := o.eventCounts(ada)
 	o.quiet()
 	o.Bridge.Stop()
+	before := o.eventCounts(ada) // now that everybody has joined
 	o.Proxy.Reset()
 	o.Tenant.ResetRequests()
 	o.run()
