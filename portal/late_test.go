@@ -10,6 +10,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
 )
@@ -97,22 +98,26 @@ func TestLateEditDoesNotStand(t *testing.T) {
 //
 // Proves M4.
 func TestEditBackBehindALostAnswer(t *testing.T) {
-	r := started(t)
+	r := started(t, func(r *portaltest.Rig) {
+		// The first edit waits for its next try while the second one comes.
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.RetryMin, out.RetryMax = time.Hour, time.Hour
+		}
+	})
 	e := r.Say(portaltest.AliceMXID, "first")
 	r.Quiet()
 	r.Tenant.SetChanged(nil) // nobody tells what Teams shows, which would mend it later
-	var made atomic.Bool
-	r.Tenant.SetWrites(func(portaltest.Write) portaltest.Fault {
-		if made.Swap(true) {
-			return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
-		}
-		return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+	r.Tenant.SetWrites(func(portaltest.Write) portaltest.Fault { return portaltest.Fault{Lose: portaltest.ErrAmbiguous} })
+	second := r.Edit(portaltest.AliceMXID, e, "second")
+	r.Eventually(func() bool {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), second.String())
+		return err == nil && row != nil && row.State == database.StateQueued && row.Attempts == 1
 	})
-	r.Edit(portaltest.AliceMXID, e, "second")
-	r.Eventually(func() bool { return r.TeamsTexts()[0] == "second" })
+	require.Equal(t, []string{"second"}, r.TeamsTexts())
 	r.Edit(portaltest.AliceMXID, e, "first")
 	r.Eventually(func() bool { n, err := r.DB.Journal.Count(context.Background()); return err == nil && n == 0 })
 	r.Tenant.SetWrites(nil)
+	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
 	require.Equal(t, []string{"first"}, r.TeamsTexts())
 	require.Equal(t, []string{"first"}, r.Texts())
