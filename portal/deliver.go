@@ -274,6 +274,13 @@ func (in *Ingest) sender(m teams.Message) bridgev2.EventSender {
 // intentFor returns who sends an event of somebody; people whom the directory
 // does not know get the name that Graph tells with the message.
 func (d *delivery) intentFor(ctx context.Context, p *bridgev2.Portal, who bridgev2.EventSender, name string, kind bridgev2.RemoteEventType) (bridgev2.MatrixAPI, error) {
+	if who.Sender != "" {
+		unlock, err := d.in.ghosts.lock(ctx, who.Sender)
+		if err != nil {
+			return nil, fmt.Errorf("wait for a ghost: %w", err)
+		}
+		defer unlock()
+	}
 	intent, ok := p.GetIntentFor(ctx, who, d.source, kind)
 	if !ok {
 		return nil, fmt.Errorf("no intent for sender")

@@ -35,6 +35,7 @@ type Ingest struct {
 	// doubled wakes the healing of duplicates.
 	doubled chan struct{}
 	orphans *orphans
+	ghosts  *ghostLocks
 	// pictures are those of reactions that were copied lately.
 	pictures pictures
 
@@ -65,6 +66,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		copied: map[string]map[string]msgconv.Media{}, copies: make(chan struct{}, copies),
 		doubts:  &doubts{pending: o.DB.Inbox.Heads},
 		doubled: make(chan struct{}, 1),
+		ghosts:  newGhostLocks(),
 	}
 	in.orphans = newOrphans(in.began)
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
