@@ -41,9 +41,6 @@ func TestGraphDownAtStart(t *testing.T) {
 // Proves S1 and T1.
 func TestHomeserverDownAtStart(t *testing.T) {
 	t.Parallel()
-	if stackIsSynapse() {
-		t.Skip("the program that starts Synapse makes a new, empty one each time; Dendrite shows this")
-	}
 	o := newOffice(t, stack.Options{})
 	o.run()
 	ben := o.as(stack.Localpart(o.ben))

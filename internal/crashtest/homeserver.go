@@ -21,10 +21,7 @@ func (r *run) homeserverTroubles(rng *rand.Rand) []trouble {
 		r.proxied("transactions delivered twice", r.stack.Inbound, stack.ProxyTwice, transactions, .5, rng),
 		r.proxied("answers to transactions lost", r.stack.Inbound, stack.ProxyLose, transactions, .5, rng),
 	}
-	if r.stack.Homeserver.Name() == "dendrite" { // Synapse's program makes a new one each time
-		out = append(out, r.restartHomeserver(rng), r.restartHomeserver(rng))
-	}
-	return out
+	return append(out, r.restartHomeserver(rng), r.restartHomeserver(rng))
 }
 
 func writes(q *http.Request) bool {

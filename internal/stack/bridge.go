@@ -144,7 +144,8 @@ func merge(into, from map[string]any) {
 // Start starts the bridge and returns when its process runs; WaitReady waits
 // until it says that it is ready.
 func (b *Bridge) Start() error {
-	proc, err := startProcess("the bridge", b.Dir, b.LogPath(), b.Binary, "-c", b.configPath(), "-r", b.registrationPath())
+	proc, err := startProcess("the bridge", b.LogPath(), processOptions{dir: b.Dir, program: b.Binary, args: []string{
+		"-c", b.configPath(), "-r", b.registrationPath()}})
 	if err != nil {
 		return err
 	}

@@ -96,8 +96,8 @@ func (d *dendrite) URL() string        { return fmt.Sprintf("http://127.0.0.1:%d
 func (d *dendrite) Start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	proc, err := startProcess("Dendrite", d.dir, filepath.Join(d.dir, "dendrite.log"), d.binary,
-		"-config", filepath.Join(d.dir, "dendrite.yaml"), "-http-bind-address", fmt.Sprintf("127.0.0.1:%d", d.port), "-https-bind-address", "127.0.0.1:0")
+	proc, err := startProcess("Dendrite", filepath.Join(d.dir, "dendrite.log"), processOptions{dir: d.dir, program: d.binary, args: []string{
+		"-config", filepath.Join(d.dir, "dendrite.yaml"), "-http-bind-address", fmt.Sprintf("127.0.0.1:%d", d.port), "-https-bind-address", "127.0.0.1:0"}})
 	if err != nil {
 		return err
 	}

@@ -21,16 +21,29 @@ type process struct {
 	err  error
 }
 
+// processOptions say what is started, and where.
+type processOptions struct {
+	program string
+	args    []string
+	// dir is its folder; root, if not empty or "/", the part of the file system
+	// that it sees, in which dir and program are then. env nil means ours.
+	dir, root string
+	env       []string
+}
+
 // startProcess starts the program with its output appended to logPath.
-func startProcess(name, dir, logPath, program string, args ...string) (*process, error) {
+func startProcess(name, logPath string, o processOptions) (*process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", name, err)
 	}
-	cmd := exec.Command(program, args...)
-	cmd.Dir = dir
+	cmd := exec.Command(o.program, o.args...)
+	cmd.Dir, cmd.Env = o.dir, o.env
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
+	if o.root != "" && o.root != "/" {
+		cmd.SysProcAttr.Chroot = o.root
+	}
 	if err = cmd.Start(); err != nil {
 		_ = log.Close()
 		return nil, fmt.Errorf("start %s: %w", name, err)

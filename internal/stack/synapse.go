@@ -25,10 +25,14 @@ type synapse struct {
 	script        string
 	registrations []string
 	port, pid     int
+	// first is how the program started it: each call of the program makes a new
+	// and empty Synapse, so that later starts do without it.
+	first *command
+	proc  *process
 }
 
-// NewSynapse prepares a Synapse that is started by the given program. Its
-// data does not outlive a stop, so tests that restart the homeserver use Dendrite.
+// NewSynapse prepares a Synapse that is first started by the given program,
+// and after a stop by us, with the same data.
 func NewSynapse(script string, registrations []string) (Homeserver, error) {
 	port, err := freeport.Get()
 	if err != nil {
@@ -42,8 +46,11 @@ func (s *synapse) ServerName() string { return "synapse.test" }
 func (s *synapse) URL() string        { return fmt.Sprintf("http://127.0.0.1:%d", s.port) }
 
 func (s *synapse) Start(ctx context.Context) error {
-	if s.pid != 0 {
+	switch {
+	case s.pid != 0 || s.proc != nil:
 		return errors.New("synapse is running already")
+	case s.first != nil:
+		return s.restart(ctx)
 	}
 	// The first call on a machine installs Synapse, which takes minutes.
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
@@ -73,15 +80,47 @@ func (s *synapse) Start(ctx context.Context) error {
 	if s.pid, err = strconv.Atoi(strings.TrimSpace(lines[len(lines)-1])); err != nil {
 		return fmt.Errorf("read Synapse's pid: %w", err)
 	}
+	first, err := commandOf(s.pid)
+	if err != nil {
+		s.Stop()
+		return err
+	}
+	s.first = &first
 	return nil
 }
 
+// restart starts it as the program did, with the data that it had.
+func (s *synapse) restart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	log, err := os.CreateTemp("", "synapse-*.log")
+	if err != nil {
+		return fmt.Errorf("start Synapse: %w", err)
+	}
+	_ = log.Close()
+	if s.proc, err = s.first.start("Synapse", log.Name()); err != nil {
+		return err
+	}
+	if err = waitHTTP(ctx, s.proc, s.URL()+"/_matrix/client/versions", 200); err != nil {
+		s.Stop()
+		return err
+	}
+	return os.Remove(log.Name())
+}
+
+// stopGrace is how long a homeserver has to end by itself.
+const stopGrace = 15 * time.Second
+
 func (s *synapse) Stop() {
+	if s.proc != nil {
+		s.proc.stop(stopGrace)
+		s.proc = nil
+	}
 	if s.pid == 0 {
 		return
 	}
 	_ = syscall.Kill(s.pid, syscall.SIGTERM)
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(stopGrace); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if gone(s.pid) {
 			s.pid = 0
 			return
