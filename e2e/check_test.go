@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -115,6 +116,22 @@ func TestCheck(t *testing.T) {
 		nobody[u.UPN()] = ""
 	}
 
+	// inDatabase changes the bridge's database, and takes that back.
+	inDatabase := func(change, back string) func() func() {
+		run := func(statement string) {
+			db, err := sql.Open("sqlite3", "file:"+o.Bridge.DatabasePath())
+			require.NoError(t, err)
+			defer db.Close()
+			_, err = db.ExecContext(o.ctx, statement)
+			require.NoError(t, err)
+		}
+		return func() func() {
+			run(change)
+			return func() { run(back) }
+		}
+	}
+	one := "@one:" + domain
+
 	for name, c := range map[string]broken{
 		"unknown key":            {settings: network(settings{"wehbook": settings{"enabled": true}}), want: []string{"?config.unknown-key"}, says: "network.wehbook"},
 		"a list for a text":      {settings: network(settings{"language": []string{"de"}}), want: []string{"?config.shape"}, says: "network.language"},
@@ -162,7 +179,13 @@ func TestCheck(t *testing.T) {
 		"mapping: no template":   {settings: network(settings{"mapping": settings{"template": "{{.Local}}!"}}), want: []string{"config.value"}, says: "mapping.template"},
 		"mapping: nobody":        {settings: network(settings{"mapping": settings{"overrides": nobody}}), want: []string{"mapping.nobody"}, says: "excluded by mapping.overrides"},
 		"sign-in: secret's date": {settings: network(settings{"client_secret_expires": "2020-01-31"}), want: []string{"sign-in.secret"}, says: "has expired on 2020-01-31"},
-		"relay: not a member":    {settings: network(settings{"teams": settings{"include": []string{"*"}}}), want: []string{"?relay.no-member"}, says: "Sales"},
+		"database: newer": {breaks: inDatabase(`UPDATE teams_version SET version=version+1000, compat=version+1000`, `UPDATE teams_version SET version=version-1000, compat=compat-1000`),
+			want: []string{"database.newer"}, says: "run that version"},
+		"mapping: two with one": {settings: network(settings{"mapping": settings{"overrides": settings{o.ada.UPN(): one, o.ben.UPN(): one}}}), want: []string{"?mapping.same-account"}, says: "get none"},
+		"relay: none":           {settings: uri(filepath.Join(o.Bridge.Dir, "fresh.db")), want: []string{"?relay.none"}, says: "relay login"},
+		"relay: signed out": {breaks: inDatabase(`UPDATE teams_account SET state='expired'`, `UPDATE teams_account SET state='ok'`),
+			want: []string{"?relay.signed-out", "?relay.none"}, says: relay.UPN()},
+		"relay: not a member": {settings: network(settings{"teams": settings{"include": []string{"*"}}}), want: []string{"?relay.no-member"}, says: "Sales"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.breaks != nil {
