@@ -38,20 +38,23 @@ type SentPart struct {
 	DoubtAt time.Time
 	// Attachment is the id of the file that the part has attached, if it has one.
 	Attachment string
+	// ContentHash says what the post was given (msgconv.ContentHash), empty for
+	// one of a version that did not note that.
+	ContentHash string
 }
 
 // Sent records posts before they are made, and what became of them.
 type Sent struct{ base }
 
-const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, doubt_at, attachment`
+const sentColumns = `event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, doubt_at, attachment, content_hash`
 
 // Begin marks a part as being posted; it must be durable before the request
 // leaves. It refuses with ErrAlreadySent or ErrInDoubt where the part was begun before.
 func (s *Sent) Begin(ctx context.Context, p SentPart) error {
 	n, err := s.exec(ctx, "begin part", `
-		INSERT INTO teams_sent (event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, attachment)
-		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 'sending', $9, 0, $10) ON CONFLICT (event_id, part) DO NOTHING`,
-		p.EventID, p.Part, p.Portal, p.TeamID, p.ChannelID, p.RootID, p.AccountID, p.Fingerprint, ms(s.orNow(p.StartedAt)), p.Attachment)
+		INSERT INTO teams_sent (event_id, part, portal, team_id, channel_id, root_id, remote_id, account_id, fingerprint, state, started_at, sent_at, attachment, content_hash)
+		VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8, 'sending', $9, 0, $10, $11) ON CONFLICT (event_id, part) DO NOTHING`,
+		p.EventID, p.Part, p.Portal, p.TeamID, p.ChannelID, p.RootID, p.AccountID, p.Fingerprint, ms(s.orNow(p.StartedAt)), p.Attachment, p.ContentHash)
 	if err != nil || n > 0 {
 		return err
 	}
@@ -144,7 +147,7 @@ func (s *Sent) get(ctx context.Context, eventID string, part int) (*SentPart, er
 func scanSent(row dbutil.Scannable) (p SentPart, err error) {
 	var startedAt, sentAt, doubtAt int64
 	err = row.Scan(&p.EventID, &p.Part, &p.Portal, &p.TeamID, &p.ChannelID, &p.RootID, &p.RemoteID, &p.AccountID, &p.Fingerprint,
-		&p.State, &startedAt, &sentAt, &doubtAt, &p.Attachment)
+		&p.State, &startedAt, &sentAt, &doubtAt, &p.Attachment, &p.ContentHash)
 	p.StartedAt, p.SentAt, p.DoubtAt = fromMS(startedAt), fromMS(sentAt), fromMS(doubtAt)
 	return p, err
 }

@@ -107,14 +107,14 @@ func (s *Sender) ackMessage(ctx context.Context, row *database.OutboxRow) error 
 	}
 	meta := metaOf(stored)
 	meta.Relayed = first.AccountID != row.SenderUserID
-	var prints []string
-	for _, p := range parts {
-		prints = append(prints, p.Fingerprint)
+	posted := make([]given, len(parts))
+	for i, p := range parts {
+		posted[i] = given{p.Fingerprint, p.ContentHash}
 	}
 	if len(meta.Prints) == 0 {
-		meta.Prints = prints
+		setGiven(meta, posted)
 	} else { // an edit was acknowledged first
-		meta.Before = lastBefore(append(prints, meta.Before...))
+		meta.Before = lastBefore(append(printsOf(posted), meta.Before...))
 	}
 	stored.ID = after
 	if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
@@ -141,19 +141,24 @@ func renameReferences(ctx context.Context, br *bridgev2.Bridge, stored *brdb.Mes
 	return nil
 }
 
-// ackEdit notes what a message says in Teams now; nil prints mean that the
-// edit had nothing to do.
-func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, prints []string) error {
+// ackEdit notes what a message was given in Teams; nil means that the edit had
+// nothing to do.
+func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, next []given) error {
 	stored, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.TargetEventID))
 	if err != nil {
 		return fmt.Errorf("get message row of edit: %w", err)
 	}
 	if stored != nil {
 		stored.EditCount++
-		if prints != nil {
+		if next != nil {
 			meta := metaOf(stored)
 			meta.Before = lastBefore(append(meta.Before, meta.Prints...))
-			meta.Prints, meta.EditedMS = prints, s.o.Now().UnixMilli()
+			setGiven(meta, next)
+			meta.EditedMS, meta.Unseen = s.o.Now().UnixMilli(), true
+			meta.PartHash = "" // the event shows the edit made in Matrix
+			if meta.Outbound {
+				meta.ContentHash = "" // somebody may write the same in Teams again
+			}
 		}
 		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
 			return fmt.Errorf("store edited row: %w", err)

@@ -56,23 +56,23 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return err
 	}
-	prints := printsOf(drafts)
-	unsure, err := s.maybeEdited(ctx, row, prints)
+	next := givenBy(drafts)
+	unsure, err := s.maybeEdited(ctx, row, next)
 	if err != nil {
 		return err
 	}
-	if slices.Equal(prints, currentPrints(t)) && sameFiles(t.parts, drafts) && !unsure {
+	if isGiven(t.given(), next) && sameFiles(t.parts, drafts) && !unsure {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
 	}
-	return s.sendEdit(ctx, row, t, drafts, prints)
+	return s.sendEdit(ctx, row, t, drafts, next)
 }
 
 // sendEdit gives a message new texts, in the name of whoever posted it.
-func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, drafts []teams.Draft, prints []string) error {
+func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, drafts []teams.Draft, next []given) error {
 	if row.State == database.StateSending {
 		// The process before may have sent it.
-		if err := s.noteLateEdit(ctx, row, prints); err != nil {
+		if err := s.noteLateEdit(ctx, row, next); err != nil {
 			return err
 		}
 	}
@@ -82,10 +82,10 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 	}
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
-	s.o.Echo.editing(row.TargetEventID, prints)
+	s.o.Echo.editing(row.TargetEventID, printsOf(next))
 	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
 		if isAmbiguous(err) {
-			err = errors.Join(err, s.noteLateEdit(ctx, row, prints))
+			err = errors.Join(err, s.noteLateEdit(ctx, row, next))
 		}
 		if teams.KindOf(err) == teams.KindSignInExpired {
 			s.o.Writers.Failed(ctx, t.account, err)
@@ -93,7 +93,7 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 		}
 		return err
 	}
-	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, prints) })
+	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, next) })
 	if err == nil {
 		s.o.Echo.edited(row.TargetEventID)
 		s.o.Echoed(row.Portal)
@@ -101,18 +101,13 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 	return err
 }
 
-// currentPrints returns the fingerprints of what a message says in Teams.
-func currentPrints(t target) []string {
-	if t.stored != nil && len(metaOf(t.stored).Prints) > 0 {
-		return metaOf(t.stored).Prints
+// given returns what Teams has of a message.
+func (t target) given() []given {
+	meta := &MessageMetadata{}
+	if t.stored != nil {
+		meta = metaOf(t.stored)
 	}
-	var prints []string
-	for _, p := range t.parts {
-		if p.State == database.StateSent {
-			prints = append(prints, p.Fingerprint)
-		}
-	}
-	return prints
+	return givenBefore(meta, t.parts)
 }
 
 func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams.Writer, t target, drafts []teams.Draft) error {

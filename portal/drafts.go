@@ -61,9 +61,13 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 	if err := json.Unmarshal(row.Payload, &content); err != nil {
 		return nil, &failure{reason: "unreadable outbox row", message: errUnreadable.Error(), err: err}
 	}
+	message := row.EventID
+	if row.Kind == database.KindEdit {
+		message = row.TargetEventID
+	}
 	env := msgconv.TeamsEnv{
 		People: s.o.Directory, Texts: s.o.Texts,
-		Link:  s.o.Link(id.RoomID(row.RoomID), id.EventID(row.EventID)),
+		Link:  s.o.Link(id.RoomID(row.RoomID), id.EventID(message)),
 		Reply: w.quote,
 	}
 	if w.message != nil && (w.relayed || w.late) {
@@ -175,13 +179,4 @@ func (s *Sender) linksInstead(row *database.OutboxRow, err error) bool {
 		return own
 	}
 	return false
-}
-
-// printsOf returns the fingerprints of drafts.
-func printsOf(drafts []teams.Draft) []string {
-	prints := make([]string, len(drafts))
-	for i, d := range drafts {
-		prints[i] = fingerprint(d.HTML)
-	}
-	return prints
 }

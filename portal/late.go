@@ -141,14 +141,22 @@ func (l *late) newest(ctx context.Context, w database.LateWrite, event string) e
 	return nil
 }
 
+// lateText returns the text of a late edit. Of one that a version before has noted
+// only the words are known.
+func lateText(what string) (g given, isEdit bool) {
+	rest, isEdit := strings.CutPrefix(what, lateWhat(lateEdit, ""))
+	g.print, g.content, _ = strings.Cut(rest, ":")
+	return g, isEdit
+}
+
 // isLate reports whether something that happened in Teams at a time can be what
 // became of a write.
 func isLate(w database.LateWrite, at time.Time) bool { return at.Before(w.At.Add(lateFor)) }
 
 // noteLateEdit notes the texts of an edit without an outcome.
-func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, prints []string) error {
-	for _, print := range prints {
-		w := database.LateWrite{Portal: row.Portal, Target: row.TargetEventID, What: lateWhat(lateEdit, print), At: s.o.Now()}
+func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, all []given) error {
+	for _, g := range all {
+		w := database.LateWrite{Portal: row.Portal, Target: row.TargetEventID, What: lateWhat(lateEdit, g.print, g.content), At: s.o.Now()}
 		if err := s.o.Echo.late.add(ctx, w); err != nil {
 			return err
 		}
@@ -158,11 +166,11 @@ func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, prin
 
 // maybeEdited reports whether Teams may show another text of a message than its
 // row says, because there was an edit without an outcome.
-func (s *Sender) maybeEdited(ctx context.Context, row *database.OutboxRow, prints []string) (bool, error) {
+func (s *Sender) maybeEdited(ctx context.Context, row *database.OutboxRow, next []given) (bool, error) {
 	all, err := s.o.Echo.late.of(ctx, row.Portal, row.TargetEventID)
 	return slices.ContainsFunc(all, func(w database.LateWrite) bool {
-		print, isEdit := strings.CutPrefix(w.What, lateWhat(lateEdit, ""))
-		return isEdit && !slices.Contains(prints, print)
+		text, isEdit := lateText(w.What)
+		return isEdit && !slices.Contains(next, text)
 	}), err
 }
 

@@ -94,6 +94,12 @@ type MessageMetadata struct {
 	// either is no edit made in Teams.
 	Prints []string `json:"prints,omitempty"`
 	Before []string `json:"before,omitempty"`
+	// Given says what Teams was given for each of the Prints
+	// (msgconv.ContentHash). Both are empty for what somebody wrote there.
+	Given []string `json:"given,omitempty"`
+	// Unseen is set from an edit made in Matrix that Teams took until Teams lists
+	// the message with it.
+	Unseen bool `json:"unseen,omitempty"`
 }
 
 // MediaMetadata names an image that was copied to the homeserver.

@@ -23,22 +23,19 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if d.m.Edited.IsZero() {
 		return nil
 	}
-	meta := metaOf(row)
-	now := d.own.Fingerprint
-	if d.own.Part < len(meta.Prints) {
-		now = meta.Prints[d.own.Part]
-	}
-	print, hash := msgconv.FingerprintOf(d.m), contentHash(d.m)
-	if print == now || meta.ContentHash == hash {
-		return nil
-	} else if undone, err := d.lateEdit(ctx, p, row, d.own.Part, print); err != nil || undone {
-		return err
-	} else if slices.Contains(meta.Before, print) && d.m.Edited.Before(time.UnixMilli(meta.EditedMS).Add(staleEdit)) {
-		d.count("stale own edit")
+	meta, hash := metaOf(row), contentHash(d.m)
+	if meta.ContentHash == hash {
 		return nil
 	}
-	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
+	all, err := d.givenNow(ctx, row, d.own.Part)
+	if err != nil {
 		return err
+	}
+	if ours, err := d.isOurs(ctx, p, row, d.own.Part, all); err != nil || ours {
+		if err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
+			return err
+		}
+		return d.settleOwn(ctx, p, row, hash)
 	}
 	parts := slices.DeleteFunc(d.render(), func(part rendered) bool {
 		_, file := fileIndex(part.id)
@@ -49,8 +46,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	}
 	// Nobody edits in somebody else's name: what was changed in a relay
 	// account's post, or in one of several parts, is told by the bot.
-	var err error
-	if len(meta.Prints) > 1 || string(row.SenderID) != d.own.AccountID {
+	if len(all) > 1 || string(row.SenderID) != d.own.AccountID {
 		err = d.noticeEdit(ctx, p, row, parts[0], d.editTime(), d.key("edit:"))
 	} else {
 		err = d.sendEdit(ctx, p, row, parts[0], d.editTime())
@@ -59,6 +55,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		return err
 	}
 	meta.ContentHash, meta.ETag = hash, d.row.Version
+	d.writtenInTeams(meta, d.own.Part, all)
 	row.EditCount++
 	if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
 		return fmt.Errorf("store row edited in Teams: %w", err)
@@ -67,32 +64,44 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	return nil
 }
 
+// settleOwn notes how Teams lists what an edit made in Matrix gave to it: what is
+// listed in another way from now on was edited in Teams, also with the same words.
+func (d *delivery) settleOwn(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, hash string) error {
+	meta := metaOf(row)
+	meta.ContentHash, meta.Unseen = hash, false
+	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
+		return fmt.Errorf("store how an edit is listed: %w", err)
+	}
+	return nil
+}
+
 // lateEdit reports whether a text in Teams is that of an edit of ours of which
 // nobody knew the outcome. Where it was carried out behind a newer one, that one
 // is sent again.
-func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part int, print string) (undone bool, err error) {
-	all, err := d.in.o.Echo.late.of(ctx, d.row.Portal, row.MXID.String())
+func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part int, all []given, print string) (undone bool, err error) {
+	writes, err := d.in.o.Echo.late.of(ctx, d.row.Portal, row.MXID.String())
 	if err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(all, func(w database.LateWrite) bool { return w.What == lateWhat(lateEdit, print) && isLate(w, d.m.Edited) })
-	if i < 0 {
+	write, g := d.shownLate(writes, print, part < len(all) && all[part].print == print)
+	if write == nil {
 		return false, nil
 	}
 	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
 		return ours, err
 	}
 	err = d.in.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
-		if all[i].Newest == "" {
+		if write.Newest == "" {
 			undone = true // nothing came behind it: Teams has it, that is all
-		} else if undone, err = d.repeat(ctx, all[i]); err != nil || !undone {
+		} else if undone, err = d.repeat(ctx, *write); err != nil || !undone {
 			return err
 		}
 		meta := metaOf(row)
 		meta.Before = lastBefore(append(meta.Before, meta.Prints...))
 		if part < len(meta.Prints) {
-			meta.Prints = slices.Clone(meta.Prints)
-			meta.Prints[part] = print
+			all = slices.Clone(all)
+			all[part] = g
+			setGiven(meta, all)
 		}
 		if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
 			return fmt.Errorf("store what a late edit did: %w", err)
@@ -103,6 +112,24 @@ func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 		d.in.o.Echo.decided(ctx, d.row.Portal)
 	}
 	return undone, err
+}
+
+// shownLate returns the late edit whose text Teams shows, nil where there is none.
+// Among texts of the same words, and where the newer one has them too, it is the
+// one that looks like what is shown.
+func (d *delivery) shownLate(writes []database.LateWrite, print string, sameWords bool) (shown *database.LateWrite, g given) {
+	for i := range writes {
+		text, isEdit := lateText(writes[i].What)
+		if !isEdit || text.print != print || !isLate(writes[i], d.m.Edited) {
+			continue
+		}
+		if text.content != "" && msgconv.LooksLike(d.m, text.content) {
+			return &writes[i], text
+		} else if !sameWords && shown == nil {
+			shown, g = &writes[i], text
+		}
+	}
+	return shown, g
 }
 
 // isOwnEdit reports whether a text in Teams comes from an edit in Matrix that

@@ -13,7 +13,6 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
-	"teamsbridge/portal/msgconv"
 	"teamsbridge/texts"
 )
 
@@ -26,18 +25,14 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	}
 	if !p.Bridge.IsGhostMXID(first.SenderMXID) {
 		// Its author may edit in Matrix what was written in Teams.
-		print, prints := msgconv.FingerprintOf(d.m), metaOf(first).Prints
-		ours := len(prints) > 0 && prints[0] == print
-		if !ours {
-			var err error
-			if ours, err = d.isOwnEdit(ctx, first, print); err != nil {
-				return nil, err
-			}
+		all, err := d.givenNow(ctx, first, 0)
+		if err != nil {
+			return nil, err
 		}
-		if ours {
+		if ours, err := d.isOurs(ctx, p, first, 0, all); err != nil {
+			return nil, err
+		} else if ours {
 			return existing, d.settleHash(ctx, p, first, hash)
-		} else if undone, err := d.lateEdit(ctx, p, first, 0, print); err != nil || undone {
-			return existing, err
 		}
 	}
 	parts := d.render()
@@ -70,6 +65,7 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	}
 	first = firstRow(rows)
 	meta := metaOf(first)
+	d.writtenInTeams(meta, 0, givenBefore(meta, nil))
 	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Placeholder, meta.Deleted = hash, d.row.Version, unixMS(d.m.Edited), false, false
 	if err := p.Bridge.DB.Message.Update(ctx, first); err != nil {
 		return nil, fmt.Errorf("store edited row: %w", err)
@@ -81,7 +77,7 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 // settleHash notes that a row shows this version already.
 func (d *delivery) settleHash(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, hash string) error {
 	meta := metaOf(row)
-	meta.ContentHash, meta.ETag, meta.EditedMS = hash, d.row.Version, unixMS(d.m.Edited)
+	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Unseen = hash, d.row.Version, unixMS(d.m.Edited), false
 	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
 		return fmt.Errorf("store row edited in Matrix: %w", err)
 	}

@@ -190,7 +190,7 @@ func (r *repair) clearWay(ctx context.Context, p *bridgev2.Portal, f *Finding) e
 		switch {
 		case f.fix == fixRequeueEdit && row != nil:
 			meta := metaOf(row)
-			meta.Before, meta.Prints, meta.EditedMS = append(meta.Before, meta.Prints...), nil, 0
+			meta.Before, meta.Prints, meta.Given, meta.EditedMS = append(meta.Before, meta.Prints...), nil, nil, 0
 			if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
 				return fmt.Errorf("change message row: %w", err)
 			}

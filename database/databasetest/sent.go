@@ -12,7 +12,7 @@ import (
 
 func testSent(t *testing.T, ctx context.Context, e *env) {
 	part := database.SentPart{
-		EventID: "$a", Part: 1, Portal: "c:1", TeamID: "t", ChannelID: "c", RootID: "", AccountID: "acc", Fingerprint: "f", Attachment: "guid",
+		EventID: "$a", Part: 1, Portal: "c:1", TeamID: "t", ChannelID: "c", RootID: "", AccountID: "acc", Fingerprint: "f", Attachment: "guid", ContentHash: "look.bytes",
 	}
 	require.NoError(t, e.db.Sent.Begin(ctx, part))
 	require.ErrorIs(t, e.other.Sent.Begin(ctx, part), database.ErrInDoubt)

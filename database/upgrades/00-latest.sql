@@ -1,4 +1,4 @@
--- v0 -> v10: Latest schema
+-- v0 -> v11: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -64,6 +64,7 @@ CREATE TABLE teams_sent (
 	sent_at     BIGINT NOT NULL,
 	doubt_at    BIGINT NOT NULL DEFAULT 0,
 	attachment  TEXT   NOT NULL DEFAULT '',
+	content_hash TEXT  NOT NULL DEFAULT '',
 
 	PRIMARY KEY (event_id, part)
 );

@@ -159,6 +159,8 @@ func checkFingerprint(t *testing.T, src string) {
 	require.Equal(t, Fingerprint(posted), Fingerprint(rewritten(posted)))
 	require.NotEqual(t, Fingerprint(posted), Fingerprint(posted+"x"))
 	require.NotEqual(t, Fingerprint(posted), Fingerprint(posted+`<img src="../hostedContents/1/$value">`))
+	hash := ContentHash(teams.Draft{HTML: posted})
+	require.True(t, LooksLike(teams.Message{BodyType: teams.BodyHTML, Body: posted}, hash))
 }
 
 // rewritten does to HTML what Teams is known to do between POST and GET.

@@ -112,10 +112,10 @@ func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d
 			}
 		}
 		// Teams wraps what it is given.
-		m := w.t.post(ch, rootID, w.user, "<div><div>\n"+d.HTML+"</div></div>")
-		m.Attachments = d.Attachments
-		w.t.find(ch, m.ID).Attachments = d.Attachments
-		return m, nil
+		id := w.t.post(ch, rootID, w.user, "<div><div>\n"+d.HTML+"</div></div>").ID
+		m := w.t.find(ch, id)
+		m.Attachments, m.Mentions = d.Attachments, d.Mentions
+		return clone(m), nil
 	})
 }
 
@@ -139,6 +139,7 @@ func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef
 func (w *writer) Edit(ctx context.Context, ref teams.MessageRef, d teams.Draft) error {
 	return w.onMessage(ctx, Write{Op: "edit", HTML: d.HTML}, ref, true, func(m *teams.Message, at time.Time) {
 		SetText("<div><div>\n"+d.HTML+"</div></div>")(m, at)
+		m.Mentions = d.Mentions
 		if d.Attachments != nil { // what is not said stays
 			m.Attachments = d.Attachments
 		}
