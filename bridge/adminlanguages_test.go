@@ -189,7 +189,8 @@ func (r *adminRig) reports() (out []string) {
 		outbox: own.Stats{Oldest: now.Add(-time.Hour)}, inbox: own.Stats{Oldest: now.Add(-time.Hour)},
 		redactions:    matrix.RedactionState{Source: matrix.RedactionsPush, Homeserver: "Dendrite", LastError: "HTTP 500"},
 		poller:        teams.PollerStatus{Scopes: map[string]int{"export": 1}, LastError: "GET messages: throttled (HTTP 429), retry after 3s"},
-		subscriptions: []teams.SubscriptionState{sub(teams.SubscriptionQuota), sub(teams.SubscriptionActive)}, webhook: true}
+		subscriptions: []teams.SubscriptionState{sub(teams.SubscriptionQuota), sub(teams.SubscriptionActive)}, webhook: true,
+		doubt: teams.WebhookDoubt{Since: now, Until: now, Reasons: teams.DoubtReasons()}}
 	for range statusListed + 2 {
 		s.refusals = append(s.refusals, teams.Refusal{Reader: "export", Reason: teams.ErrUnreadable.Error()})
 	}

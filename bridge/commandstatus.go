@@ -55,6 +55,7 @@ type statusReport struct {
 	subscriptions          []teams.SubscriptionState
 	relays, users, expired []database.Account
 	certificate            time.Time
+	doubt                  teams.WebhookDoubt
 }
 
 func (r *runtime) status(ctx context.Context) (*statusReport, error) {
@@ -94,7 +95,7 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 		return nil, err
 	}
 	if r.subs != nil {
-		s.webhook, s.subscriptions = true, r.subs.State()
+		s.webhook, s.subscriptions, s.doubt = true, r.subs.State(), r.gaps.state()
 		if set := r.keys.certificates(); set.Current != nil {
 			s.certificate = set.Current.NotAfter
 		}

@@ -97,6 +97,7 @@ func (w intakeWatch) Count(event, reason string, n int) {
 type watchedSink struct {
 	teams.Sink
 	health *health
+	gaps   *webhookGaps
 	inbox  *database.Inbox
 	wanted func(teams.ChannelRef) bool
 }
@@ -112,13 +113,15 @@ func (w *watchedSink) Accept(ctx context.Context, source string, msgs []teams.Me
 		return err
 	}
 	for _, conversation := range missed {
+		w.gaps.missed()
 		w.health.observe(vitals.Observation{Dependency: vitals.Webhook, Op: "message", Scope: conversation, Outcome: vitals.Missed})
 	}
 	return nil
 }
 
 // missed returns the conversations of messages that are not in the ledger yet,
-// were written while there were subscriptions, and not just now.
+// and were written while there were subscriptions. Of those written just now a
+// notification may still tell.
 func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (conversations []string) {
 	from, until := w.health.notified()
 	if from.IsZero() {
@@ -126,7 +129,7 @@ func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (convers
 	}
 	checks := 0
 	for _, m := range msgs {
-		if m.Event != nil || !m.Deleted.IsZero() || m.Created.Before(from) || m.Created.After(until) || !w.wanted(m.Channel) {
+		if m.Event != nil || !m.Deleted.IsZero() || m.Created.Before(from) || !w.wanted(m.Channel) {
 			continue
 		}
 		if checks++; checks > missedChecks {
@@ -138,7 +141,11 @@ func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (convers
 			zerolog.Ctx(ctx).Warn().Err(err).Str("portal", key).Msg("Could not see whether a notification has brought a message")
 			return conversations
 		}
-		if row == nil {
+		switch {
+		case row != nil:
+		case m.Created.After(until):
+			w.gaps.expect(m.Ref())
+		default:
 			conversations = append(conversations, key)
 		}
 	}
@@ -158,4 +165,10 @@ func (h *health) notified() (from, until time.Time) {
 		from = oldest
 	}
 	return from, until
+}
+
+// notifying reports whether a notification ought to tell of what is written now.
+func (h *health) notifying() bool {
+	from, _ := h.notified()
+	return !from.IsZero() && !h.now().Before(from)
 }

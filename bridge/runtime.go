@@ -58,6 +58,8 @@ type runtime struct {
 	process   *teams.Processor
 	listener  *teams.Listener
 	keys      *keyring
+	// gaps is nil without a webhook.
+	gaps *webhookGaps
 
 	// probes counts the probes, which go through the teams in turn.
 	probes       atomic.Int64
@@ -198,10 +200,13 @@ func (r *runtime) wireMirror() {
 // wireReading makes the readers, and the subscriptions where there is a webhook.
 func (r *runtime) wireReading() error {
 	cfg := &r.c.Config
+	if cfg.Webhook.Enabled {
+		r.gaps = r.newWebhookGaps()
+	}
 	var err error
 	r.poller, err = teams.NewPoller(teams.PollerOptions{
 		Source: r.graph.reader, Sink: r.watchedSink(), Cursors: cursorStore{r.db.Cursors}, Teams: r.catalog.polled,
-		Readers: cfg.Poller.Readers, Continuous: cfg.Poller.Mode == ModeContinuous, Interval: cfg.Poller.Interval,
+		Readers: cfg.Poller.Readers, Continuous: cfg.Poller.Mode == ModeContinuous, Doubtful: r.gaps.doubtful, Interval: cfg.Poller.Interval,
 		RequestsPerSecond: cfg.Poller.RequestsPerSecond, ReconcileEvery: cfg.Poller.ReconcileInterval, Start: r.readFrom,
 		Changes: r.mirror, Read: r.ingest.Read, Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
 	})
@@ -230,7 +235,7 @@ func (r *runtime) behind(ch teams.ChannelRef) (behind, failing bool) { return r.
 
 // watchedSink is where the readers put what they read.
 func (r *runtime) watchedSink() *watchedSink {
-	return &watchedSink{Sink: r.ingest, health: r.health, inbox: r.db.Inbox, wanted: r.catalog.wanted}
+	return &watchedSink{Sink: r.ingest, health: r.health, gaps: r.gaps, inbox: r.db.Inbox, wanted: r.catalog.wanted}
 }
 
 // lifecycle hands lifecycle notifications to the subscriptions, which exist
@@ -260,6 +265,9 @@ func (r *runtime) intake(ctx context.Context) error {
 	}
 	if !r.c.Config.Webhook.Enabled {
 		return nil
+	}
+	if err := r.wasAway(ctx); err != nil {
+		return err
 	}
 	r.subs = r.newSubscriptions()
 	listener, err := r.listen(ctx)
@@ -296,6 +304,7 @@ func (r *runtime) run() {
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {
 			r.services.start("subscriptions", r.subs.Run)
+			r.services.start("notification gaps", r.gaps.run)
 		}
 	})
 }
@@ -359,10 +368,14 @@ func (r *runtime) openWriter(a database.Account) (teams.Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.c.graph.NewWriter(WriterOptions{
+	writer, err := r.c.graph.NewWriter(WriterOptions{
 		Endpoints: r.graph.endpoints, Credential: &watchedCredential{credential, r.health.accountSignInFailed}, HTTP: r.graph.http, Messages: r.graph.reader,
 		Account: teams.Account{UserID: a.UserID, UPN: a.UPN, DisplayName: a.DisplayName},
 	})
+	if err != nil || r.gaps == nil {
+		return writer, err
+	}
+	return &announcedWriter{writer, r.gaps}, nil
 }
 
 // startSignIn starts a device sign-in.

@@ -161,9 +161,21 @@ func (s *statusReport) subscriptionLines(x texts.Texts) []string {
 			next = sub.Expires
 		}
 	}
-	first := x.Say(texts.StatusSubscriptions, "active", strconv.Itoa(active), "all", strconv.Itoa(len(s.subscriptions)), "time", timeOf(x, next))
-	return append(append([]string{first}, broken...), x.Say(texts.StatusNotifications, "waiting", strconv.Itoa(s.pending),
+	lines := append([]string{x.Say(texts.StatusSubscriptions, "active", strconv.Itoa(active), "all", strconv.Itoa(len(s.subscriptions)), "time", timeOf(x, next))}, broken...)
+	if s.doubt.Any() {
+		var why []string
+		for _, reason := range s.doubt.Reasons {
+			why = append(why, x.Say(doubtReasons[reason]))
+		}
+		lines = append(lines, x.Say(texts.StatusDoubt, "time", timeOf(x, s.doubt.Since), "until", timeOf(x, s.doubt.Until), "why", strings.Join(why, "; ")))
+	}
+	return append(lines, x.Say(texts.StatusNotifications, "waiting", strconv.Itoa(s.pending),
 		"aside", strconv.Itoa(s.quarantined), "time", timeOf(x, s.certificate)))
+}
+
+var doubtReasons = map[string]texts.Key{
+	teams.DoubtStarted: texts.DoubtStarted, teams.DoubtSlow: texts.DoubtSlow, teams.DoubtRefused: texts.DoubtRefused,
+	teams.DoubtUnannounced: texts.DoubtUnannounced, teams.DoubtUnsubscribed: texts.DoubtUnsubscribed,
 }
 
 // timeOf is a point in time, empty where there is none.

@@ -60,7 +60,10 @@ type PollerOptions struct {
 	// Continuous reads every scope each Interval within RequestsPerSecond.
 	// Without it, scopes are read at start, on request and for the daily
 	// reconciliation.
-	Continuous        bool
+	Continuous bool
+	// Doubtful may be nil; while it says so, scopes are read as if Continuous
+	// were set. Whoever begins to doubt requests everything.
+	Doubtful          func() bool
 	Interval          time.Duration
 	RequestsPerSecond float64
 	// Overlap is read again each time, ReplyDepth is how old a post may be and

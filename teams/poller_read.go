@@ -262,6 +262,7 @@ func (p *Poller) reach(st *readState) time.Time {
 func (p *Poller) finish(ctx context.Context, u *unit, done bool, err error) {
 	now := p.opts.Now()
 	missing := false
+	often := p.opts.Continuous || p.opts.Doubtful != nil && p.opts.Doubtful()
 	p.mu.Lock()
 	u.running = false
 	switch {
@@ -269,7 +270,7 @@ func (p *Poller) finish(ctx context.Context, u *unit, done bool, err error) {
 	case err != nil:
 		missing = p.failed(u, err, now)
 	case done:
-		p.done(u, now)
+		p.done(u, now, often)
 	default:
 		u.due = now // its turn comes again after the others'
 	}
@@ -292,7 +293,7 @@ func (p *Poller) signal() {
 	p.changed = make(chan struct{})
 }
 
-func (p *Poller) done(u *unit, now time.Time) {
+func (p *Poller) done(u *unit, now time.Time, often bool) {
 	began := u.read.began
 	u.covered, u.answered, u.read = began, u.read.request, nil
 	u.failures, u.odd, u.err = 0, 0, nil
@@ -300,7 +301,7 @@ func (p *Poller) done(u *unit, now time.Time) {
 	p.outages, p.pause, p.lastErr = 0, time.Time{}, nil
 	p.opts.Counters.Count(CountRead, u.reader.name(), 1)
 	u.due = u.fullAt.Add(p.opts.ReconcileEvery)
-	if next := began.Add(p.opts.Interval); p.opts.Continuous && next.Before(u.due) {
+	if next := began.Add(p.opts.Interval); often && next.Before(u.due) {
 		u.due = next
 	}
 	if u.due.Before(now) {

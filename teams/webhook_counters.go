@@ -29,6 +29,9 @@ const (
 	CountMessages = "messages_read"
 	// CountLeftToPoller is a notified message that could not be read.
 	CountLeftToPoller = "notification_items_left_to_poller"
+	// CountDoubt is a doubt that began whether notifications bring everything;
+	// the reason is its first one.
+	CountDoubt = "notification_doubts"
 	// CountSubscription is a change of a subscription; the reason says which.
 	CountSubscription = "subscription_changes"
 	// CountRead is a scope that was read; the reason is the reader.

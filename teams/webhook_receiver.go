@@ -40,6 +40,8 @@ type ReceiverOptions struct {
 	// again, but not soon.
 	Arrivals      Arrivals
 	LeaveToPoller func(ref MessageRef, reason string)
+	// Doubts may be nil; it is told what was announced and how it was answered.
+	Doubts *WebhookDoubts
 	// MaxBody and StoreTimeout default to DefaultMaxBody and DefaultStoreTimeout.
 	MaxBody      int64
 	StoreTimeout time.Duration
@@ -78,6 +80,9 @@ func NewReceiver(opts ReceiverOptions) http.Handler {
 	if opts.LeaveToPoller == nil {
 		opts.LeaveToPoller = func(MessageRef, string) {}
 	}
+	if opts.Doubts == nil {
+		opts.Doubts = NewWebhookDoubts(opts.Now)
+	}
 	opts.Counters = countersOr(opts.Counters)
 	return &receiver{
 		opts:  opts,
@@ -100,12 +105,14 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, http.StatusMethodNotAllowed, ReasonMethod, nil)
 		return
 	}
+	began, refused := r.opts.Now(), true
+	defer func() { r.opts.Doubts.Answered(r.opts.Now().Sub(began), refused) }()
 	if !r.takeSlot(req.Context()) {
 		r.refuse(w, http.StatusServiceUnavailable, ReasonOverloaded, nil)
 		return
 	}
 	defer func() { <-r.slots }()
-	r.notification(w, req)
+	refused = r.notification(w, req)
 }
 
 // handshake proves to Graph that the URL is ours: the decoded token as plain
@@ -153,25 +160,27 @@ func (r *receiver) takeSlot(ctx context.Context) bool {
 	}
 }
 
-func (r *receiver) notification(w http.ResponseWriter, req *http.Request) {
+// notification reports whether it refused what may have told of messages: what
+// nobody could read, and what is not ours, tells of none.
+func (r *receiver) notification(w http.ResponseWriter, req *http.Request) (refused bool) {
 	if req.ContentLength > r.opts.MaxBody {
 		r.refuse(w, http.StatusRequestEntityTooLarge, ReasonTooLarge, nil)
-		return
+		return true
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		r.refuse(w, http.StatusRequestEntityTooLarge, ReasonTooLarge, nil)
-		return
+		return true
 	case err != nil:
 		r.refuse(w, http.StatusBadRequest, ReasonBodyCut, err)
-		return
+		return true
 	}
 	body, malformed, err := parseDelivery(raw)
 	if err != nil {
 		r.refuse(w, http.StatusBadRequest, ReasonMalformed, err)
-		return
+		return false
 	}
 	if malformed > 0 {
 		r.opts.Counters.Count(CountDropped, ReasonMalformed, malformed)
@@ -186,10 +195,11 @@ func (r *receiver) notification(w http.ResponseWriter, req *http.Request) {
 		// Answered like any other, so that nobody learns a client state by trying.
 		r.opts.Counters.Count(CountRefused, ReasonAllForeign, 1)
 		w.WriteHeader(http.StatusAccepted)
-		return
+		return false
 	}
 	created := body.created()
 	r.opts.Arrivals.Announced(created)
+	r.opts.Doubts.Announced(created)
 	stored, err := body.encode()
 	if err == nil {
 		err = r.persist(req.Context(), stored)
@@ -197,11 +207,12 @@ func (r *receiver) notification(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		r.leave(created)
 		r.refuse(w, http.StatusServiceUnavailable, ReasonNotPersisted, err)
-		return
+		return true
 	}
 	r.opts.Counters.Count(CountReceived, "", 1)
 	r.opts.Wake()
 	w.WriteHeader(http.StatusAccepted)
+	return false
 }
 
 // leave has the messages read instead, each channel once.
