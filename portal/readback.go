@@ -42,27 +42,16 @@ func (s *Sender) look(ctx context.Context, part database.SentPart, whole bool) (
 	conversation := s.conversation(part)
 	found, err := s.walk(ctx, part, conversation, recentPages)
 	switch {
-	case isMissing(err) && part.RootID != "" && conversation.link == "":
-		return nil, nil // the thread is gone, and with it what was posted there
+	case isMissing(err) && part.RootID != "" && conversation.link == "" && whole:
+		return s.lookBeside(ctx, part)
 	case err != nil:
 		return nil, fmt.Errorf("read the conversation back: %w", err)
 	case found != nil || conversation.done || !whole:
 		return found, nil
 	}
-	// What changed in the whole team since then is a few pages, and the export
-	// has an allowance of its own, while a thread may have any length.
-	export, err := s.export(ctx, part)
-	if err != nil {
-		return nil, err
-	} else if export != nil {
-		found, err = s.walk(ctx, part, export, maxLookPages)
-		switch {
-		case err == nil && (found != nil || export.done):
-			return found, nil
-		case err != nil && !errors.Is(err, errEndless) && !isRefused(err):
-			return nil, fmt.Errorf("read the team's export: %w", err)
-		}
-		zerolog.Ctx(ctx).Debug().Err(err).Msg("The team's export can't be read, reading the conversation to its end")
+	found, proved, err := s.lookInExport(ctx, part)
+	if proved || err != nil {
+		return found, err
 	}
 	if found, err = s.walk(ctx, part, conversation, maxLookPages); err != nil {
 		return nil, fmt.Errorf("read the conversation back: %w", err)
@@ -70,6 +59,26 @@ func (s *Sender) look(ctx context.Context, part database.SentPart, whole bool) (
 		return nil, fmt.Errorf("read the conversation back: %w", errEndless)
 	}
 	return found, nil
+}
+
+// lookInExport looks for a part in what changed in the whole team since it was
+// marked. That is a few pages, and the export has an allowance of its own, while
+// a conversation may have any length. proved says that it was read to its end, or
+// that the part is there.
+func (s *Sender) lookInExport(ctx context.Context, part database.SentPart) (found *database.SentPart, proved bool, err error) {
+	export, err := s.export(ctx, part)
+	if err != nil || export == nil {
+		return nil, false, err
+	}
+	found, err = s.walk(ctx, part, export, maxLookPages)
+	switch {
+	case err == nil && (found != nil || export.done):
+		return found, true, nil
+	case err != nil && !errors.Is(err, errEndless) && !isRefused(err):
+		return nil, false, fmt.Errorf("read the team's export: %w", err)
+	}
+	zerolog.Ctx(ctx).Debug().Err(err).Msg("The team's export can't be read, reading the conversation to its end")
+	return nil, false, nil
 }
 
 // conversation is the list that a part was posted to.
@@ -86,14 +95,19 @@ func (s *Sender) conversation(part database.SentPart) *walk {
 	return &walk{
 		read: func(ctx context.Context, link string) (teams.Page, error) { return s.o.Reader.List(ctx, ch, link) },
 		// Posts come with the newest first.
-		past: func(page teams.Page) bool {
-			for _, m := range page.Messages {
-				if !m.Created.Before(since) || !m.Modified.Before(since) {
-					return false
-				}
+		past: olderThan(since),
+	}
+}
+
+// olderThan reports of a page whether all on it is older than a time.
+func olderThan(at time.Time) func(page teams.Page) bool {
+	return func(page teams.Page) bool {
+		for _, m := range page.Messages {
+			if !m.Created.Before(at) || !m.Modified.Before(at) {
+				return false
 			}
-			return len(page.Messages) > 0
-		},
+		}
+		return len(page.Messages) > 0
 	}
 }
 
