@@ -133,6 +133,7 @@ func (c *Connector) postInit() {
 	})
 	watch := &optOuts{br: c.br, db: c.rt.db, dir: c.rt.dir, puppetMark: c.main.Matrix.AS.DoublePuppetValue}
 	c.main.Matrix.EventProcessor.On(event.StateMember, watch.handle)
+	c.rt.monitoring.open()
 	c.alone()
 	c.ownTempFiles()
 }

@@ -2,9 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
@@ -98,6 +94,15 @@ func stateDescriptions() map[string]*prometheus.Desc {
 	}
 }
 
+// outboxStates are the states of rows that are counted. Each is exported at 0,
+// too: a series that comes and goes can't be told from a bridge that is away.
+func outboxStates() []string {
+	return []string{database.StateQueued, database.StateSending, database.StateSent, database.StateParked, database.StateFailed}
+}
+
+// inboxStates are those of the ledger.
+func inboxStates() []string { return []string{database.StatePending, database.StateParked} }
+
 // Describe implements prometheus.Collector.
 func (s *stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range stateDescriptions() {
@@ -121,14 +126,14 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("oldest", s.r.now().Sub(oldest).Seconds(), queue)
 	}
 	if stats, err := s.r.db.Outbox.Stats(ctx); err == nil {
-		for state, n := range stats.ByState {
-			gauge("outbox", float64(n), state)
+		for _, state := range outboxStates() {
+			gauge("outbox", float64(stats.ByState[state]), state)
 		}
 		age("outbox", stats.Oldest)
 	}
 	if stats, err := s.r.db.Inbox.Stats(ctx); err == nil {
-		for state, n := range stats.ByState {
-			gauge("inbox", float64(n), state)
+		for _, state := range inboxStates() {
+			gauge("inbox", float64(stats.ByState[state]), state)
 		}
 		age("inbox", stats.Oldest)
 	}
@@ -187,29 +192,6 @@ func (s *stateCollector) collectIntake(gauge func(name string, value float64, la
 	for credential, expires := range s.r.expiries() {
 		gauge("expiry", float64(expires.Unix()), credential)
 	}
-}
-
-// serve opens the metrics' own listener.
-func (m *metrics) serve(s *services, address string) error {
-	if address == "" {
-		return nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return &ConfigError{Key: "metrics.listen", Problem: "can't be listened on", Fix: "use a free address", Err: err}
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
-	s.start("metrics listener", func(ctx context.Context) error {
-		stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-		defer stop()
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("metrics listener: %w", err)
-		}
-		return ctx.Err()
-	})
-	return nil
 }
 
 // portalMetrics counts for package portal.

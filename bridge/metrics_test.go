@@ -102,3 +102,19 @@ func states(t *testing.T, m *metrics, d vitals.Dependency) map[string]float64 {
 type noSink struct{}
 
 func (noSink) Accept(context.Context, string, []teams.Message) error { return nil }
+
+// Where nothing waits the queues are measured all the same: an alert on what is
+// absent must mean that the bridge is.
+func TestQueuesAreMeasuredWhereTheyAreEmpty(t *testing.T) {
+	db := testDB(t)
+	poller, err := teams.NewPoller(teams.PollerOptions{Source: &fakeTenant{}, Sink: noSink{}, Cursors: cursorStore{db.Cursors},
+		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
+	require.NoError(t, err)
+	r := &runtime{c: &Connector{}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	r.outages = newOutages(db, newHolds(db, time.Now, func() {}), time.Now)
+	m := newMetrics(r)
+	for _, name := range []string{"teamsbridge_outbox_rows", "teamsbridge_inbox_rows", "teamsbridge_journal_rows", "teamsbridge_reader_lag_seconds"} {
+		_, there := gauge(t, m, name)
+		require.True(t, there, name)
+	}
+}

@@ -66,6 +66,10 @@ type runtime struct {
 	verification *verification
 
 	services *services
+	// monitoring is where the bridge is measured and probed.
+	monitoring *probes
+	// running is set when the homeserver has answered.
+	running  atomic.Bool
 	runOnce  sync.Once
 	stopOnce sync.Once
 }
@@ -85,6 +89,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	}
 	r.db = database.New(c.br.DB.Database, c.br.Log.With().Str("db_section", "teams").Logger(), seal)
 	r.metrics = newMetrics(r)
+	r.monitoring = newProbes(c.Config.Metrics.Listen, r.log)
 	if c.texts, err = c.Config.texts(); err != nil {
 		return nil, err
 	}
@@ -260,9 +265,10 @@ func (r *runtime) intake(ctx context.Context) error {
 		}
 	}
 	r.services = newServices(r.log.WithContext(context.WithoutCancel(ctx)))
-	if err := r.metrics.serve(r.services, r.c.Config.Metrics.Listen); err != nil {
+	if err := r.monitoring.lead(r); err != nil {
 		return err
 	}
+	r.services.start("metrics and probes", r.monitoring.run)
 	if !r.c.Config.Webhook.Enabled {
 		return nil
 	}
@@ -290,6 +296,7 @@ func (r *runtime) run() {
 				return ctx.Err()
 			}
 		}
+		r.running.Store(true)
 		r.services.start("ingest", plain(r.ingest.Run))
 		r.services.start("sender", plain(r.sender.Run))
 		r.services.start("votes", plain(r.tally.Run))
