@@ -59,7 +59,7 @@ func TestReceiverAnnouncesBeforeItStores(t *testing.T) {
 	log.block = make(chan struct{})
 	var left []string
 	h := testReceiver(log, newMemCounters(), func(o *ReceiverOptions) {
-		o.Arrivals, o.StoreTimeout = arrivals, time.Minute
+		o.Arrivals, o.AnswerTimeout = arrivals, time.Minute
 		o.LeaveToPoller = func(ref MessageRef, _ string) { left = append(left, ref.String()+"/"+ref.ID) }
 	})
 	items := basicItem(testState, "teams('t')/channels('c')/messages('1000')") + "," +

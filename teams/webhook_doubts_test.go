@@ -126,7 +126,7 @@ func TestDroppedNotificationsAreReadAround(t *testing.T) {
 		block := make(chan struct{})
 		close(block)
 		log.block = block
-		graph := &endpointGraph{h: testReceiver(log, newMemCounters(), func(o *ReceiverOptions) { o.Doubts, o.StoreTimeout = doubts, time.Minute })}
+		graph := &endpointGraph{h: testReceiver(log, newMemCounters(), func(o *ReceiverOptions) { o.Doubts, o.AnswerTimeout = doubts, time.Minute })}
 		process := NewProcessor(ProcessorOptions{Log: log, Sink: b.sink, Messages: b.tenant, TenantID: testTenant})
 		start(t, process.Run)
 		b.run(t)

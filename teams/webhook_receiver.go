@@ -19,7 +19,7 @@ import (
 // and treats an endpoint that is often slower as slow, then drops for it.
 const (
 	DefaultMaxBody         = 4 << 20
-	DefaultStoreTimeout    = 2 * time.Second
+	DefaultAnswerTimeout   = 1500 * time.Millisecond
 	maxValidationToken     = 2048
 	maxConcurrentBodies    = 32
 	maxItemsPerBody        = 10_000
@@ -42,12 +42,12 @@ type ReceiverOptions struct {
 	LeaveToPoller func(ref MessageRef, reason string)
 	// Doubts may be nil; it is told what was announced and how it was answered.
 	Doubts *WebhookDoubts
-	// MaxBody and StoreTimeout default to DefaultMaxBody and DefaultStoreTimeout.
-	MaxBody      int64
-	StoreTimeout time.Duration
-	Counters     Counters
-	Logger       zerolog.Logger
-	Now          func() time.Time
+	// MaxBody and AnswerTimeout default to DefaultMaxBody and DefaultAnswerTimeout.
+	MaxBody       int64
+	AnswerTimeout time.Duration
+	Counters      Counters
+	Logger        zerolog.Logger
+	Now           func() time.Time
 }
 
 // receiver answers Graph's change and lifecycle notifications.
@@ -65,8 +65,8 @@ func NewReceiver(opts ReceiverOptions) http.Handler {
 	if opts.MaxBody <= 0 {
 		opts.MaxBody = DefaultMaxBody
 	}
-	if opts.StoreTimeout <= 0 {
-		opts.StoreTimeout = DefaultStoreTimeout
+	if opts.AnswerTimeout <= 0 {
+		opts.AnswerTimeout = DefaultAnswerTimeout
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -107,12 +107,15 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	began, refused := r.opts.Now(), true
 	defer func() { r.opts.Doubts.Answered(r.opts.Now().Sub(began), refused) }()
-	if !r.takeSlot(req.Context()) {
+	// A stored notification is worth keeping even if nobody waits any more.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), r.opts.AnswerTimeout)
+	defer cancel()
+	if !r.takeSlot(ctx) {
 		r.refuse(w, http.StatusServiceUnavailable, ReasonOverloaded, nil)
 		return
 	}
 	defer func() { <-r.slots }()
-	refused = r.notification(w, req)
+	refused = r.notification(ctx, w, req)
 }
 
 // handshake proves to Graph that the URL is ours: the decoded token as plain
@@ -162,7 +165,7 @@ func (r *receiver) takeSlot(ctx context.Context) bool {
 
 // notification reports whether it refused what may have told of messages: what
 // nobody could read, and what is not ours, tells of none.
-func (r *receiver) notification(w http.ResponseWriter, req *http.Request) (refused bool) {
+func (r *receiver) notification(ctx context.Context, w http.ResponseWriter, req *http.Request) (refused bool) {
 	if req.ContentLength > r.opts.MaxBody {
 		r.refuse(w, http.StatusRequestEntityTooLarge, ReasonTooLarge, nil)
 		return true
@@ -202,7 +205,7 @@ func (r *receiver) notification(w http.ResponseWriter, req *http.Request) (refus
 	r.opts.Doubts.Announced(created)
 	stored, err := body.encode()
 	if err == nil {
-		err = r.persist(req.Context(), stored)
+		err = r.persist(ctx, stored)
 	}
 	if err != nil {
 		r.leave(created)
@@ -247,12 +250,8 @@ func (r *receiver) keepOurs(body *notificationBody) (foreign int) {
 // persist returns in time even if the log does not: what is stored after the
 // deadline is delivered twice, which is harmless.
 func (r *receiver) persist(ctx context.Context, body []byte) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.StoreTimeout)
 	done := make(chan error, 1)
-	go func() {
-		defer cancel()
-		done <- r.opts.Log.AppendNotification(ctx, body, r.opts.Now())
-	}()
+	go func() { done <- r.opts.Log.AppendNotification(ctx, body, r.opts.Now()) }()
 	select {
 	case err := <-done:
 		return err

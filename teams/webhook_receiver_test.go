@@ -161,7 +161,7 @@ func TestReceiverSaysNoIfNotPersisted(t *testing.T) {
 	hanging := newMemLog()
 	hanging.block = make(chan struct{})
 	t.Cleanup(func() { close(hanging.block) })
-	h := testReceiver(hanging, newMemCounters(), func(o *ReceiverOptions) { o.StoreTimeout = 20 * time.Millisecond })
+	h := testReceiver(hanging, newMemCounters(), func(o *ReceiverOptions) { o.AnswerTimeout = 20 * time.Millisecond })
 	began := time.Now()
 	require.Equal(t, http.StatusServiceUnavailable, deliver(h, body).Code)
 	require.Less(t, time.Since(began), 2*time.Second)
