@@ -29,6 +29,7 @@ type App struct {
 	roles        map[string]bool
 	scopes       map[string]bool
 	redirects    []string
+	web          map[string]bool // redirects of the platform "Web"
 	public       bool
 }
 
@@ -59,6 +60,7 @@ func newApp(ids *ids) *App {
 		roles:     map[string]bool{},
 		scopes:    map[string]bool{},
 		redirects: []string{"http://localhost"},
+		web:       map[string]bool{},
 		public:    true,
 	}
 	a.GrantRoles(defaultRoles()...)
@@ -186,12 +188,34 @@ func (a *App) AddRedirect(uri string) {
 	a.redirects = append(a.redirects, uri)
 }
 
+// AddWebRedirect registers a redirect URI of the platform "Web": what is signed
+// in through it is a confidential client, whose codes and refresh tokens are
+// worth nothing without the application's secret or certificate.
+func (a *App) AddWebRedirect(uri string) {
+	a.AddRedirect(uri)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.web[uri] = true
+}
+
+func (a *App) isWebRedirect(uri string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.web[uri]
+}
+
 // AllowPublicClient says whether device code works without a client secret
 // ("Allow public client flows" in the portal). It does from the start.
 func (a *App) AllowPublicClient(allow bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.public = allow
+}
+
+func (a *App) allowsPublic() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.public
 }
 
 func (a *App) hasScope(name string) bool {

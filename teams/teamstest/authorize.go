@@ -31,6 +31,14 @@ type authCodes struct {
 	codes map[string]*authCode
 }
 
+// confidential reports whether a code is of a confidential client.
+func (c *authCodes) confidential(h string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	code := c.codes[h]
+	return code != nil && code.session.confidential
+}
+
 // serveAuthorize is the page of the authorization code grant. The person is
 // chosen with a form; login_hint with prompt=none answers without a page, as a
 // browser with one signed-in account does.
@@ -76,7 +84,9 @@ func (e *edgeState) serveAuthorize(x *exchange) *response {
 	method := q.Get("code_challenge_method")
 	e.codes.mu.Lock()
 	e.codes.codes[code] = &authCode{
-		session:  &session{app: app, userID: user.ID, scopes: names},
+		session: &session{
+			app: app, userID: user.ID, scopes: names, nonce: q.Get("nonce"), confidential: app.isWebRedirect(q.Get("redirect_uri")),
+		},
 		redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), method: method,
 		expires: e.t.clock.Now().Add(authCodeLife),
 	}
@@ -121,7 +131,7 @@ func (e *edgeState) codeGrant(app *App, form url.Values) (*response, *signInErro
 	if h == "" {
 		return nil, missing("code")
 	}
-	if refused := e.authenticateApp(app, form, false); refused != nil {
+	if refused := e.authenticateFor(e.codes.confidential(h), app, form); refused != nil {
 		return nil, refused
 	}
 	code, refused := e.takeCode(h, form)

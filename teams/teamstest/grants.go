@@ -113,7 +113,7 @@ func (e *edgeState) refreshGrant(app *App, form url.Values) (*response, *signInE
 	if h == "" {
 		return nil, missing("refresh_token")
 	}
-	if refused := e.authenticateApp(app, form, false); refused != nil {
+	if refused := e.authenticateFor(e.tokens.confidential(h), app, form); refused != nil {
 		return nil, refused
 	}
 	old, refused := e.tokens.redeem(h)

@@ -62,6 +62,9 @@ func (e *edgeState) idToken(s *session) string {
 		"iat": from, "nbf": from, "exp": until,
 		"oid": s.userID, "sub": base64.RawURLEncoding.EncodeToString([]byte(s.app.ClientID[:8] + s.userID[:8])),
 	}
+	if s.nonce != "" {
+		claims["nonce"] = s.nonce
+	}
 	if u != nil {
 		claims["name"], claims["preferred_username"] = u.displayName, u.upn
 	}

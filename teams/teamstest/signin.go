@@ -206,6 +206,16 @@ func (e *edgeState) findApp(clientID string) (*App, *signInError) {
 	return e.app, nil
 }
 
+// authenticateFor checks the client of a person's sign-in. A confidential one
+// must prove itself; a public one must not (Microsoft documents the number for
+// that, not in which cases it comes: here always where public clients may call).
+func (e *edgeState) authenticateFor(confidential bool, app *App, form url.Values) *signInError {
+	if !confidential && app.allowsPublic() && (form.Get("client_secret") != "" || form.Get("client_assertion") != "") {
+		return &signInError{code: 700025, kind: "invalid_client", status: http.StatusUnauthorized, text: "Client is public so neither 'client_assertion' nor 'client_secret' should be presented."}
+	}
+	return e.authenticateApp(app, form, confidential)
+}
+
 // authenticateApp checks the secret or certificate of a confidential client.
 // required is false where a public client may call.
 func (e *edgeState) authenticateApp(app *App, form url.Values, required bool) *signInError {

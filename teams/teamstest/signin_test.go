@@ -290,6 +290,48 @@ func TestAuthorizationCodeWithProofKey(t *testing.T) {
 	require.Equal(t, 400, refused.status, "never redirected to an unknown address")
 }
 
+func TestAWebRedirectIsAConfidentialClient(t *testing.T) {
+	b := newBench(t, teamstest.Options{})
+	const back, verifier = "https://bridge.example.org/callback", "a-verifier-that-is-long-enough-for-the-rules-1234567890"
+	b.App().AddWebRedirect(back)
+	sum := sha256.Sum256([]byte(verifier))
+	req, err := http.NewRequest(http.MethodGet, b.URL()+"/"+b.TenantID+"/oauth2/v2.0/authorize?"+url.Values{
+		"client_id": {b.App().ClientID}, "response_type": {"code"}, "redirect_uri": {back}, "scope": {"openid " + writeScopes},
+		"state": {"s1"}, "nonce": {"n1"}, "prompt": {"none"}, "login_hint": {b.ann.UPN()},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+	}.Encode(), nil)
+	require.NoError(t, err)
+	answered, err := b.roundTrip(req)
+	require.NoError(t, err)
+	to, err := url.Parse(answered.header.Get("Location"))
+	require.NoError(t, err)
+	form := url.Values{
+		"grant_type": {"authorization_code"}, "client_id": {b.App().ClientID}, "code": {to.Query().Get("code")},
+		"redirect_uri": {back}, "code_verifier": {verifier},
+	}
+	require.Equal(t, []any{7000218.0}, b.token(form).json["error_codes"], "the code alone")
+	form.Set("client_secret", "wrong")
+	require.Equal(t, []any{7000215.0}, b.token(form).json["error_codes"])
+	form.Set("client_secret", b.App().Secret())
+	a := b.token(form)
+	require.Equal(t, 200, a.status, string(a.raw))
+	claims := jwt.MapClaims{}
+	_, _, err = jwt.NewParser().ParseUnverified(a.str("id_token"), claims)
+	require.NoError(t, err)
+	require.Equal(t, "n1", claims["nonce"])
+
+	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {b.App().ClientID}, "refresh_token": {a.str("refresh_token")}}
+	require.Equal(t, []any{7000218.0}, b.token(refresh).json["error_codes"], "the refresh token alone")
+	refresh.Set("client_secret", b.App().Secret())
+	require.Equal(t, 200, b.token(refresh).status)
+
+	public := url.Values{
+		"grant_type": {"refresh_token"}, "client_id": {b.App().ClientID}, "client_secret": {b.App().Secret()},
+		"refresh_token": {b.signIn(b.ann, writeScopes).str("refresh_token")},
+	}
+	require.Equal(t, []any{700025.0}, b.token(public).json["error_codes"], "a public client has no secret")
+}
+
 func TestIDTokenVerifiesWithThePublishedKeys(t *testing.T) {
 	b := newBench(t, teamstest.Options{})
 	idToken := b.signIn(b.ann, writeScopes).str("id_token")

@@ -60,6 +60,10 @@ type session struct {
 	userID  string
 	scopes  []string
 	revoked bool
+	// nonce is what the client wants to read in the id token.
+	nonce string
+	// confidential is the sign-in of a client that has to prove itself.
+	confidential bool
 }
 
 // accessToken is an issued access token. The string itself looks like Microsoft's:
@@ -202,6 +206,14 @@ func (k *tokens) peek(h string) (caller, bool) {
 		return a.caller, true
 	}
 	return caller{}, false
+}
+
+// confidential reports whether a refresh token is of a confidential client.
+func (k *tokens) confidential(h string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := k.refresh[h]
+	return r != nil && r.session.confidential
 }
 
 // redeem looks a refresh token up for use. problem says why it is refused.
