@@ -118,7 +118,7 @@ func signInProblem(x texts.Texts, err error) error {
 // takeSignIn stores a person's sign-in. Somebody whom the directory maps to
 // another Matrix account can't sign in here, and nobody can sign in as somebody
 // whom the directory gave to another account: names would be wrong.
-func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result teams.DeviceResult) (*bridgev2.UserLogin, error) {
+func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result teams.SignInResult) (*bridgev2.UserLogin, error) {
 	account := result.Account
 	staff, known := c.rt.dir.staff(account.UserID)
 	switch {

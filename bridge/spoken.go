@@ -38,7 +38,7 @@ var hintKeys = []texts.Key{
 	texts.HintWhose, texts.HintHosts, texts.HintTooLarge, texts.HintLimits, texts.HintPause, texts.HintSubscription, texts.HintUsers,
 	texts.HintApplication, texts.HintDelegated, texts.HintWrite, texts.HintProxy, texts.HintKindOfSignIn, texts.HintSignInUnreachable,
 	texts.HintNotSignIn, texts.HintSecretWrong, texts.HintSecretExpired, texts.HintNoApplication, texts.HintNoTenant, texts.HintCertificate,
-	texts.HintPublicClient, texts.HintApplicationDisabled, texts.HintConsent, texts.HintOtherTenant, texts.HintAccountDisabled,
+	texts.HintPublicClient, texts.HintRedirect, texts.HintOtherSignIn, texts.HintApplicationDisabled, texts.HintConsent, texts.HintOtherTenant, texts.HintAccountDisabled,
 	texts.HintAccountLocked, texts.HintPassword, texts.HintExpired, texts.HintPolicy, texts.HintNoGraph, texts.HintScope,
 	texts.HintUnreadable, texts.HintBroken,
 }

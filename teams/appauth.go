@@ -146,9 +146,15 @@ func (c *AppCredential) build(p proof) (azcore.TokenCredential, error) {
 func (c *AppCredential) current() azcore.TokenCredential {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.reread()
+	return c.inner
+}
+
+// reread takes over what the files hold now. c.mu is held.
+func (c *AppCredential) reread() {
 	now, err := c.cfg.read()
 	if err == nil && now.sum == c.proof.sum {
-		return c.inner
+		return
 	}
 	var inner azcore.TokenCredential
 	if err == nil {
@@ -158,7 +164,6 @@ func (c *AppCredential) current() azcore.TokenCredential {
 	if err == nil {
 		c.proof, c.inner = now, inner
 	}
-	return c.inner
 }
 
 // OpAppSignIn is the Op of errors of the application's own sign-in.

@@ -168,6 +168,11 @@ func (e Endpoints) TokenURL(tenantID string) string {
 	return e.Login + "/" + url.PathEscape(tenantID) + "/oauth2/v2.0/token"
 }
 
+// AuthorizeURL is where a browser is sent to sign in.
+func (e Endpoints) AuthorizeURL(tenantID string) string {
+	return e.Login + "/" + url.PathEscape(tenantID) + "/oauth2/v2.0/authorize"
+}
+
 // DeviceURL is where a device sign-in starts.
 func (e Endpoints) DeviceURL(tenantID string) string {
 	return e.Login + "/" + url.PathEscape(tenantID) + "/oauth2/v2.0/devicecode"

@@ -3,8 +3,11 @@ package teams
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -17,8 +20,10 @@ type DelegatedConfig struct {
 	Endpoints Endpoints
 	TenantID  string
 	ClientID  string
-	// ClientSecret is set only where the app registration is a confidential client.
-	ClientSecret string
+	// Prove returns what a confidential client adds to its token requests, fresh
+	// each time. Web sign-ins need it; the others are of a public client, which
+	// must not prove anything.
+	Prove func() (url.Values, error)
 	// Files asks for the permission to put files into channels, too.
 	Files bool
 	// HTTP is a client of NewHTTPClient.
@@ -33,10 +38,10 @@ func (c DelegatedConfig) oauth() *oauth2.Config {
 		scopes = append(scopes, c.Endpoints.FileScope())
 	}
 	return &oauth2.Config{
-		ClientID:     c.ClientID,
-		ClientSecret: c.ClientSecret,
-		Scopes:       scopes,
+		ClientID: c.ClientID,
+		Scopes:   scopes,
 		Endpoint: oauth2.Endpoint{
+			AuthURL:       c.Endpoints.AuthorizeURL(c.TenantID),
 			TokenURL:      c.Endpoints.TokenURL(c.TenantID),
 			DeviceAuthURL: c.Endpoints.DeviceURL(c.TenantID),
 			// Without a fixed style the library tries both, and the second try
@@ -45,6 +50,28 @@ func (c DelegatedConfig) oauth() *oauth2.Config {
 		},
 	}
 }
+
+// client is the HTTP client for token requests of one kind of sign-in.
+func (c DelegatedConfig) client(web bool, extra url.Values) (*http.Client, error) {
+	form := url.Values{}
+	maps.Copy(form, extra)
+	if web {
+		if c.Prove == nil {
+			return nil, errors.New("sign-in: a web sign-in needs the application's secret or certificate")
+		}
+		proof, err := c.Prove()
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(form, proof)
+	}
+	return withForm(c.HTTP, form), nil
+}
+
+// webMark stands in front of refresh tokens of web sign-ins where they are kept:
+// only a client that proves itself can use them. Microsoft's begin with a
+// version number and a dot.
+const webMark = "web:"
 
 func (c DelegatedConfig) check() error {
 	switch {
@@ -106,25 +133,38 @@ func (c *DelegatedCredential) Invalidate(token string) bool { return c.cache.dro
 func (c *DelegatedCredential) refresh(ctx context.Context, claims string) (azcore.AccessToken, error) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
-	refresh, err := c.cfg.Store.LoadToken(ctx, c.key)
+	kept, err := c.cfg.Store.LoadToken(ctx, c.key)
 	if err != nil {
 		return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindUnavailable, Hint: "the token store can't be read", Err: err}
 	}
-	if refresh == "" {
+	if kept == "" {
 		return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindSignInExpired, Hint: "nobody is signed in: sign in first"}
 	}
-	if err := c.deadError(refresh); err != nil {
+	if err := c.deadError(kept); err != nil {
 		return azcore.AccessToken{}, err
 	}
-	octx := context.WithValue(ctx, oauth2.HTTPClient, withClaims(c.cfg.HTTP, claims))
+	refresh, web := strings.CutPrefix(kept, webMark)
+	extra := url.Values{}
+	if claims != "" {
+		extra.Set("claims", claims)
+	}
+	client, err := c.cfg.client(web, extra)
+	if err != nil {
+		return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindUnavailable, Err: err}
+	}
+	octx := context.WithValue(ctx, oauth2.HTTPClient, client)
 	token, err := c.cfg.oauth().TokenSource(octx, &oauth2.Token{RefreshToken: refresh}).Token()
 	if err != nil {
 		e := signInError(opRefresh, err)
-		c.bury(refresh, e)
+		c.bury(kept, e)
 		return azcore.AccessToken{}, e
 	}
 	if token.RefreshToken != "" && token.RefreshToken != refresh {
-		switch ok, err := c.cfg.Store.RotateToken(ctx, c.key, refresh, token.RefreshToken); {
+		next := token.RefreshToken
+		if web {
+			next = webMark + next
+		}
+		switch ok, err := c.cfg.Store.RotateToken(ctx, c.key, kept, next); {
 		case err != nil:
 			return azcore.AccessToken{}, &Error{Op: opRefresh, Kind: KindUnavailable, Hint: "the new refresh token can't be stored", Err: err}
 		case !ok:
@@ -138,21 +178,21 @@ func (c *DelegatedCredential) refresh(ctx context.Context, claims string) (azcor
 
 // deadError returns why this refresh token is known to be useless. A new
 // sign-in stores another one, with which everything starts afresh.
-func (c *DelegatedCredential) deadError(refresh string) error {
+func (c *DelegatedCredential) deadError(kept string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.deadErr != nil && c.dead == refresh {
+	if c.deadErr != nil && c.dead == kept {
 		return c.deadErr
 	}
 	return nil
 }
 
-func (c *DelegatedCredential) bury(refresh string, e *Error) {
+func (c *DelegatedCredential) bury(kept string, e *Error) {
 	final := []string{"invalid_grant", "interaction_required", "consent_required", "login_required"}
 	if e.Kind != KindSignInExpired || !slices.Contains(final, e.Code) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dead, c.deadErr = refresh, e
+	c.dead, c.deadErr = kept, e
 }

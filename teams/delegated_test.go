@@ -52,10 +52,10 @@ func (s *memoryStore) set(key, token string) {
 	s.tokens[key] = token
 }
 
-func newDelegated(t *testing.T, g *graphServer, store TokenStore, secret string) *DelegatedCredential {
+func newDelegated(t *testing.T, g *graphServer, store TokenStore) *DelegatedCredential {
 	t.Helper()
 	c, err := NewDelegatedCredential(DelegatedConfig{Endpoints: g.endpoints, TenantID: "tenant-1", ClientID: "app-1",
-		ClientSecret: secret, HTTP: g.client(t), Store: store}, "key-1")
+		Prove: func() (url.Values, error) { return url.Values{"client_secret": {"hush"}}, nil }, HTTP: g.client(t), Store: store}, "key-1")
 	require.NoError(t, err)
 	return c
 }
@@ -75,7 +75,7 @@ func TestRefreshRotatesAndSavesFirst(t *testing.T) {
 	})
 	var log []string
 	store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}, log: &log}
-	c := newDelegated(t, g, store, "hush")
+	c := newDelegated(t, g, store)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -95,7 +95,7 @@ func TestRefreshRotatesAndSavesFirst(t *testing.T) {
 	require.Equal(t, "access-2", token.Token)
 	require.Equal(t, []string{"saved refresh-1", "saved refresh-2"}, log)
 	form, _ := forms.Load(int64(1))
-	require.Equal(t, "hush", form.(url.Values).Get("client_secret"))
+	require.NotContains(t, form, "client_secret", "of a public client")
 }
 
 // What Graph asks for in a claims challenge is asked of the sign-in service, by
@@ -108,8 +108,8 @@ func TestRefreshPassesClaimsOn(t *testing.T) {
 		forms = append(forms, r.PostForm)
 		tokenAnswer(w, r, fmt.Sprint("access-", len(forms)), 3600, fmt.Sprint("refresh-", len(forms)))
 	})
-	store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}}
-	c := newDelegated(t, g, store, "hush")
+	store := &memoryStore{tokens: map[string]string{"key-1": "web:refresh-0"}}
+	c := newDelegated(t, g, store)
 	for want, o := range []policy.TokenRequestOptions{{}, {Claims: claims}, {}} {
 		token, err := c.GetToken(t.Context(), o)
 		require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestRefreshPassesClaimsOn(t *testing.T) {
 func TestRefreshThatCannotBeSavedIsNotUsed(t *testing.T) {
 	g := newGraphServer(t, func(w http.ResponseWriter, r *http.Request) { tokenAnswer(w, r, "access", 3600, "refresh-1") })
 	store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}, fail: errors.New("disk full")}
-	c := newDelegated(t, g, store, "")
+	c := newDelegated(t, g, store)
 	_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 	require.ErrorContains(t, err, "disk full")
 	store.mu.Lock()
@@ -154,7 +154,7 @@ func TestSignedOutOrAnewWhileRenewing(t *testing.T) {
 				store.set("key-1", now)
 				tokenAnswer(w, r, "access-1", 3600, "refresh-1")
 			})
-			c := newDelegated(t, g, store, "")
+			c := newDelegated(t, g, store)
 			_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 			require.Equal(t, KindUnavailable, KindOf(err), "nothing is done with what came for the old sign-in")
 			require.False(t, IsAmbiguous(err))
@@ -183,7 +183,7 @@ func TestExpiredSignInStaysExpired(t *testing.T) {
 				tokenError(w, 400, code, 50173)
 			})
 			store := &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}}
-			c := newDelegated(t, g, store, "")
+			c := newDelegated(t, g, store)
 			for range 3 {
 				_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 				e := typedError(t, err)
@@ -216,7 +216,7 @@ func TestRefreshTroubleIsNotExpiry(t *testing.T) {
 			tokenAnswer(w, r, "access", 3600, "refresh-1")
 		}
 	})
-	c := newDelegated(t, g, &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}}, "")
+	c := newDelegated(t, g, &memoryStore{tokens: map[string]string{"key-1": "refresh-0"}})
 	for range 3 {
 		_, err := c.GetToken(t.Context(), policy.TokenRequestOptions{})
 		require.Equal(t, KindUnavailable, KindOf(err), err)
@@ -229,7 +229,7 @@ func TestRefreshTroubleIsNotExpiry(t *testing.T) {
 
 func TestNobodySignedIn(t *testing.T) {
 	g := newGraphServer(t, func(w http.ResponseWriter, r *http.Request) {})
-	_, err := newDelegated(t, g, &memoryStore{tokens: map[string]string{}}, "").GetToken(t.Context(), policy.TokenRequestOptions{})
+	_, err := newDelegated(t, g, &memoryStore{tokens: map[string]string{}}).GetToken(t.Context(), policy.TokenRequestOptions{})
 	require.Equal(t, KindSignInExpired, KindOf(err))
 	require.Zero(t, g.hits.Load())
 }

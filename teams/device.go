@@ -31,9 +31,9 @@ type DeviceLogin struct {
 	da  *oauth2.DeviceAuthResponse
 }
 
-// DeviceResult is a finished device sign-in. The caller stores the refresh
-// token under the key of the account's credential.
-type DeviceResult struct {
+// SignInResult is a finished sign-in. The caller stores the refresh token as it
+// is under the key of the account's credential.
+type SignInResult struct {
 	Account      Account
 	RefreshToken string
 }
@@ -66,19 +66,19 @@ func (d *DeviceLogin) Message() string {
 // Wait returns when the person has signed in, has declined (ErrDeclined), or
 // the code has expired (ErrCodeExpired). It asks at the pace that the service
 // sets, and a failing network does not end it.
-func (d *DeviceLogin) Wait(ctx context.Context) (DeviceResult, error) {
+func (d *DeviceLogin) Wait(ctx context.Context) (SignInResult, error) {
 	token, err := d.poll(context.WithValue(ctx, oauth2.HTTPClient, d.cfg.HTTP))
 	if err != nil {
-		return DeviceResult{}, err
+		return SignInResult{}, err
 	}
 	if token.RefreshToken == "" {
-		return DeviceResult{}, &Error{Op: opDevice, Kind: KindPermission, Hint: "the sign-in brought no refresh token: offline_access was not granted"}
+		return SignInResult{}, &Error{Op: opDevice, Kind: KindPermission, Hint: "the sign-in brought no refresh token: offline_access was not granted"}
 	}
-	account, err := whoAmI(ctx, d.cfg, token.AccessToken)
+	account, err := whoAmI(ctx, opDevice, d.cfg, token.AccessToken)
 	if err != nil {
-		return DeviceResult{}, err
+		return SignInResult{}, err
 	}
-	return DeviceResult{Account: account, RefreshToken: token.RefreshToken}, nil
+	return SignInResult{Account: account, RefreshToken: token.RefreshToken}, nil
 }
 
 func (d *DeviceLogin) poll(ctx context.Context) (*oauth2.Token, error) {
@@ -121,10 +121,10 @@ func (d *DeviceLogin) poll(ctx context.Context) (*oauth2.Token, error) {
 }
 
 // whoAmI asks Graph whose token it is.
-func whoAmI(ctx context.Context, cfg DelegatedConfig, accessToken string) (Account, error) {
+func whoAmI(ctx context.Context, op string, cfg DelegatedConfig, accessToken string) (Account, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cfg.Endpoints.Root()+"/me?$select=id,displayName,userPrincipalName", nil)
 	if err != nil {
-		return Account{}, &Error{Op: opDevice, Kind: KindUnknown, Err: err}
+		return Account{}, &Error{Op: op, Kind: KindUnknown, Err: err}
 	}
 	req.Header.Set("Authorization", "Bearer "+accessToken)
 	resp, err := cfg.HTTP.Do(req)
@@ -133,12 +133,12 @@ func whoAmI(ctx context.Context, cfg DelegatedConfig, accessToken string) (Accou
 		if errors.As(err, &e) {
 			return Account{}, e
 		}
-		return Account{}, transportError(call{op: opDevice}, err, false)
+		return Account{}, transportError(call{op: op}, err, false)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var me struct{ ID, DisplayName, UserPrincipalName string }
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxErrorBody)).Decode(&me); err != nil || me.ID == "" || resp.StatusCode != http.StatusOK {
-		return Account{}, &Error{Op: opDevice, Kind: KindUnavailable, Status: resp.StatusCode, Hint: "Graph did not say whose sign-in it is"}
+		return Account{}, &Error{Op: op, Kind: KindUnavailable, Status: resp.StatusCode, Hint: "Graph did not say whose sign-in it is"}
 	}
 	return Account{UserID: me.ID, UPN: me.UserPrincipalName, DisplayName: me.DisplayName}, nil
 }

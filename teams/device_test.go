@@ -68,7 +68,7 @@ func TestDeviceLogin(t *testing.T) {
 		begin := time.Now()
 		got, err := startDevice(t, cfg).Wait(t.Context())
 		require.NoError(t, err, "a failing network does not end the sign-in")
-		require.Equal(t, DeviceResult{Account: Account{UserID: "u1", UPN: "robin@example.org", DisplayName: "Robin"}, RefreshToken: "refresh-0"}, got)
+		require.Equal(t, SignInResult{Account: Account{UserID: "u1", UPN: "robin@example.org", DisplayName: "Robin"}, RefreshToken: "refresh-0"}, got)
 		require.GreaterOrEqual(t, time.Since(begin), 20*time.Second, "four questions at the service's pace")
 	})
 }

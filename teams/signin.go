@@ -101,6 +101,10 @@ func aadstsHint(code int) string {
 		return "the certificate is not the one of the app registration, or has expired: check network.certificate_file"
 	case 7000218:
 		return "people's sign-in needs \"Allow public client flows\" in the app registration, or a client secret"
+	case 700025:
+		return "the redirect URI is registered for a public client: register it with the platform Web"
+	case 54005, 501481, 500112:
+		return "the sign-in service's answer belongs to another sign-in: start again"
 	case 7000112:
 		return "the application is disabled in this tenant"
 	case 65001, 65004:

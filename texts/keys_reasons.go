@@ -168,6 +168,8 @@ const (
 	HintNoTenant            Key = "hint_no_tenant"
 	HintCertificate         Key = "hint_certificate"
 	HintPublicClient        Key = "hint_public_client"
+	HintRedirect            Key = "hint_redirect"
+	HintOtherSignIn         Key = "hint_other_sign_in"
 	HintApplicationDisabled Key = "hint_application_disabled"
 	HintConsent             Key = "hint_consent"
 	HintOtherTenant         Key = "hint_other_tenant"

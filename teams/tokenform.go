@@ -3,34 +3,35 @@ package teams
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
-// claimsTransport adds claims to the form of token requests, for which the
-// sign-in library has no parameter.
-type claimsTransport struct {
-	base   http.RoundTripper
-	claims string
+// formTransport adds to the form of token requests what the sign-in library has
+// no parameter for: claims, and a confidential client's proof.
+type formTransport struct {
+	base http.RoundTripper
+	form url.Values
 }
 
-// withClaims returns a client whose token requests ask for claims; without any
-// it is the client itself.
-func withClaims(client *http.Client, claims string) *http.Client {
-	if claims == "" {
+// withForm returns a client whose token requests carry more; without any more it
+// is the client itself.
+func withForm(client *http.Client, form url.Values) *http.Client {
+	if len(form) == 0 {
 		return client
 	}
 	asking := *client
-	asking.Transport = claimsTransport{base: client.Transport, claims: claims}
+	asking.Transport = formTransport{base: client.Transport, form: form}
 	if client.Transport == nil {
-		asking.Transport = claimsTransport{base: http.DefaultTransport, claims: claims}
+		asking.Transport = formTransport{base: http.DefaultTransport, form: form}
 	}
 	return &asking
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t claimsTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t formTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	_ = r.Body.Close()
 	if err != nil {
@@ -40,7 +41,7 @@ func (t claimsTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse token request: %w", err)
 	}
-	form.Set("claims", t.claims)
+	maps.Copy(form, t.form)
 	encoded := form.Encode()
 	r = r.Clone(r.Context())
 	r.ContentLength = int64(len(encoded))
