@@ -1,6 +1,7 @@
 package portaltest
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"os"
@@ -56,7 +57,7 @@ func (r *Rig) Halt() {
 
 // crashHook returns the function that is told about every statement.
 func (r *Rig) crashHook() func(query string) {
-	dead, crashed, statements, at, queries, dir := r.dead, r.crashed, r.statements, r.crashAt, r.Queries, r.dir
+	dead, crashed, statements, at, queries, dir, torn := r.dead, r.crashed, r.statements, r.crashAt, r.Queries, r.dir, r.Torn
 	image := filepath.Join(r.t.TempDir(), "image")
 	r.image = image
 	return func(query string) {
@@ -68,16 +69,47 @@ func (r *Rig) crashHook() func(query string) {
 			return
 		}
 		require.NoError(r.t, os.MkdirAll(image, 0o700))
-		// A snapshot of what is committed. Copying the files would tear them,
-		// because others write meanwhile.
-		db, err := sql.Open("sqlite3-fk-wal-fullsync", "file:"+filepath.Join(dir, "bridge.db"))
-		require.NoError(r.t, err)
-		defer db.Close()
-		_, err = db.Exec("VACUUM INTO ?", filepath.Join(image, "bridge.db"))
-		require.NoError(r.t, err)
+		if torn != nil {
+			r.tear(dir, image, torn)
+		} else {
+			r.snapshot(dir, image)
+		}
 		crashed.Store(true)
 		if r.OnCrash != nil {
 			r.OnCrash()
 		}
 	}
+}
+
+// snapshot takes what is committed. Copying the files would tear them, because
+// others write meanwhile.
+func (r *Rig) snapshot(dir, image string) {
+	db, err := sql.Open("sqlite3-fk-wal-fullsync", "file:"+filepath.Join(dir, "bridge.db"))
+	require.NoError(r.t, err)
+	defer db.Close()
+	_, err = db.Exec("VACUUM INTO ?", filepath.Join(image, "bridge.db"))
+	require.NoError(r.t, err)
+}
+
+// tear takes the files as they are, with the log's end as torn makes it. While
+// somebody reads, the log is not begun anew, so whatever goes into the database
+// meanwhile is in the copy of the log too.
+func (r *Rig) tear(dir, image string, torn func(log []byte) []byte) {
+	ctx := context.Background()
+	db, err := sql.Open("sqlite3-fk-wal-fullsync", "file:"+filepath.Join(dir, "bridge.db"))
+	require.NoError(r.t, err)
+	defer db.Close()
+	reader, err := db.Conn(ctx)
+	require.NoError(r.t, err)
+	defer reader.Close()
+	_, err = reader.ExecContext(ctx, "BEGIN")
+	require.NoError(r.t, err)
+	var n int
+	require.NoError(r.t, reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_schema").Scan(&n))
+	main, err := os.ReadFile(filepath.Join(dir, "bridge.db"))
+	require.NoError(r.t, err)
+	log, err := os.ReadFile(filepath.Join(dir, "bridge.db-wal"))
+	require.NoError(r.t, err)
+	require.NoError(r.t, os.WriteFile(filepath.Join(image, "bridge.db"), main, 0o600))
+	require.NoError(r.t, os.WriteFile(filepath.Join(image, "bridge.db-wal"), torn(log), 0o600))
 }

@@ -107,6 +107,9 @@ type Rig struct {
 	// crashAt is the number of the statement after which the bridge crashes, 0
 	// for none.
 	crashAt, statements *atomic.Int64
+	// Torn makes a crash a power cut in the middle of writing: the files are
+	// taken as they are, and Torn is given the write-ahead log to tear its end.
+	Torn func(log []byte) []byte
 	// OnCrash is called when the bridge has crashed.
 	OnCrash func()
 	image   string
