@@ -183,8 +183,14 @@ func (s *Sender) delete(ctx context.Context, w teams.Writer, ref teams.MessageRe
 	switch {
 	case readErr == nil && m.Deleted.IsZero():
 		return err
-	case readErr == nil, isMissing(readErr):
+	case readErr == nil:
 		return nil
+	case isMissing(readErr):
+		young, err := s.isYoung(ctx, ref)
+		if err == nil && young {
+			err = youngTarget(readErr)
+		}
+		return err
 	}
 	return fmt.Errorf("see whether it is deleted: %w", readErr)
 }

@@ -233,6 +233,10 @@ type SenderOptions struct {
 	DoubtWindow, DoubtLook time.Duration
 	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
 	DoubtSkew time.Duration
+	// TargetPatience is how long after a message was written a 404 about it is not
+	// believed: a reply or a change may reach a part of Graph that does not know it
+	// yet. It has to be longer than clocks differ. Default 3 minutes.
+	TargetPatience time.Duration
 	// LateAfter is from when on a message shows its original time. Default 2 minutes.
 	LateAfter time.Duration
 	// IndicateAfter is from when on a waiting message is shown as queued.
@@ -287,6 +291,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.DoubtWindow, 25*time.Second)
 	def(&o.DoubtLook, 4*time.Second)
 	def(&o.DoubtSkew, 90*time.Second)
+	def(&o.TargetPatience, 3*time.Minute)
 	def(&o.LateAfter, 2*time.Minute)
 	def(&o.IndicateAfter, 5*time.Second)
 	def(&o.MaxImage, 2900<<10)

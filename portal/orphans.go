@@ -338,6 +338,8 @@ func (in *Ingest) isOrphan(ctx context.Context, p *bridgev2.Portal, echo databas
 	ref.RootID = ledger.RootID
 	m, err := in.o.Reader.Message(ctx, ref)
 	switch {
+	case isMissing(err) && in.o.Now().Before(madeAt(ref.ID).Add(in.o.RootPatience)):
+		return noOrphan, fmt.Errorf("ask if a young message was deleted: %w", err)
 	case isMissing(err):
 		return goneInTeams, nil
 	case isRefused(err):

@@ -167,10 +167,12 @@ func (p *posting) change(ctx context.Context, err error) (again bool, _ error) {
 
 // rootIsGone reports whether a thread's root is not there any more.
 func (s *Sender) rootIsGone(ctx context.Context, ch teams.ChannelRef, rootID string) (bool, error) {
-	m, err := s.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: ch, ID: rootID})
+	ref := teams.MessageRef{ChannelRef: ch, ID: rootID}
+	m, err := s.o.Reader.Message(ctx, ref)
 	if err != nil {
 		if isMissing(err) {
-			return true, nil
+			young, err := s.isYoung(ctx, ref)
+			return !young, err
 		}
 		return false, fmt.Errorf("look at the root: %w", err)
 	}

@@ -61,6 +61,8 @@ func judge(err error, attempts int) verdict {
 		return verdict{reason: "in doubt"}
 	case errors.Is(err, errBehind):
 		return verdict{reason: "waits for what it belongs to"}
+	case errors.Is(err, errYoungTarget):
+		return verdict{reason: "Teams does not show yet what it belongs to"}
 	case errors.Is(err, errNotThere):
 		return verdict{reason: "lost on the way"}
 	}

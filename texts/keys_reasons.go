@@ -34,6 +34,7 @@ const (
 	RowNoAccount            Key = "row_no_account"
 	RowInDoubt              Key = "row_in_doubt"
 	RowBehind               Key = "row_behind"
+	RowYoung                Key = "row_young"
 	RowLost                 Key = "row_lost"
 	RowPanic                Key = "row_panic"
 	RowError                Key = "row_error"

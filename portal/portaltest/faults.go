@@ -95,6 +95,24 @@ func (t *Tenant) seen(m *teams.Message) bool {
 	return t.lag == nil || !time.Now().Before(m.Created.Add(t.lag(*m)))
 }
 
+// SetWriteLag sets how long after it was written a message answers 404 to replies,
+// changes and reads that name it, while lists have it; nil means never. Graph does
+// not say whether it does that: this is the harder choice.
+func (t *Tenant) SetWriteLag(f func(m teams.Message) time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writeLag = f
+}
+
+// known finds a message that somebody names; t is locked.
+func (t *Tenant) known(ch teams.ChannelRef, messageID string) *teams.Message {
+	m := t.find(ch, messageID)
+	if m == nil || t.writeLag != nil && time.Now().Before(m.Created.Add(t.writeLag(*m))) {
+		return nil
+	}
+	return m
+}
+
 // limits are the limits of writing.
 type limits struct {
 	channel, account time.Duration

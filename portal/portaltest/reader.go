@@ -42,7 +42,7 @@ func (r *reader) Message(_ context.Context, ref teams.MessageRef) (teams.Message
 	}
 	r.t.mu.Lock()
 	defer r.t.mu.Unlock()
-	if m := r.t.find(ref.ChannelRef, ref.ID); m != nil && r.t.seen(m) {
+	if m := r.t.known(ref.ChannelRef, ref.ID); m != nil && r.t.seen(m) {
 		return clone(m), nil
 	}
 	return teams.Message{}, ErrNotFound
@@ -88,6 +88,12 @@ func (r *reader) List(_ context.Context, ch teams.ChannelRef, link string) (team
 func (r *reader) Replies(_ context.Context, root teams.MessageRef, link string) (teams.Page, error) {
 	if err := r.begin("replies", root.ChannelRef, root.ID); err != nil {
 		return teams.Page{}, err
+	}
+	r.t.mu.Lock()
+	hidden := r.t.find(root.ChannelRef, root.ID) != nil && r.t.known(root.ChannelRef, root.ID) == nil
+	r.t.mu.Unlock()
+	if hidden {
+		return teams.Page{}, ErrNotFound
 	}
 	var replies []teams.Message
 	for _, m := range r.visible(root.ChannelRef) {

@@ -23,8 +23,10 @@ type Tenant struct {
 	fault func(w Write) Fault
 	read  func(r Read) error
 	// lag is how long a new message is not seen by whoever asks for it.
-	lag    func(m teams.Message) time.Duration
-	limits *limits
+	lag func(m teams.Message) time.Duration
+	// writeLag is how long a new message is not known to whoever names it.
+	writeLag func(m teams.Message) time.Duration
+	limits   *limits
 	// pageSize is how many messages a page has; 0 means all.
 	pageSize int
 	// refused is a text that no post may have.

@@ -104,7 +104,7 @@ func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d
 			return teams.Message{}, ErrBadRequest
 		}
 		if rootID != "" {
-			root := w.t.find(ch, rootID)
+			root := w.t.known(ch, rootID)
 			if root == nil || !root.Deleted.IsZero() {
 				return teams.Message{}, ErrNotFound
 			} else if root.ReplyToID != "" {
@@ -122,7 +122,7 @@ func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d
 func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef, author bool, f func(m *teams.Message, at time.Time)) error {
 	what.Channel, what.Target = ref.ChannelRef, ref.ID
 	_, err := w.do(ctx, what, func() (teams.Message, error) {
-		m := w.t.find(ref.ChannelRef, ref.ID)
+		m := w.t.known(ref.ChannelRef, ref.ID)
 		switch {
 		case m == nil || m.ReplyToID != ref.RootID:
 			return teams.Message{}, ErrNotFound

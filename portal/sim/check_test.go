@@ -134,7 +134,25 @@ func (w *world) mayFail(ch teams.ChannelRef, e portaltest.Event, reason string, 
 	case reason == "own sign-in needed" && e.Sender == portaltest.BobMXID: // he never signs in
 		return true
 	}
+	if reason == "not found" && w.actsOnDeleted(e) {
+		return true // it came while Teams did not know the message, and then that was deleted
+	}
 	return w.f.had(ch.ChannelID) && (reason == "target not in Teams" || reason == "told")
+}
+
+// actsOnDeleted reports whether an event is about a message that was deleted.
+func (w *world) actsOnDeleted(e portaltest.Event) bool {
+	target := id.EventID(e.Relation("event_id"))
+	if e.Type == event.EventRedaction {
+		target = id.EventID(e.Content["redacts"].(string))
+		if r := w.r.HS.Event(target); r.Type == event.EventReaction {
+			target = id.EventID(r.Relation("event_id"))
+		}
+	}
+	key, _ := w.r.HS.Event(target).Content[portal.SourceField].(string)
+	return slices.ContainsFunc(w.said, func(s said) bool {
+		return s.deleted && (s.event == target || s.teamsID != "" && strings.Contains(key, "/"+s.teamsID+"/"))
+	})
 }
 
 func (w *world) checkMessage(msg int, matrix, teams []seen, excused map[id.EventID]string) {

@@ -187,6 +187,16 @@ func (f *faults) lag(m teams.Message) time.Duration {
 	return time.Duration(f.draw(8000, "lag of", m.ID)) * time.Millisecond
 }
 
+// writeLag is how long a message is not known by its id.
+func (f *faults) writeLag(m teams.Message) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over || f.draw(3, "has", "write lag") == 0 || f.draw(100, "write lag", m.ID) >= 30 {
+		return 0
+	}
+	return time.Duration(f.draw(25_000, "write lag of", m.ID)) * time.Millisecond
+}
+
 // read decides about a read of Teams.
 func (f *faults) read(r portaltest.Read) error {
 	f.mu.Lock()

@@ -80,6 +80,7 @@ func newWorld(t *testing.T, p *plan) *world {
 	w.r.Tenant.SetWrites(w.f.write)
 	w.r.Tenant.SetReads(w.f.read)
 	w.r.Tenant.SetLag(w.f.lag)
+	w.r.Tenant.SetWriteLag(w.f.writeLag)
 	w.r.Tenant.SetChanged(w.changed)
 	for _, ch := range p.channels {
 		w.r.Tenant.AddImage(imageURL(ch), []byte("png"))
@@ -100,7 +101,7 @@ func (w *world) tune(in *portal.IngestOptions, out *portal.SenderOptions) {
 		return poller.Behind(ch)
 	}
 	in.Settle, in.SettleMax, in.DoubtRest, in.OrphanGrace, in.RetryMin, in.RetryMax, in.EchoWait = 0, 0, 0, 0, 0, 0, 0
-	out.RetryMin, out.RetryMax, out.DoubtWindow, out.DoubtLook, out.DoubtSkew, out.IndicateAfter = 0, 0, 0, 0, 0, 0
+	out.RetryMin, out.RetryMax, out.DoubtWindow, out.DoubtLook, out.DoubtSkew, out.IndicateAfter, out.TargetPatience = 0, 0, 0, 0, 0, 0, 0
 	in.Sweep, out.Sweep = 2*time.Minute, 2*time.Minute
 }
 

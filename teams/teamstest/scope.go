@@ -52,7 +52,7 @@ func (x *exchange) findMessage() (*Message, *apiError) {
 	if refused != nil {
 		return nil, refused
 	}
-	m := c.messages[x.vars["message"]]
+	m := x.known(c.messages[x.vars["message"]])
 	if m == nil || m.root != nil {
 		return nil, errNotFound("NotFound: message " + x.vars["message"])
 	}
@@ -60,11 +60,19 @@ func (x *exchange) findMessage() (*Message, *apiError) {
 	if !isReply {
 		return m, nil
 	}
-	reply := c.messages[replyID]
+	reply := x.known(c.messages[replyID])
 	if reply == nil || reply.root != m {
 		return nil, errNotFound("NotFound: reply " + replyID)
 	}
 	return reply, nil
+}
+
+// known returns a message unless it is too young to be known by its id.
+func (x *exchange) known(m *Message) *Message {
+	if m == nil || x.t.writeLag > 0 && x.t.clock.Now().Before(m.created.Add(x.t.writeLag)) {
+		return nil
+	}
+	return m
 }
 
 // callerUser is the person behind a delegated token.

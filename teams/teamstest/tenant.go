@@ -91,6 +91,7 @@ type Tenant struct {
 	pages     int    // counts pages of lists, for uneven ones
 	seq       uint64 // counts committed changes of messages
 	lag       time.Duration
+	writeLag  time.Duration
 	pending   []change // committed, not yet delivered to onChange
 	// Page tokens carry the epoch of their making; older ones are refused.
 	epoch, goneEpoch, forgottenEpoch int
@@ -160,6 +161,16 @@ func (t *Tenant) SetLag(lag time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lag = lag
+}
+
+// SetWriteLag changes how long after it was written a message answers 404 to
+// whoever names it: to replies, edits, reactions, deletions and reads by id. Lists
+// have it meanwhile, see SetLag for those. Microsoft says that reads may come before
+// the service is consistent, and is silent about writes; this is the harder choice.
+func (t *Tenant) SetWriteLag(lag time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writeLag = lag
 }
 
 // SetRefuseAppDelta changes whether channel delta is refused to applications.

@@ -39,6 +39,26 @@ func TestPostAndReply(t *testing.T) {
 	w.post(as(w.bob), path, htmlBody("yes")).refused(http.StatusForbidden, "Forbidden", "archived")
 }
 
+func TestWriteLag(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.SetWriteLag(time.Minute)
+	path := w.general.messagesPath()
+	id := w.post(as(w.ann), path, htmlBody("root")).want(http.StatusCreated).json["id"].(string)
+	react := object{"reactionType": "👍"}
+	w.post(as(w.bob), path+"/"+id+"/replies", htmlBody("yes")).refused(http.StatusNotFound, "NotFound", "")
+	w.call(as(w.ann), http.MethodPatch, path+"/"+id, htmlBody("edited")).refused(http.StatusNotFound, "NotFound", "")
+	w.post(as(w.bob), path+"/"+id+"/setReaction", react).refused(http.StatusNotFound, "NotFound", "")
+	w.post(as(w.ann), path+"/"+id+"/softDelete", nil).refused(http.StatusNotFound, "NotFound", "")
+	w.get(asApp, path+"/"+id).refused(http.StatusNotFound, "NotFound", "")
+	require.Len(t, w.get(asApp, path).want(http.StatusOK).json["value"], 1, "lists have it")
+
+	w.clock.Advance(time.Minute)
+	reply := w.post(as(w.bob), path+"/"+id+"/replies", htmlBody("yes")).want(http.StatusCreated).json["id"].(string)
+	w.get(asApp, path+"/"+id).want(http.StatusOK)
+	w.post(as(w.ann), path+"/"+id+"/replies/"+reply+"/setReaction", react).refused(http.StatusNotFound, "NotFound", "")
+	w.post(as(w.ann), path+"/"+id+"/setReaction", react).want(http.StatusNoContent)
+}
+
 func TestPostIsChecked(t *testing.T) {
 	w := newWorld(t, Options{})
 	mention := func(id int, text, user string) object {
