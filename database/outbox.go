@@ -43,7 +43,8 @@ type OutboxRow struct {
 	State                              string
 	Attempts                           int
 	// Reason is short and from a fixed set; Detail is what the author of a
-	// parked or failed row is told, and ToldAt when that was done.
+	// parked or failed row is told, and ToldAt when that was done. Of a row that
+	// waits, ToldAt is when it was shown as queued.
 	Reason, Detail string
 	ToldAt         time.Time
 	// Digest is the digest that the row goes to Teams in, empty for none.

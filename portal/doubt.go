@@ -98,6 +98,7 @@ func (s *Sender) Decided(ctx context.Context, portal string) {
 	if err := s.retryNow(ctx, portal); err != nil && ctx.Err() == nil {
 		zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not write to the outbox")
 	}
+	s.showAgain(portal)
 	s.Wake(portal)
 }
 

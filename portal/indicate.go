@@ -4,51 +4,79 @@ import (
 	"context"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"teamsbridge/database"
 )
+
+// indicateBatch is how many messages are looked at, and shown as queued, in one go.
+const indicateBatch = 200
 
 // indicate shows rows of a portal as queued that have waited for a while, marks
 // them where they can't go, and returns when the lane has to look again at the
 // latest.
 func (s *Sender) indicate(ctx context.Context, portal string, next time.Time) time.Time {
-	next, waits := s.showQueued(ctx, portal, next)
-	if waits {
+	s.mu.Lock()
+	_, known := s.shownTo[portal]
+	s.mu.Unlock()
+	look, waits := s.showQueued(ctx, portal)
+	if waits || !known { // what a process before has shown may have no mark yet
 		s.marks.wait(portal)
+	}
+	if !look.IsZero() && look.Before(next) {
+		return look
 	}
 	return next
 }
 
-// showQueued sends the status of rows of a portal that have waited for a while,
-// and reports whether there are any that it had not shown before.
-func (s *Sender) showQueued(ctx context.Context, portal string, next time.Time) (look time.Time, waits bool) {
-	rows, err := s.o.DB.Outbox.Queue(ctx, portal, 200)
+// showQueued sends the status of the next rows of a portal that have waited for a
+// while and of which that was not said yet, and notes that it was. It returns when
+// there is more to show, the zero time where nothing is known of that, and whether
+// it has shown any. However many wait, each is shown once.
+func (s *Sender) showQueued(ctx context.Context, portal string) (look time.Time, waits bool) {
+	s.mu.Lock()
+	after := s.shownTo[portal]
+	s.mu.Unlock()
+	rows, err := s.o.DB.Outbox.Unshown(ctx, portal, after, indicateBatch)
 	if err != nil {
-		return next, false
+		if ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not look for what is to be shown as queued, will try again")
+		}
+		return time.Time{}, false
 	}
 	now := s.o.Now()
+	var shown []int64
 	for _, row := range rows {
-		if row.Kind != database.KindMessage || row.State == database.StateSent {
-			continue
+		if due := row.CreatedAt.Add(s.o.IndicateAfter); due.After(now) {
+			look = due
+			break
 		}
-		due := row.CreatedAt.Add(s.o.IndicateAfter)
-		s.mu.Lock()
-		_, shown := s.shown[row.ID]
-		if !shown && !due.After(now) {
-			s.shown[row.ID] = struct{}{}
-		}
-		s.mu.Unlock()
-		switch {
-		case shown:
-		case due.After(now):
-			if due.Before(next) {
-				next = due
-			}
-		default:
-			waits = true
-			s.status.pending(ctx, row, errIsQueued)
-		}
+		s.status.pending(ctx, row, errIsQueued)
+		shown = append(shown, row.ID)
 	}
-	return next, waits
+	if err = s.o.DB.Outbox.Shown(ctx, shown); err != nil {
+		if ctx.Err() == nil {
+			zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not note what is shown as queued")
+		}
+		return look, true
+	}
+	if len(shown) > 0 {
+		after = shown[len(shown)-1]
+	}
+	s.mu.Lock()
+	s.shownTo[portal] = after
+	s.mu.Unlock()
+	if len(shown) == indicateBatch {
+		look = now
+	}
+	return look, len(shown) > 0
+}
+
+// showAgain makes what comes back be shown as queued, wherever its place is.
+func (s *Sender) showAgain(portal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.shownTo, portal)
 }
 
 // indicateBehind looks over a portal whose messages go, but late, because many
@@ -61,13 +89,19 @@ func (s *Sender) indicateBehind(ctx context.Context, sent *database.OutboxRow) {
 		return
 	}
 	s.mu.Lock()
-	recently := now.Sub(s.indicated[sent.Portal]) < s.o.IndicateAfter
+	recently := now.Before(s.indicated[sent.Portal])
 	if !recently {
-		s.indicated[sent.Portal] = now
+		s.indicated[sent.Portal] = now.Add(s.o.IndicateAfter)
 	}
 	s.mu.Unlock()
-	if !recently {
-		s.showQueued(ctx, sent.Portal, now)
+	if recently {
+		return
+	}
+	if look, _ := s.showQueued(ctx, sent.Portal); !look.IsZero() && !look.After(now) {
+		// There is more: behind the next row that goes.
+		s.mu.Lock()
+		s.indicated[sent.Portal] = now
+		s.mu.Unlock()
 	}
 }
 
@@ -76,12 +110,8 @@ func (s *Sender) caughtUp(portal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.indicated, portal)
+	delete(s.shownTo, portal)
 }
 
-// ended takes a row that waits no more from those that are shown as queued.
-func (s *Sender) ended(row *database.OutboxRow) {
-	s.mu.Lock()
-	delete(s.shown, row.ID)
-	s.mu.Unlock()
-	s.marks.ended(row.Portal)
-}
+// ended tells that a row waits no more.
+func (s *Sender) ended(row *database.OutboxRow) { s.marks.ended(row.Portal) }

@@ -27,10 +27,11 @@ type Sender struct {
 	kicks atomic.Int64
 
 	mu sync.Mutex
-	// indicated is when a portal that is behind was last looked over.
+	// indicated is until when a portal that is behind need not be looked over.
 	indicated map[string]time.Time
-	// shown holds the rows that are shown as queued.
-	shown map[int64]struct{}
+	// shownTo is the last row of a portal up to which all are shown as queued; it
+	// only saves reading those again.
+	shownTo map[string]int64
 	// acking holds the rows that are being acknowledged.
 	acking map[int64]struct{}
 	// returning holds, by portal, parked rows whose account is signed in again.
@@ -51,8 +52,7 @@ func NewSender(o SenderOptions) *Sender {
 		o:      o,
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
 		status: statusSender{o.Bridge, o.Texts},
-		shown:  map[int64]struct{}{},
-		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, returning: map[string][]*database.OutboxRow{},
+		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, shownTo: map[string]int64{}, returning: map[string][]*database.OutboxRow{},
 		fileless: map[string]time.Time{}, copies: make(chan struct{}, copies),
 	}
 	s.o.Writers = patientWriters{o.Writers, s}

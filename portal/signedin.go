@@ -94,6 +94,7 @@ func (s *Sender) takeReturning(ctx context.Context, portal string) {
 // bringBack queues a parked row again.
 func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
 	back, err := BringBack(ctx, s.o.DB, row)
+	s.showAgain(row.Portal)
 	if err == nil && !back && row.Kind == database.KindEdit {
 		s.o.Metrics.Count(MetricCoalesced, row.Kind)
 	}

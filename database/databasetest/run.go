@@ -104,6 +104,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxTallies", testOutboxTallies},
 		{"OutboxParking", testOutboxParking},
 		{"OutboxDropping", testOutboxDropping},
+		{"OutboxShown", testOutboxShown},
 		{"OutboxMarks", testOutboxMarks},
 		{"InboxDropping", testInboxDropping},
 		{"Holds", testHolds},
