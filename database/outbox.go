@@ -29,6 +29,10 @@ const (
 	StateCancelled = "cancelled" // taken back before Teams got it
 )
 
+// ReasonAnnounced is why a row waits whose NextAt Teams has announced. It is not
+// made due before that, whoever asks for it.
+const ReasonAnnounced = "Teams asks to wait"
+
 // OutboxRow is one Matrix event on its way to Teams.
 type OutboxRow struct {
 	ID                            int64
@@ -288,7 +292,16 @@ func (s *Outbox) Retry(ctx context.Context, id int64, next time.Time, reason str
 // wait go on waiting.
 func (s *Outbox) RetryNow(ctx context.Context, portal string) (int64, error) {
 	return s.exec(ctx, "retry now", `UPDATE teams_outbox SET next_at = 0
-		WHERE done_at = 0 AND state = 'queued' AND next_at <> 0 AND reason <> 'throttled' AND ($1 = '' OR portal = $1)`, portal)
+		WHERE done_at = 0 AND state = 'queued' AND next_at <> 0 AND reason <> $2 AND ($1 = '' OR portal = $1)`, portal, ReasonAnnounced)
+}
+
+// Announced notes that Teams has said of an event's row that it is not to be tried
+// before next, although nobody knows yet what became of it.
+func (s *Outbox) Announced(ctx context.Context, eventID string, next time.Time) error {
+	next = next.Add(time.Millisecond - 1)
+	_, err := s.exec(ctx, "note announced pause", `UPDATE teams_outbox SET next_at = $2, reason = $3
+		WHERE event_id = $1 AND done_at = 0 AND state IN ('queued', 'sending') AND next_at < $2`, eventID, ms(next), ReasonAnnounced)
+	return err
 }
 
 // Purge forgets rows that were finished before a time. Keep them longer than a

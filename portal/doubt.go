@@ -57,7 +57,7 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		switch {
 		case lookErr == nil && late:
 			return s.giveUp(ctx, part)
-		case late:
+		case late, teams.RetryAfter(lookErr) > s.nextLook(looks, since):
 			s.o.Metrics.Count(MetricDoubt, "unknown")
 			return nil, fmt.Errorf("%w: %w", errUnsettled, lookErr)
 		case lookErr != nil:

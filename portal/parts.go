@@ -238,6 +238,12 @@ func (s *Sender) post(
 	}
 	zerolog.Ctx(ctx).Warn().Err(err).Int("part", i).Msg("Nobody knows if Teams took a post, looking for it")
 	landed()
+	if after := teams.RetryAfter(err); after > 0 {
+		// Whoever goes on with it, a next process too, has to wait for that long.
+		if dbErr := s.o.DB.Outbox.Announced(ctx, event, s.o.Now().Add(after)); dbErr != nil {
+			return part, dbErr
+		}
+	}
 	settled, settleErr := s.settle(ctx, part)
 	switch {
 	case settleErr != nil:

@@ -41,7 +41,7 @@ var kindKeys = []texts.Key{
 
 // rowKeys are the reasons of rows of the outbox and the ledger.
 var rowKeys = []texts.Key{
-	texts.RowNoAccount, texts.RowInDoubt, texts.RowBehind, texts.RowYoung, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
+	texts.RowNoAccount, texts.RowInDoubt, texts.RowBehind, texts.RowYoung, texts.RowAnnounced, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
 	texts.RowNotConvertible, texts.RowNotAChannel, texts.RowUnreadable, texts.RowUnknownKind, texts.RowUnknownKindDetail,
 	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowKept, texts.RowTooOld,
 	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowMessageDeleted, texts.RowMessageTakenBack,

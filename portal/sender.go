@@ -193,6 +193,9 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	if v.retryAfter > wait {
 		wait = v.retryAfter
 	}
+	if v.retryAfter > 0 {
+		v.reason = database.ReasonAnnounced
+	}
 	next := s.o.Now().Add(wait)
 	log.Info().Err(err).Str("reason", v.reason).Time("next", next).Msg("A Matrix event waits for Teams")
 	if err = s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); err != nil && ctx.Err() == nil {

@@ -175,31 +175,62 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	require.GreaterOrEqual(t, second.Sub(first), 290*time.Millisecond)
 }
 
-// What Teams has told to wait is not sent early by the end of an outage, also
-// not after a restart, when nobody else remembers.
+// What Teams has told to wait is not sent early by the end of an outage, by an
+// echo, by whoever asks for it, or after a restart, when nobody else remembers.
 func TestRetryAfterSurvivesARestart(t *testing.T) {
+	const pause = 600 * time.Millisecond
+	for name, err := range map[string]*teams.Error{
+		"throttled":            {Op: "post", Kind: teams.KindThrottled, Status: 429, RetryAfter: pause},
+		"unavailable":          {Op: "post", Kind: teams.KindUnavailable, Status: 503, RetryAfter: pause},
+		"nobody knows of what": {Op: "post", Kind: teams.KindUnavailable, Status: 503, RetryAfter: pause, Ambiguous: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := started(t)
+			var mu sync.Mutex
+			var sent []time.Time
+			r.Tenant.SetFault(func(string, string) portaltest.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				if sent = append(sent, time.Now()); len(sent) == 1 {
+					return portaltest.Fault{Refuse: err}
+				}
+				return portaltest.Fault{}
+			})
+			e := r.Say(portaltest.AliceMXID, "patience")
+			r.Eventually(func() bool {
+				row, err := r.DB.Outbox.ByEvent(context.Background(), e.String())
+				return err == nil && row != nil && row.Reason == database.ReasonAnnounced
+			})
+			r.Restart()
+			require.NoError(t, r.Sender.Kick(context.Background()))
+			r.Sender.Decided(context.Background(), r.Portal())
+			r.Quiet()
+			require.Len(t, sent, 2)
+			require.GreaterOrEqual(t, sent[1].Sub(sent[0]), pause-10*time.Millisecond)
+		})
+	}
+}
+
+// Looks for a post wait as long as Teams says, too.
+func TestRetryAfterOfALook(t *testing.T) {
+	const pause = 400 * time.Millisecond
 	r := started(t)
 	var mu sync.Mutex
-	var sent []time.Time
-	const pause = 600 * time.Millisecond
-	r.Tenant.SetFault(func(string, string) portaltest.Fault {
+	var looks []time.Time
+	r.Tenant.SetChanged(nil)
+	r.Tenant.SetRead(func(op string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if sent = append(sent, time.Now()); len(sent) == 1 {
-			return portaltest.Fault{Refuse: &teams.Error{Op: "post", Kind: teams.KindThrottled, Status: 429, RetryAfter: pause}}
+		if looks = append(looks, time.Now()); len(looks) == 1 {
+			return portaltest.Throttled(pause)
 		}
-		return portaltest.Fault{}
+		return nil
 	})
-	e := r.Say(portaltest.AliceMXID, "patience")
-	r.Eventually(func() bool {
-		row, err := r.DB.Outbox.ByEvent(context.Background(), e.String())
-		return err == nil && row != nil && row.Reason == "throttled"
-	})
-	r.Restart()
-	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Tenant.SetFault(onPosts(loseFirst))
+	r.Say(portaltest.AliceMXID, "once")
 	r.Quiet()
-	require.Len(t, sent, 2)
-	require.GreaterOrEqual(t, sent[1].Sub(sent[0]), pause-10*time.Millisecond)
+	require.Equal(t, []string{"once"}, r.TeamsTexts())
+	require.GreaterOrEqual(t, looks[1].Sub(looks[0]), pause-10*time.Millisecond)
 }
 
 // Proves M3.

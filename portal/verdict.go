@@ -58,13 +58,13 @@ func judge(err error, attempts int) verdict {
 	case errors.Is(err, ErrNoAccount):
 		return verdict{reason: "no account"}
 	case errors.Is(err, errUnsettled):
-		return verdict{reason: "in doubt"}
+		return verdict{reason: "in doubt", retryAfter: teams.RetryAfter(err)}
 	case errors.Is(err, errBehind):
 		return verdict{reason: "waits for what it belongs to"}
 	case errors.Is(err, errYoungTarget):
 		return verdict{reason: "Teams does not show yet what it belongs to"}
 	case errors.Is(err, errNotThere):
-		return verdict{reason: "lost on the way"}
+		return verdict{reason: "lost on the way", retryAfter: teams.RetryAfter(err)}
 	}
 	kind := teams.KindOf(err)
 	v := verdict{reason: kind.String(), retryAfter: teams.RetryAfter(err)}

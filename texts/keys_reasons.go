@@ -35,6 +35,7 @@ const (
 	RowInDoubt              Key = "row_in_doubt"
 	RowBehind               Key = "row_behind"
 	RowYoung                Key = "row_young"
+	RowAnnounced            Key = "row_announced"
 	RowLost                 Key = "row_lost"
 	RowPanic                Key = "row_panic"
 	RowError                Key = "row_error"
