@@ -29,6 +29,8 @@ type outage struct {
 	Detail string
 	// NoReading and NoWriting say what can't be done.
 	NoReading, NoWriting bool
+	// Unreadable and Unwritable are since when.
+	Unreadable, Unwritable time.Time
 }
 
 // health knows what can be used of what the bridge depends on. It learns that
@@ -160,6 +162,11 @@ func (h *health) verdict() (o outage, broken, known bool) {
 	why := writing
 	if writing.OK {
 		why = reading
+	} else {
+		o.Unwritable = writing.Since
+	}
+	if o.NoReading {
+		o.Unreadable = reading.Since
 	}
 	o.Began, o.Kind, o.Detail = why.Since, why.Cause, why.Detail
 	if o.NoReading && o.NoWriting && reading.Since.Before(o.Began) {
@@ -228,6 +235,7 @@ func (h *health) change(seen outage) (outage, bool) {
 	}
 	h.otherSince = time.Time{}
 	last.Detail, last.Kind, last.NoReading, last.NoWriting = seen.Detail, seen.Kind, seen.NoReading, seen.NoWriting
+	last.Unreadable, last.Unwritable = seen.Unreadable, seen.Unwritable
 	return *last, true
 }
 

@@ -60,10 +60,13 @@ func (h *holds) read(ctx context.Context) error {
 	return nil
 }
 
-// Held reports whether what is said in a portal's room is to wait.
+// Held reports whether what is said in a portal's room is to wait: until the
+// hold is taken away, also where its time is over, because what waits is told
+// then how long it was held.
 func (h *holds) Held(portal string) bool {
-	_, held := h.holding(portal)
-	return held
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.ContainsFunc(h.all, func(hold database.Hold) bool { return hold.Covers(portal) })
 }
 
 // holding returns the hold that keeps a portal waiting: of several the one
@@ -77,6 +80,18 @@ func (h *holds) holding(portal string) (database.Hold, bool) {
 		}
 	}
 	return database.Hold{}, false
+}
+
+// overAt is when a hold that is taken away now was over.
+func (h *holds) overAt(scope, kind string) time.Time {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, hold := range h.all {
+		if hold.Scope == scope && hold.Kind == kind && h.isOver(hold) {
+			return hold.Until
+		}
+	}
+	return h.now()
 }
 
 func (h *holds) isOver(hold database.Hold) bool {
@@ -117,7 +132,7 @@ func (h *holds) clear(ctx context.Context, scope, kind string) (ok bool, err err
 }
 
 func (h *holds) remove(ctx context.Context, scope, kind string) (ok bool, err error) {
-	if ok, err = h.db.Holds.Clear(ctx, scope, kind); err != nil {
+	if ok, err = h.db.Holds.Clear(ctx, scope, kind, h.overAt(scope, kind)); err != nil {
 		return false, err
 	}
 	if err = h.read(ctx); err != nil {

@@ -76,9 +76,11 @@ func TestHoldEndsByItself(t *testing.T) {
 	require.True(t, h.Held("c:one/a"))
 
 	*now = now.Add(10 * time.Minute)
-	require.False(t, h.Held("c:one/a"), "to the moment")
+	require.Len(t, h.list(), 1, "to the moment")
+	require.True(t, h.Held("c:one/a"), "until what waits knows that it was held")
 	_, err = h.expire(t.Context())
 	require.NoError(t, err)
+	require.False(t, h.Held("c:one/a"))
 	require.Equal(t, []string{"drill t:one"}, told)
 	require.Positive(t, *woken)
 	_, err = h.expire(t.Context())
@@ -95,7 +97,7 @@ func TestRunTakesAwayWhatIsOver(t *testing.T) {
 	h, now, _ := testHolds(t)
 	require.NoError(t, h.db.Holds.Set(t.Context(), database.Hold{Kind: database.HoldDrill, Until: now.Add(-time.Minute)}))
 	require.NoError(t, h.load(t.Context()))
-	require.False(t, h.Held("c:one/a"))
+	require.Empty(t, h.list())
 	told := make(chan database.Hold, 1)
 	h.expired = func(_ context.Context, hold database.Hold) { told <- hold }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,4 +109,38 @@ func TestRunTakesAwayWhatIsOver(t *testing.T) {
 	left, err := h.db.Holds.All(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, left)
+}
+
+// What an administrator or a drill held counts its age from when it was let go,
+// from the moment at which the lanes may have it.
+func TestHeldTimeIsNoAge(t *testing.T) {
+	for name, until := range map[string]time.Duration{"by hand": 0, "by itself": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			h, now, _ := testHolds(t)
+			hold := database.Hold{Scope: "t:one", Kind: database.HoldDrill, Began: *now}
+			if until > 0 {
+				hold.Until = now.Add(until)
+			}
+			require.NoError(t, h.set(t.Context(), hold))
+			row := &database.OutboxRow{EventID: "$1", Portal: "c:one/a", Kind: database.KindMessage, CreatedAt: *now}
+			_, err := h.db.Outbox.Enqueue(t.Context(), row)
+			require.NoError(t, err)
+			*now = now.Add(3 * time.Hour)
+			want := *now
+			var heldUntil time.Time
+			h.wake = func() {
+				got, err := h.db.Outbox.ByID(t.Context(), row.ID)
+				require.NoError(t, err)
+				heldUntil = got.HeldUntil
+			}
+			if until == 0 {
+				_, err = h.clear(t.Context(), "t:one", database.HoldDrill)
+			} else {
+				want = hold.Until
+				_, err = h.expire(t.Context())
+			}
+			require.NoError(t, err)
+			require.Equal(t, want.UTC(), heldUntil.UTC())
+		})
+	}
 }

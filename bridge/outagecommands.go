@@ -41,7 +41,7 @@ var errNotDeclared = errors.New(inEnglish(texts.OutageNotDeclared))
 // endDeclared ends a declared outage. It returns the record where the outage
 // goes on all the same.
 func (o *outages) endDeclared(ctx context.Context) (goesOn *database.Outage, err error) {
-	ok, err := o.holds.clear(ctx, "", database.HoldOutage)
+	ok, err := o.letGo(ctx)
 	if err != nil {
 		return nil, err
 	} else if !ok {

@@ -222,10 +222,14 @@ func (o *outages) settle(ctx context.Context) error {
 	hold := o.holdOf(database.HoldOutage)
 	switch {
 	case real == nil && (seen != nil || hold != nil):
-		real, err = o.begin(ctx, seen, hold, drill)
+		if real, err = o.begin(ctx, seen, hold, drill); err == nil {
+			err = o.spans(ctx, real, seen, hold)
+		}
 	case real == nil:
 	case seen != nil || hold != nil:
-		err = o.refresh(ctx, real, seen, hold)
+		if err = o.refresh(ctx, real, seen, hold); err == nil {
+			err = o.spans(ctx, real, seen, hold)
+		}
 	case known && !down:
 		// After a restart, whether it goes on is not known until Graph was asked.
 		err = o.end(ctx, real)
@@ -342,6 +346,11 @@ func (o *outages) end(ctx context.Context, rec *database.Outage) (err error) {
 	o.mu.Unlock()
 	if rec.Kind == database.OutageDetected && upAt.After(latest(rec.Began, rec.Resumed)) {
 		rec.Ended = upAt
+	}
+	for _, what := range []string{database.SpanRead, database.SpanWrite} {
+		if err = o.db.Outages.Unblock(ctx, rec.ID, what, rec.Ended); err != nil {
+			return err
+		}
 	}
 	if rec.LastRow, err = o.db.Outbox.LastID(ctx); err != nil {
 		return err

@@ -79,7 +79,7 @@ type outageTest struct {
 func newOutageTest(t *testing.T) *outageTest {
 	t.Helper()
 	w := &outageTest{t: t, admin: []string{ops}, echoes: map[string]bool{}, policies: map[string]string{}, reading: readTimes{},
-		cause: outage{Kind: vitals.TeamsDown, Detail: "GET organization: unavailable (HTTP 503)"}, begunCount: map[string]int{}}
+		cause: outage{Kind: vitals.TeamsDown, Detail: "GET organization: unavailable (HTTP 503)", NoReading: true, NoWriting: true}, begunCount: map[string]int{}}
 	w.now, _ = time.Parse(time.RFC3339, origin)
 	parent, err := dbutil.NewFromConfig("test", dbutil.Config{PoolConfig: dbutil.PoolConfig{Type: "sqlite3-fk-wal", MaxOpenConns: 4, MaxIdleConns: 2,
 		URI: "file:" + filepath.Join(t.TempDir(), "test.db") + "?_txlock=immediate"}}, statementLog{w.step})
@@ -158,11 +158,22 @@ func (w *outageTest) ask() {
 	switch {
 	case w.down && (!was || !w.known):
 		w.began = w.clock()
-		w.outages.down(w.ctx, outage{Began: w.began, Kind: w.cause.Kind, Detail: w.cause.Detail})
+		w.outages.down(w.ctx, w.cause.since(w.began))
 	case !w.down && was:
 		w.outages.up(w.ctx, outage{Began: w.began, Ended: w.clock()})
 	}
 	w.known = true
+}
+
+// since is an outage with its beginning.
+func (o outage) since(began time.Time) outage {
+	if o.Began = began; o.NoWriting {
+		o.Unwritable = began
+	}
+	if o.NoReading {
+		o.Unreadable = began
+	}
+	return o
 }
 
 func (o *outages) seenNow() *outage {

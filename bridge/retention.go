@@ -120,12 +120,10 @@ func (r *retention) team(teamID string) (TeamOutageConfig, bool) {
 	return r.cfg.Teams[best], bestRank >= 0
 }
 
-// kept reports whether a message was queued in an outage.
+// kept reports whether a message was said while nothing could be written.
 func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, error) {
-	all, err := r.outages.Recent(ctx, outagesAsked)
-	return slices.ContainsFunc(all, func(o *database.Outage) bool {
-		return hasQueued(o, row)
-	}), err
+	spans, err := r.outages.Spans(ctx, database.SpanWrite, outagesAsked)
+	return slices.ContainsFunc(spans, func(s database.OutageSpan) bool { return s.Has(row) }), err
 }
 
 // outage reports whether an outage is on for a portal. Where that can't be

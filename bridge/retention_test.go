@@ -32,10 +32,12 @@ func TestPolicyOfATeam(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptIsWhatAnOutageHasQueued(t *testing.T) {
+func TestWhatIsKeptIsWhatWasSaidWhileNothingCouldBeWritten(t *testing.T) {
 	r := testRetention(t, OutageConfig{Policy: portal.PolicyNone})
+	now := time.Now()
+	at := func(seconds int64) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
 	kept := func(portalID string, id int64) bool {
-		ok, err := r.kept(t.Context(), &database.OutboxRow{ID: id, Portal: portalID})
+		ok, err := r.kept(t.Context(), &database.OutboxRow{ID: id, Portal: portalID, EventAt: at(id), CreatedAt: at(id)})
 		require.NoError(t, err)
 		return ok
 	}
@@ -49,15 +51,20 @@ func TestWhatIsKeptIsWhatAnOutageHasQueued(t *testing.T) {
 	o := &database.Outage{Kind: database.OutageDetected, FirstRow: 10}
 	require.NoError(t, r.outages.Begin(t.Context(), o))
 	require.True(t, r.outage(t.Context(), "c:1/a"))
+	require.False(t, kept("c:1/a", 10), "nobody says that it could not be written")
+	require.NoError(t, r.outages.Block(t.Context(), o.ID, database.SpanWrite, at(10)))
 	require.False(t, kept("c:1/a", 9))
 	require.True(t, kept("c:1/a", 10))
 	o.Ended, o.LastRow = time.Now(), 20
+	require.NoError(t, r.outages.Unblock(t.Context(), o.ID, database.SpanWrite, at(21)))
 	require.NoError(t, r.outages.Update(t.Context(), o))
 	require.True(t, kept("c:1/a", 20), "also when it is over, as long as it waits")
 	require.False(t, kept("c:1/a", 21))
 	require.False(t, r.outage(t.Context(), "c:1/a"), "over although its queue is not empty")
 
-	require.NoError(t, r.outages.Begin(t.Context(), &database.Outage{Kind: database.OutageDeclared, Scope: "t:2", FirstRow: 30}))
+	other := &database.Outage{Kind: database.OutageDeclared, Scope: "t:2", FirstRow: 30}
+	require.NoError(t, r.outages.Begin(t.Context(), other))
+	require.NoError(t, r.outages.Block(t.Context(), other.ID, database.SpanWrite, at(30)))
 	require.True(t, kept("c:2/a", 31))
 	require.False(t, kept("c:1/a", 31), "another team's outage")
 }

@@ -42,12 +42,12 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	raw := databasetest.SQLite(t)
 	databasetest.New(t, raw)
 	for _, query := range []string{
-		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_room",
+		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_span", "DROP TABLE teams_outage_room",
 		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote",
 		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
-		"ALTER TABLE teams_sent DROP COLUMN content_hash",
+		"ALTER TABLE teams_sent DROP COLUMN content_hash", "ALTER TABLE teams_outbox DROP COLUMN held_until",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
 	} {
 		_, err := raw.Exec(ctx, query)
@@ -60,6 +60,8 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	_, err = db.Outbox.Marked(ctx, "c:1")
 	require.NoError(t, err)
 	_, err = db.Outages.Open(ctx)
+	require.NoError(t, err)
+	_, err = db.Outages.Spans(ctx, database.SpanRead, 1)
 	require.NoError(t, err)
 	_, err = db.Holds.All(ctx)
 	require.NoError(t, err)

@@ -47,10 +47,28 @@ func (s *Holds) Set(ctx context.Context, h Hold) error {
 	return err
 }
 
-// Clear takes a hold away; ok is false where there was none.
-func (s *Holds) Clear(ctx context.Context, scope, kind string) (ok bool, err error) {
-	n, err := s.exec(ctx, "clear hold", `DELETE FROM teams_hold WHERE scope = $1 AND kind = $2`, scope, kind)
-	return n > 0, err
+// Clear takes a hold away that was over at a time; ok is false where there was
+// none. What waits in a queue that somebody held, for whatever but an outage,
+// counts its age from then.
+func (s *Holds) Clear(ctx context.Context, scope, kind string, at time.Time) (ok bool, err error) {
+	err = s.inTxn(ctx, func(ctx context.Context) error {
+		n, err := s.exec(ctx, "clear hold", `DELETE FROM teams_hold WHERE scope = $1 AND kind = $2`, scope, kind)
+		if ok = n > 0; err != nil || !ok || kind == HoldOutage {
+			return err
+		}
+		const letGo = `UPDATE teams_outbox SET held_until = $1 WHERE done_at = 0 AND state <> 'sent' AND held_until < $1`
+		team, isTeam := strings.CutPrefix(scope, "t:")
+		switch {
+		case scope == "":
+			_, err = s.exec(ctx, "let go", letGo, ms(at))
+		case isTeam:
+			_, err = s.exec(ctx, "let go", letGo+` AND substr(portal, 1, length($2)) = $2`, ms(at), "c:"+team+"/")
+		default:
+			_, err = s.exec(ctx, "let go", letGo+` AND portal = $2`, ms(at), scope)
+		}
+		return err
+	})
+	return ok && err == nil, err
 }
 
 // All returns every hold, the oldest first.

@@ -41,6 +41,8 @@ type OutageRoom struct {
 	Portal string
 	// BeganTold and EndedTold are when the room was told; zero is not yet.
 	BeganTold, EndedTold time.Time
+	// GapTold is when the room was told of an end before the outage went on again.
+	GapTold time.Time
 }
 
 // Outages keeps outages and which rooms were told of them, so that nobody is
@@ -91,7 +93,7 @@ func (s *Outages) Resume(ctx context.Context, o *Outage) error {
 			return err
 		}
 		_, err := s.exec(ctx, "forget who knows of the end",
-			`UPDATE teams_outage_room SET began_told_at = 0, ended_told_at = 0 WHERE outage_id = $1 AND ended_told_at <> 0`, o.ID)
+			`UPDATE teams_outage_room SET gap_told_at = ended_told_at, began_told_at = 0, ended_told_at = 0 WHERE outage_id = $1 AND ended_told_at <> 0`, o.ID)
 		return err
 	})
 }
@@ -99,7 +101,7 @@ func (s *Outages) Resume(ctx context.Context, o *Outage) error {
 // Rooms returns the rooms that were told of an outage.
 func (s *Outages) Rooms(ctx context.Context, outageID int64) ([]OutageRoom, error) {
 	return list(ctx, s.base, "list rooms of outage", scanOutageRoom,
-		`SELECT outage_id, portal, began_told_at, ended_told_at FROM teams_outage_room WHERE outage_id = $1 ORDER BY portal`, outageID)
+		`SELECT outage_id, portal, began_told_at, ended_told_at, gap_told_at FROM teams_outage_room WHERE outage_id = $1 ORDER BY portal`, outageID)
 }
 
 // TellRoom stores what a room was told.
@@ -118,6 +120,11 @@ func (s *Outages) Purge(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return err
 	}
+	_, err = s.exec(ctx, "purge spans of outages",
+		`DELETE FROM teams_outage_span WHERE outage_id IN (SELECT id FROM teams_outage WHERE drained_at <> 0 AND drained_at < $1)`, ms(before))
+	if err != nil {
+		return err
+	}
 	_, err = s.exec(ctx, "purge outages", `DELETE FROM teams_outage WHERE drained_at <> 0 AND drained_at < $1`, ms(before))
 	return err
 }
@@ -131,8 +138,8 @@ func scanOutage(row dbutil.Scannable) (*Outage, error) {
 }
 
 func scanOutageRoom(row dbutil.Scannable) (r OutageRoom, err error) {
-	var began, ended int64
-	err = row.Scan(&r.OutageID, &r.Portal, &began, &ended)
-	r.BeganTold, r.EndedTold = fromMS(began), fromMS(ended)
+	var began, ended, gap int64
+	err = row.Scan(&r.OutageID, &r.Portal, &began, &ended, &gap)
+	r.BeganTold, r.EndedTold, r.GapTold = fromMS(began), fromMS(ended), fromMS(gap)
 	return r, err
 }

@@ -53,9 +53,21 @@ type OutboxRow struct {
 	ToldAt         time.Time
 	// Digest is the digest that the row goes to Teams in, empty for none.
 	Digest string
+	// HeldUntil is when the row was let go after somebody had held its queue, zero
+	// for never: its age counts from then.
+	HeldUntil time.Time
 	// Mark leads to the reaction by which the room sees that the row is queued;
 	// empty where there is none.
 	Mark string
+}
+
+// Said returns when a row's event was sent, but not later than it came: a
+// person's clock may be wrong.
+func (r *OutboxRow) Said() time.Time {
+	if r.EventAt.IsZero() || r.EventAt.After(r.CreatedAt) {
+		return r.CreatedAt
+	}
+	return r.EventAt
 }
 
 // Outbox is what Teams does not have yet, in the order in which it was said.
@@ -64,7 +76,7 @@ type Outbox struct{ base }
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark`
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark, held_until`
 	// untouched holds for rows of which Teams cannot have seen anything: a
 	// message in several parts goes back to queued when a later part fails, a
 	// reaction when its answer got lost, and what a digest says stays as it was
@@ -322,9 +334,10 @@ func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
 }
 
 func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
-	var eventAt, createdAt, nextAt, doneAt, toldAt int64
+	var eventAt, createdAt, nextAt, doneAt, toldAt, heldUntil int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
-		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark)
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark, &heldUntil)
 	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
+	r.HeldUntil = fromMS(heldUntil)
 	return r, err
 }

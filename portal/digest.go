@@ -58,6 +58,14 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 	part, used := 0, 0
 	from, to := row.EventAt, row.EventAt
 	for _, r := range rows {
+		if reason, _, err := s.retention(ctx, r); err != nil {
+			return err
+		} else if reason != "" {
+			if err = s.o.DB.Digests.Leave(ctx, r.ID); err != nil {
+				return err
+			}
+			continue // it stays in Matrix when its turn comes
+		}
 		html, ok := s.digestFragment(r)
 		if !ok {
 			// It goes by itself, between the post before and the one after it.

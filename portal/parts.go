@@ -27,8 +27,17 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return err
 	}
+	doubted := len(parts) > 0
 	if parts, err = s.settleAll(ctx, parts); err != nil {
 		return err
+	}
+	if doubted && len(parts) == 0 {
+		// Teams has nothing of it after all: it may have to stay.
+		if reason, _, err := s.retention(ctx, row); err != nil {
+			return err
+		} else if reason != "" {
+			return errNotThere
+		}
 	}
 	r, err := s.rootOf(ctx, row)
 	if err != nil {

@@ -37,11 +37,11 @@ func staysQuietly(row *database.OutboxRow) bool {
 	return row.State == database.StateFailed && (row.Reason == ReasonKept || row.Reason == ReasonTooOld || row.Reason == ReasonDropped)
 }
 
-// retention returns why the message at the head of a queue is to stay in
+// retention returns why a message that Teams has nothing of is to stay in
 // Matrix, empty where it is to go. Of edits, reactions and deletions only those
 // stay whose message does.
 func (s *Sender) retention(ctx context.Context, row *database.OutboxRow) (reason, detail string, err error) {
-	if row.Kind != database.KindMessage || row.State != database.StateQueued {
+	if row.Kind != database.KindMessage {
 		return "", "", nil
 	}
 	policy, maxAge := s.o.Policy(row.Portal)
@@ -52,24 +52,39 @@ func (s *Sender) retention(ctx context.Context, row *database.OutboxRow) (reason
 			return ReasonKept, detailKept, nil
 		}
 	}
-	if maxAge > 0 && s.o.Now().Sub(age(row)) > maxAge && !s.o.Held(row.Portal) {
-		return ReasonTooOld, detailTooOld, nil
+	if tooOld, err := s.isTooOld(ctx, row, maxAge); err != nil || !tooOld {
+		return "", "", err
 	}
-	return "", "", nil
+	return ReasonTooOld, detailTooOld, nil
 }
 
-// age returns when a message was written, but not later than it was queued: a
-// person's clock may be wrong.
-func age(row *database.OutboxRow) time.Time {
-	if row.EventAt.IsZero() || row.EventAt.After(row.CreatedAt) {
-		return row.CreatedAt
+// isTooOld reports whether a message has waited for longer than the limit, 0 for
+// none. While its queue is held it never has; what was let go since the row was
+// read is looked up.
+func (s *Sender) isTooOld(ctx context.Context, row *database.OutboxRow, maxAge time.Duration) (bool, error) {
+	over := func(r *database.OutboxRow) bool { return maxAge > 0 && s.o.Now().Sub(waitsSince(r)) > maxAge }
+	if !over(row) || s.o.Held(row.Portal) {
+		return false, nil
 	}
-	return row.EventAt
+	now, err := s.o.DB.Outbox.ByID(ctx, row.ID)
+	return now != nil && over(now), err
+}
+
+// waitsSince returns since when a message waits for Teams: since it was said, or
+// since its queue was let go that somebody held.
+func waitsSince(row *database.OutboxRow) time.Time {
+	if said := row.Said(); said.After(row.HeldUntil) {
+		return said
+	}
+	return row.HeldUntil
 }
 
 // keep ends the message at the head of a queue that is to stay in Matrix. What
 // Teams may have a part of is sent all the same.
 func (s *Sender) keep(ctx context.Context, row *database.OutboxRow) (kept bool, err error) {
+	if row.State != database.StateQueued {
+		return false, nil
+	}
 	reason, detail, err := s.retention(ctx, row)
 	if err != nil || reason == "" {
 		return false, err
@@ -87,7 +102,7 @@ func (s *Sender) keep(ctx context.Context, row *database.OutboxRow) (kept bool, 
 // keepsMore reports whether a portal's lane is about to keep another message.
 func (s *Sender) keepsMore(ctx context.Context, portal string) bool {
 	row, err := s.o.DB.Outbox.Next(ctx, portal)
-	if err != nil || row == nil {
+	if err != nil || row == nil || row.State != database.StateQueued {
 		return err != nil
 	}
 	reason, _, err := s.retention(ctx, row)

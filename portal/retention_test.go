@@ -169,3 +169,109 @@ func TestTooOldMessagesStayInMatrix(t *testing.T) {
 	require.Len(t, botSays(r, "2 messages"), 1)
 	require.Empty(t, r.TeamsTexts())
 }
+
+// What was in doubt is settled first: where Teams has it, it is delivered, and
+// where it has not, it stays in Matrix like what was never tried.
+func TestDoubtIsSettledBeforeAMessageStays(t *testing.T) {
+	for name, lost := range map[string]portaltest.Fault{
+		"taken": {Lose: portaltest.ErrAmbiguous}, "not taken": {Refuse: portaltest.ErrAmbiguous},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var none atomic.Bool
+			r := started(t, func(r *portaltest.Rig) {
+				r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+					out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
+					out.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return none.Load(), nil }
+					out.DoubtWindow = 200 * time.Millisecond
+				}
+			})
+			r.Tenant.SetChanged(nil)
+			r.Tenant.SetRead(func(string) error { return portaltest.ErrUnavailable })
+			r.Tenant.SetFault(onPosts(func(int) portaltest.Fault { return lost }))
+			evt := r.Say(portaltest.BobMXID, "doubtful")
+			r.Eventually(func() bool {
+				parts, err := r.DB.Sent.InDoubt(t.Context(), "")
+				return err == nil && len(parts) == 1 && !parts[0].DoubtAt.IsZero()
+			})
+			r.Stop() // and the next process does not know either
+			none.Store(true)
+			r.Tenant.SetRead(nil)
+			r.Tenant.SetFault(nil)
+			r.Start()
+			r.Quiet()
+			if name == "taken" {
+				require.Equal(t, []string{"bob: doubtful"}, r.TeamsTexts())
+				require.Equal(t, event.MessageStatusSuccess, lastStatus(r, evt))
+				return
+			}
+			require.Empty(t, r.TeamsTexts())
+			require.Equal(t, event.MessageStatusFail, lastStatus(r, evt))
+		})
+	}
+}
+
+// A message does not age while somebody holds its queue. What was let go the
+// moment before is not taken for what it was when it was read.
+func TestHeldMessagesDoNotAge(t *testing.T) {
+	r := portaltest.New(t)
+	var ahead atomic.Int64
+	var free atomic.Bool
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+		out.Policy = func(string) (string, time.Duration) { return portal.PolicyFull, time.Hour }
+		out.Now, out.LateAfter = now, 24*time.Hour
+		out.Held = func(string) bool {
+			if !free.Load() {
+				return true
+			}
+			// Whoever lets go tells the rows first.
+			_, err := r.DB.Holds.Clear(context.Background(), "", database.HoldPause, now())
+			return err != nil
+		}
+	}
+	r.Start()
+	require.NoError(t, r.DB.Holds.Set(t.Context(), database.Hold{Kind: database.HoldPause}))
+	held := r.Say(portaltest.AliceMXID, "held")
+	r.Eventually(func() bool { return lastStatus(r, held) == event.MessageStatusPending })
+	ahead.Store(int64(2 * time.Hour))
+	free.Store(true)
+	require.NoError(t, r.Sender.WakeAll(t.Context()))
+	r.Quiet()
+	require.Equal(t, []string{"held"}, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, held))
+}
+
+// A digest has nothing in it that waited for too long.
+func TestNoDigestOfWhatIsTooOld(t *testing.T) {
+	var free atomic.Bool
+	var stale atomic.Pointer[string]
+	r := started(t, func(r *portaltest.Rig) {
+		r.Fast = true
+		tune := digestTune(1, free.Load)
+		r.Tune = func(in *portal.IngestOptions, out *portal.SenderOptions) {
+			tune(in, out)
+			out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
+			out.Kept = func(_ context.Context, row *database.OutboxRow) (bool, error) {
+				is := stale.Load()
+				return is != nil && row.EventID == *is, nil
+			}
+		}
+	})
+	r.Say(portaltest.AliceMXID, "one")
+	old := r.Say(portaltest.BobMXID, "old")
+	r.Say(portaltest.AliceMXID, "two")
+	is := old.String()
+	stale.Store(&is)
+	r.Eventually(func() bool {
+		n, err := r.DB.Journal.Count(context.Background())
+		return err == nil && n == 0
+	})
+	free.Store(true)
+	require.NoError(t, r.Sender.Kick(t.Context()))
+	r.Quiet()
+	all := strings.Join(r.TeamsTexts(), "\n")
+	require.Contains(t, all, "one")
+	require.Contains(t, all, "two")
+	require.NotContains(t, all, "old")
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, old))
+}

@@ -77,10 +77,10 @@ func testHolds(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Len(t, all, 2)
 	require.Contains(t, all, h)
-	ok, err := e.db.Holds.Clear(ctx, "t:team", database.HoldDrill)
+	ok, err := e.db.Holds.Clear(ctx, "t:team", database.HoldDrill, e.clock.Now())
 	require.NoError(t, err)
 	require.True(t, ok)
-	ok, err = e.db.Holds.Clear(ctx, "t:team", database.HoldDrill)
+	ok, err = e.db.Holds.Clear(ctx, "t:team", database.HoldDrill, e.clock.Now())
 	require.NoError(t, err)
 	require.False(t, ok)
 
@@ -89,6 +89,80 @@ func testHolds(t *testing.T, ctx context.Context, e *env) {
 	require.True(t, database.Hold{}.Covers("c:any/19:x"))
 	require.True(t, database.Hold{Scope: "c:team/19:x"}.Covers("c:team/19:x"))
 	require.False(t, database.Hold{Scope: "c:team/19:x"}.Covers("c:team/19:xy"))
+}
+
+// Letting a queue go tells what waits in it, and nothing else.
+func testHeldUntil(t *testing.T, ctx context.Context, e *env) {
+	enqueue(t, ctx, e, row("$a", "c:team/a"), row("$b", "c:team/b"), row("$c", "c:team2/a"), row("$sent", "c:team/a"))
+	sent, err := e.db.Outbox.ByEvent(ctx, "$sent")
+	require.NoError(t, err)
+	require.NoError(t, e.db.Outbox.MarkSent(ctx, sent.ID))
+	heldUntil := func(event string) time.Time {
+		r, err := e.other.Outbox.ByEvent(ctx, event)
+		require.NoError(t, err)
+		return r.HeldUntil
+	}
+	clearAt := func(scope, kind string, at time.Time) {
+		require.NoError(t, e.db.Holds.Set(ctx, database.Hold{Scope: scope, Kind: kind}))
+		ok, err := e.db.Holds.Clear(ctx, scope, kind, at)
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	at := e.clock.Now().Add(time.Hour)
+	clearAt("", database.HoldOutage, at)
+	require.Zero(t, heldUntil("$a"), "an outage is what an age limit is for")
+	clearAt("c:team/a", database.HoldPause, at)
+	require.Equal(t, at, heldUntil("$a"))
+	require.Zero(t, heldUntil("$b"))
+	require.Zero(t, heldUntil("$sent"))
+	clearAt("t:team", database.HoldDrill, at.Add(-time.Minute))
+	require.Equal(t, at, heldUntil("$a"), "the later one counts")
+	require.Equal(t, at.Add(-time.Minute), heldUntil("$b"))
+	require.Zero(t, heldUntil("$c"))
+	clearAt("", database.HoldPause, at)
+	require.Equal(t, at, heldUntil("$c"))
+	ok, err := e.db.Holds.Clear(ctx, "", database.HoldPause, at.Add(time.Hour))
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.Equal(t, at, heldUntil("$c"), "there was no such hold")
+}
+
+func testOutageSpans(t *testing.T, ctx context.Context, e *env) {
+	o := &database.Outage{Kind: database.OutageDetected, Scope: "t:1", Began: e.clock.Now()}
+	require.NoError(t, e.db.Outages.Begin(ctx, o))
+	began := e.clock.Now()
+	spans := func() []database.OutageSpan {
+		all, err := e.other.Outages.Spans(ctx, database.SpanWrite, 10)
+		require.NoError(t, err)
+		return all
+	}
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanWrite, began))
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanWrite, began.Add(time.Minute)))
+	require.Equal(t, []database.OutageSpan{{OutageID: o.ID, Scope: "t:1", From: began}}, spans(), "it goes on")
+	over := began.Add(time.Hour)
+	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanWrite, over))
+	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanWrite, over.Add(time.Hour)))
+	first := database.OutageSpan{OutageID: o.ID, Scope: "t:1", From: began, To: over}
+	require.Equal(t, []database.OutageSpan{first}, spans(), "it was over")
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanWrite, began))
+	require.Equal(t, []database.OutageSpan{{OutageID: o.ID, Scope: "t:1", From: over}, first}, spans(), "what was over stays over")
+
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanRead, began))
+	require.Len(t, spans(), 2, "reading is another matter")
+
+	said := func(event, came time.Duration) *database.OutboxRow {
+		return &database.OutboxRow{Portal: "c:1/a", EventAt: began.Add(event), CreatedAt: began.Add(came)}
+	}
+	require.True(t, first.Has(said(0, time.Second)))
+	require.True(t, first.Has(said(2*time.Hour, time.Second)), "a wrong clock")
+	require.False(t, first.Has(said(-time.Second, time.Second)), "before")
+	require.False(t, first.Has(said(time.Minute, time.Hour)), "came when it was over")
+	require.False(t, first.Has(&database.OutboxRow{Portal: "c:2/a", EventAt: began, CreatedAt: began}))
+
+	o.Drained = over
+	require.NoError(t, e.db.Outages.Update(ctx, o))
+	require.NoError(t, e.db.Outages.Purge(ctx, over.Add(time.Second)))
+	require.Empty(t, spans())
 }
 
 func testOutages(t *testing.T, ctx context.Context, e *env) {
@@ -109,8 +183,8 @@ func testOutages(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, e.db.Outages.Resume(ctx, o))
 	rooms, err = e.other.Outages.Rooms(ctx, o.ID)
 	require.NoError(t, err)
-	require.Equal(t, []database.OutageRoom{{OutageID: o.ID, Portal: "c:1/x"}}, rooms, "it is to be told again")
-	room.EndedTold = time.Time{}
+	require.Equal(t, []database.OutageRoom{{OutageID: o.ID, Portal: "c:1/x", GapTold: room.EndedTold}}, rooms, "it is to be told again")
+	room.EndedTold, room.GapTold = time.Time{}, room.EndedTold
 	require.NoError(t, e.db.Outages.TellRoom(ctx, room))
 	require.NoError(t, e.db.Outages.Resume(ctx, o))
 	rooms, err = e.other.Outages.Rooms(ctx, o.ID)

@@ -107,7 +107,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxShown", testOutboxShown},
 		{"OutboxMarks", testOutboxMarks},
 		{"InboxDropping", testInboxDropping},
-		{"Holds", testHolds},
+		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans},
 		{"Outages", testOutages},
 		{"Digests", testDigests},
 		{"OutboxRange", testOutboxRange},

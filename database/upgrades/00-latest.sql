@@ -1,4 +1,4 @@
--- v0 -> v11: Latest schema
+-- v0 -> v12: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -38,7 +38,8 @@ CREATE TABLE teams_outbox (
 	detail          TEXT   NOT NULL DEFAULT '',
 	told_at         BIGINT NOT NULL DEFAULT 0,
 	digest          TEXT   NOT NULL DEFAULT '',
-	mark            TEXT   NOT NULL DEFAULT ''
+	mark            TEXT   NOT NULL DEFAULT '',
+	held_until      BIGINT NOT NULL DEFAULT 0
 );
 -- A row is unfinished exactly while done_at is 0: the indexes hold the queue, not the history.
 CREATE INDEX teams_outbox_queue_idx ON teams_outbox (portal, id) WHERE done_at = 0;
@@ -252,8 +253,18 @@ CREATE TABLE teams_outage_room (
 	portal        TEXT   NOT NULL,
 	began_told_at BIGINT NOT NULL,
 	ended_told_at BIGINT NOT NULL,
+	gap_told_at   BIGINT NOT NULL DEFAULT 0,
 
 	PRIMARY KEY (outage_id, portal)
+);
+
+CREATE TABLE teams_outage_span (
+	outage_id BIGINT NOT NULL,
+	what      TEXT   NOT NULL,
+	from_at   BIGINT NOT NULL,
+	to_at     BIGINT NOT NULL,
+
+	PRIMARY KEY (outage_id, what, from_at)
 );
 
 CREATE TABLE teams_digest (
