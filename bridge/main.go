@@ -33,6 +33,8 @@ func Run(m *mxmain.BridgeMain, c *Connector) {
 			os.Exit(runCheck(c, os.Args[2:], os.Stdout, os.Stderr))
 		case "plan":
 			os.Exit(runPlan(c, os.Args[2:], os.Stdout, os.Stderr))
+		case "backup":
+			os.Exit(runBackup(c, os.Args[2:], os.Stdout, os.Stderr))
 		case "health":
 			os.Exit(runHealth(c, os.Args[2:], os.Stdout, os.Stderr))
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	_ "time/tzdata" // network.time_zone, where the system has no time zones
+
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
 
 	"teamsbridge/bridge"
