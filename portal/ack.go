@@ -143,7 +143,7 @@ func renameReferences(ctx context.Context, br *bridgev2.Bridge, stored *brdb.Mes
 
 // ackEdit notes what a message was given in Teams; nil means that the edit had
 // nothing to do.
-func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, next []given) error {
+func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, t target, next []given) error {
 	stored, err := s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(row.TargetEventID))
 	if err != nil {
 		return fmt.Errorf("get message row of edit: %w", err)
@@ -151,20 +151,24 @@ func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, next []gi
 	if stored != nil {
 		stored.EditCount++
 		if next != nil {
-			meta := metaOf(stored)
-			meta.Before = lastBefore(append(meta.Before, meta.Prints...))
-			setGiven(meta, next)
-			meta.EditedMS, meta.Unseen = s.o.Now().UnixMilli(), true
-			meta.PartHash = "" // the event shows the edit made in Matrix
-			if meta.Outbound {
-				meta.ContentHash = "" // somebody may write the same in Teams again
-			}
+			s.noteGiven(metaOf(stored), next)
+			metaOf(stored).PartHash = "" // the event shows the edit made in Matrix
 		}
 		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
 			return fmt.Errorf("store edited row: %w", err)
 		}
 	}
-	return s.finishBehind(ctx, row, row.TargetEventID, func(what string) bool { return strings.HasPrefix(what, lateWhat(lateEdit, "")) })
+	return s.finishBehind(ctx, row, t.event(row), func(what string) bool { return strings.HasPrefix(what, lateWhat(lateEdit, "")) })
+}
+
+// noteGiven says in a message's row what an edit made in Matrix gave to Teams.
+func (s *Sender) noteGiven(meta *MessageMetadata, next []given) {
+	meta.Before = lastBefore(append(meta.Before, meta.Prints...))
+	setGiven(meta, next)
+	meta.EditedMS, meta.Unseen = s.o.Now().UnixMilli(), true
+	if meta.Outbound {
+		meta.ContentHash = "" // somebody may write the same in Teams again
+	}
 }
 
 // lastBefore returns the newest of earlier fingerprints.
@@ -187,11 +191,17 @@ func (s *Sender) ackRemove(ctx context.Context, row *database.OutboxRow) error {
 				return fmt.Errorf("delete reaction of deleted message: %w", err)
 			}
 		}
-		meta := metaOf(stored)
-		meta.Deleted, meta.Deleting, meta.ContentHash = true, false, ""
-		meta.DeletedMS = s.o.Now().UnixMilli()
-		if err = s.o.Bridge.DB.Message.Update(ctx, stored); err != nil {
-			return fmt.Errorf("mark row deleted: %w", err)
+		all, err := s.o.Bridge.DB.Message.GetAllPartsByID(ctx, "", stored.ID)
+		if err != nil {
+			return fmt.Errorf("get message rows of deletion: %w", err)
+		}
+		for _, part := range all {
+			meta := metaOf(part)
+			meta.Deleted, meta.Deleting, meta.TakenOut, meta.ContentHash = true, false, false, ""
+			meta.DeletedMS = s.o.Now().UnixMilli()
+			if err = s.o.Bridge.DB.Message.Update(ctx, part); err != nil {
+				return fmt.Errorf("mark row deleted: %w", err)
+			}
 		}
 	}
 	return s.finish(ctx, row)

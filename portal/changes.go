@@ -25,11 +25,14 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)
 	}
-	if t.stored != nil && (metaOf(t.stored).Deleted || metaOf(t.stored).Deleting) {
+	if t.stored != nil && (metaOf(t.stored).Deleted || isOnTheWayOut(t.stored)) {
 		return s.drop(ctx, row, "message was deleted")
 	}
 	if t.digest != nil {
 		return s.changeDigest(ctx, row, t)
+	}
+	if err = s.loadRows(ctx, &t); err != nil {
+		return err
 	}
 	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
 		return err
@@ -52,18 +55,30 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	}
 	w := s.wordingOf(message, t.parts, false, quote)
 	w.account = t.account
+	var written *teams.Message
+	if t.isWritten() {
+		if written, err = s.kept(ctx, t); err != nil {
+			return err
+		} else if !written.Deleted.IsZero() {
+			return s.drop(ctx, row, "message was deleted")
+		}
+		w.kept = msgconv.Quoted(*written, s.environment())
+	}
 	drafts, err := s.drafts(ctx, row, w)
 	if err != nil {
 		return err
 	}
+	if written != nil {
+		drafts[0] = msgconv.WithText(*written, drafts[0], s.o.Texts)
+	}
 	next := givenBy(drafts)
-	unsure, err := s.maybeEdited(ctx, row, next)
+	unsure, err := s.maybeEdited(ctx, row, t, next)
 	if err != nil {
 		return err
 	}
 	if isGiven(t.given(), next) && sameFiles(t.parts, drafts) && !unsure {
 		// It was merged into the message before that was sent.
-		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, nil) })
+		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, nil) })
 	}
 	return s.sendEdit(ctx, row, t, drafts, next)
 }
@@ -72,7 +87,7 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, drafts []teams.Draft, next []given) error {
 	if row.State == database.StateSending {
 		// The process before may have sent it.
-		if err := s.noteLateEdit(ctx, row, next); err != nil {
+		if err := s.noteLateEdit(ctx, row, t, next); err != nil {
 			return err
 		}
 	}
@@ -82,10 +97,10 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 	}
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
-	s.o.Echo.editing(row.TargetEventID, printsOf(next))
+	s.o.Echo.editing(t.event(row), printsOf(next))
 	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
 		if isAmbiguous(err) {
-			err = errors.Join(err, s.noteLateEdit(ctx, row, next))
+			err = errors.Join(err, s.noteLateEdit(ctx, row, t, next))
 		}
 		if teams.KindOf(err) == teams.KindSignInExpired {
 			s.o.Writers.Failed(ctx, t.account, err)
@@ -93,9 +108,9 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 		}
 		return err
 	}
-	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, next) })
+	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next) })
 	if err == nil {
-		s.o.Echo.edited(row.TargetEventID)
+		s.o.Echo.edited(t.event(row))
 		s.o.Echoed(row.Portal)
 	}
 	return err
@@ -104,7 +119,9 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 // given returns what Teams has of a message.
 func (t target) given() []given {
 	meta := &MessageMetadata{}
-	if t.stored != nil {
+	if len(t.rows) > 0 {
+		meta = metaOf(firstRow(t.rows))
+	} else if t.stored != nil {
 		meta = metaOf(t.stored)
 	}
 	return givenBefore(meta, t.parts)
@@ -198,11 +215,19 @@ func (s *Sender) delete(ctx context.Context, w teams.Writer, ref teams.MessageRe
 // remove brings a deletion to Teams.
 func (s *Sender) remove(ctx context.Context, row *database.OutboxRow) error {
 	t, err := s.target(ctx, row, row.TargetEventID)
-	if err != nil {
+	if err != nil && row.Attempts > 0 && t.stored == nil && t.out == nil && len(t.parts) == 0 {
+		// A part that Teams does not have any more has no row.
+		return s.drop(ctx, row, "message was deleted")
+	} else if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)
 	}
 	if t.digest != nil {
 		return s.changeDigest(ctx, row, t)
+	}
+	if err = s.loadRows(ctx, &t); err != nil {
+		return err
+	} else if len(t.others()) > 0 {
+		return s.takeOut(ctx, row, t)
 	}
 	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
 		return err

@@ -161,7 +161,7 @@ func (d *delivery) send(
 		SenderID: sender, SenderMXID: intent.GetMXID(), IsDoublePuppeted: intent.IsDoublePuppet(),
 		Timestamp: ts, ThreadRoot: at.thread,
 		Metadata: &MessageMetadata{
-			ETag: d.row.Version, EditedMS: unixMS(d.m.Edited), PartHash: part.hash, Media: part.media, System: sender == "",
+			ETag: d.row.Version, EditedMS: unixMS(d.m.Edited), PartHash: part.hash, Source: part.source, Media: part.media, System: sender == "",
 		},
 	}
 	before, err := d.sentBefore(ctx, key)
@@ -241,7 +241,9 @@ type rendered struct {
 	kind    event.Type
 	content *event.MessageEventContent
 	hash    string
-	media   *MediaMetadata
+	// source is the address of what the part shows, empty for text.
+	source string
+	media  *MediaMetadata
 }
 
 // render converts the message.
@@ -259,7 +261,7 @@ func (d *delivery) render() []rendered {
 	images, files := msgconv.Images(d.m), msgconv.Files(d.m)
 	parts := make([]rendered, 0, len(out.Parts))
 	for _, part := range out.Parts {
-		r := rendered{id: part.ID, kind: part.Type, content: part.Content}
+		r := rendered{id: part.ID, source: part.Source, kind: part.Type, content: part.Content}
 		if i, ok := imageIndex(part.ID); ok && i < len(images) {
 			url := images[i].URL
 			if media, ok := d.media[url]; ok && media.Problem == "" {

@@ -170,7 +170,7 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 			return nil
 		}
 		return d.reactions(ctx, p, existing)
-	case metaOf(existing[0]).Deleting:
+	case areDeleting(existing):
 		return nil
 	case !d.m.Deleted.IsZero():
 		return d.remove(ctx, p, existing)

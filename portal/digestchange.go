@@ -32,7 +32,7 @@ func (s *Sender) changeDigest(ctx context.Context, row *database.OutboxRow, t ta
 		}
 		switch row.Kind {
 		case database.KindEdit:
-			return s.ackEdit(ctx, row, nil)
+			return s.ackEdit(ctx, row, t, nil)
 		case database.KindDelete:
 			return s.ackRemove(ctx, row)
 		case database.KindReaction:

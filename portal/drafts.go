@@ -36,6 +36,8 @@ type wording struct {
 	relayed bool
 	late    bool
 	quote   *msgconv.Quote
+	// kept is what Teams keeps beside the body of a message that was written there.
+	kept *msgconv.Kept
 	// writer uploads the message's file; where it is nil, the one of account does.
 	writer  teams.Writer
 	account string
@@ -68,7 +70,7 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 	env := msgconv.TeamsEnv{
 		People: s.o.Directory, Texts: s.o.Texts,
 		Link:  s.o.Link(id.RoomID(row.RoomID), id.EventID(message)),
-		Reply: w.quote,
+		Reply: w.quote, Kept: w.kept,
 	}
 	if w.message != nil && (w.relayed || w.late) {
 		env.Author = &msgconv.Author{Late: w.late, At: w.message.EventAt.In(s.o.Texts.Zone())}

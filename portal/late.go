@@ -154,9 +154,9 @@ func lateText(what string) (g given, isEdit bool) {
 func isLate(w database.LateWrite, at time.Time) bool { return at.Before(w.At.Add(lateFor)) }
 
 // noteLateEdit notes the texts of an edit without an outcome.
-func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, all []given) error {
+func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, t target, all []given) error {
 	for _, g := range all {
-		w := database.LateWrite{Portal: row.Portal, Target: row.TargetEventID, What: lateWhat(lateEdit, g.print, g.content), At: s.o.Now()}
+		w := database.LateWrite{Portal: row.Portal, Target: t.event(row), What: lateWhat(lateEdit, g.print, g.content), At: s.o.Now()}
 		if err := s.o.Echo.late.add(ctx, w); err != nil {
 			return err
 		}
@@ -166,8 +166,8 @@ func (s *Sender) noteLateEdit(ctx context.Context, row *database.OutboxRow, all 
 
 // maybeEdited reports whether Teams may show another text of a message than its
 // row says, because there was an edit without an outcome.
-func (s *Sender) maybeEdited(ctx context.Context, row *database.OutboxRow, next []given) (bool, error) {
-	all, err := s.o.Echo.late.of(ctx, row.Portal, row.TargetEventID)
+func (s *Sender) maybeEdited(ctx context.Context, row *database.OutboxRow, t target, next []given) (bool, error) {
+	all, err := s.o.Echo.late.of(ctx, row.Portal, t.event(row))
 	return slices.ContainsFunc(all, func(w database.LateWrite) bool {
 		text, isEdit := lateText(w.What)
 		return isEdit && !slices.Contains(next, text)

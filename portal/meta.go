@@ -65,6 +65,8 @@ type MessageMetadata struct {
 	ContentHash string `json:"hash,omitempty"`
 	// PartHash covers what this part shows.
 	PartHash string `json:"part_hash,omitempty"`
+	// Source is the address of the picture, file or snippet that this part shows.
+	Source string `json:"source,omitempty"`
 	// Media is the image that this part shows, so that it need not be fetched
 	// again when the text around it changes.
 	Media *MediaMetadata `json:"media,omitempty"`
@@ -87,6 +89,9 @@ type MessageMetadata struct {
 	// Deleting marks a message that was redacted in Matrix and that Teams is
 	// yet to be told about.
 	Deleting bool `json:"deleting,omitempty"`
+	// TakenOut marks a first part that was redacted in Matrix and taken out of its
+	// message in Teams: the row stays, because the thread goes on under its event.
+	TakenOut bool `json:"taken_out,omitempty"`
 	// Relayed marks an outbound message that somebody else's account posted.
 	Relayed bool `json:"relayed,omitempty"`
 	// Prints are the fingerprints of what an outbound message says in Teams

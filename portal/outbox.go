@@ -159,7 +159,7 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 	switch {
 	case edit.Event.Sender != target.SenderMXID:
 		return b.refused(ctx, errNotAuthorEdit)
-	case meta.Deleted || meta.Deleting:
+	case meta.Deleted || isOnTheWayOut(target):
 		if err := b.refusedIfNew(ctx, edit.Event.ID, errDeleted); err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 			return err
 		}
 		switch {
-		case metaOf(target).Deleted, message != nil && isLost(message):
+		case metaOf(target).Deleted, metaOf(target).TakenOut, message != nil && isLost(message):
 			gone = true
 		case message != nil && message.State == database.StateQueued:
 			if gone, err = b.o.DB.Outbox.Cancel(ctx, message.ID, "deleted before it was sent"); err != nil {
@@ -327,7 +327,7 @@ func (b *Outbox) setAside(ctx context.Context, target *brdb.Message, sender netw
 // HandleReaction queues a reaction and stores its row.
 func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReaction, by Actor) (*brdb.Reaction, error) {
 	target := react.TargetMessage
-	if meta := metaOf(target); meta.Deleted || meta.Deleting {
+	if metaOf(target).Deleted || isOnTheWayOut(target) {
 		if err := b.refusedIfNew(ctx, react.Event.ID, errDeleted); err != nil {
 			return nil, err
 		}

@@ -28,7 +28,7 @@ var toldKeys = []texts.Key{
 	texts.WhyDetachedTakeBack, texts.WhyNeverSent, texts.WhyBadReaction, texts.WhyQueued, texts.WhyUnreadable,
 	texts.ReactionNotEmoji, texts.ReactionCustom, texts.NothingToSend,
 
-	texts.WhyKept, texts.WhyTooOld, texts.WhyNotConvertible, texts.WhyNoChannel, texts.WhyTargetUnknown, texts.WhyPanic,
+	texts.WhyKept, texts.WhyTooOld, texts.WhyNotConvertible, texts.WhyNoChannel, texts.WhyTargetUnknown, texts.WhyOnlyPart, texts.WhyPanic,
 	texts.WhyOwnAccount, texts.WhyPermission, texts.WhyNotThere, texts.WhyTooLarge, texts.WhyRefused, texts.WhyForeign,
 }
 
@@ -43,7 +43,7 @@ var kindKeys = []texts.Key{
 var rowKeys = []texts.Key{
 	texts.RowNoAccount, texts.RowInDoubt, texts.RowBehind, texts.RowYoung, texts.RowAnnounced, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
 	texts.RowNotConvertible, texts.RowNotAChannel, texts.RowUnreadable, texts.RowUnknownKind, texts.RowUnknownKindDetail,
-	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowKept, texts.RowTooOld,
+	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowOnlyPart, texts.RowKept, texts.RowTooOld,
 	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowMessageDeleted, texts.RowMessageTakenBack,
 	texts.RowMessageStays, texts.RowDeletedBefore, texts.RowMessageDeletedBefore, texts.RowRemovedBefore, texts.RowNothingToDelete,
 	texts.RowNothingToRemove, texts.RowNotMirrored,

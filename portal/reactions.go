@@ -48,6 +48,11 @@ func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*br
 		return nil
 	}
 	target := firstRow(rows)
+	for _, row := range rows {
+		if isOnTheWayOut(target) && !isOnTheWayOut(row) {
+			target = row // of what is there, people see the reaction
+		}
+	}
 	have, err := p.Bridge.DB.Reaction.GetAllToMessage(ctx, "", target.ID)
 	if err != nil {
 		return fmt.Errorf("get reactions: %w", err)

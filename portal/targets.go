@@ -28,6 +28,8 @@ type target struct {
 	// digest is the message's entry where it is in Teams in a digest; the rest
 	// says nothing then.
 	digest *database.DigestEntry
+	// rows are the message rows of all its parts, where it was written in Teams.
+	rows []*brdb.Message
 }
 
 // target finds what a row acts on, at the time it is sent: what was queued when

@@ -33,6 +33,7 @@ const (
 const (
 	failNotConvertible = "the bridge can't convert it"
 	failNoChannel      = "this room is not a channel in Teams"
+	failOnlyPart       = "of a message from Teams only the text can be edited, and a part be deleted, where it is one event; to delete all of it, delete all its events"
 	failTargetUnknown  = "the bridge does not know the message"
 	failPanic          = "the bridge could not handle it"
 	failOwnAccount     = "the Teams account that posted this is not signed in any more. It goes to Teams when that account has signed in again"

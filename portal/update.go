@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"html"
-	"slices"
 	"strconv"
 	"time"
 
@@ -32,36 +31,16 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 		if ours, err := d.isOurs(ctx, p, first, 0, all); err != nil {
 			return nil, err
 		} else if ours {
-			return existing, d.settleHash(ctx, p, first, hash)
+			return existing, d.settleHash(ctx, p, existing, hash)
 		}
 	}
 	parts := d.render()
 	if len(parts) == 0 {
 		return existing, nil
 	}
-	ts := d.editTime()
-	left := slices.Clone(existing)
-	rows := make([]*brdb.Message, 0, len(parts))
-	for _, part := range parts {
-		i := slices.IndexFunc(left, func(row *brdb.Message) bool { return string(row.PartID) == part.id })
-		var row *brdb.Message
-		var err error
-		if i < 0 {
-			row, err = d.addPart(ctx, p, existing[0], part, ts)
-		} else {
-			row = left[i]
-			left = slices.Delete(left, i, i+1)
-			err = d.editPart(ctx, p, row, part, ts)
-		}
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, row)
-	}
-	for _, row := range left {
-		if err := d.dropPart(ctx, p, row); err != nil {
-			return nil, err
-		}
+	rows, err := d.showParts(ctx, p, existing, parts)
+	if err != nil {
+		return nil, err
 	}
 	first = firstRow(rows)
 	meta := metaOf(first)
@@ -74,8 +53,14 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	return rows, nil
 }
 
-// settleHash notes that a row shows this version already.
-func (d *delivery) settleHash(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, hash string) error {
+// settleHash notes that a message's rows show this version already.
+func (d *delivery) settleHash(ctx context.Context, p *bridgev2.Portal, rows []*brdb.Message, hash string) error {
+	parts := d.render()
+	paired, left := pairParts(parts, rows)
+	if err := renumber(ctx, p, parts, paired, left); err != nil {
+		return err
+	}
+	row := firstRow(rows)
 	meta := metaOf(row)
 	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Unseen = hash, d.row.Version, unixMS(d.m.Edited), false
 	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
@@ -136,7 +121,7 @@ func (d *delivery) editPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	if err := d.sendEdit(ctx, p, row, part, ts); err != nil {
 		return err
 	}
-	meta.PartHash, meta.Media, meta.ETag = part.hash, part.media, d.row.Version
+	meta.PartHash, meta.Source, meta.Media, meta.ETag = part.hash, part.source, part.media, d.row.Version
 	row.EditCount++
 	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
 		return fmt.Errorf("store edited part: %w", err)
@@ -290,7 +275,7 @@ func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*b
 		return d.markDeleted(ctx, true)
 	}
 	for _, row := range existing {
-		if row.HasFakeMXID() || metaOf(row).Gone {
+		if row.HasFakeMXID() || metaOf(row).Gone || metaOf(row).TakenOut {
 			continue
 		}
 		if err := d.redact(ctx, p, row.SenderMXID, row.MXID); err != nil {
@@ -309,7 +294,7 @@ func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*b
 		}
 		for _, row := range existing {
 			meta := metaOf(row)
-			meta.Deleted, meta.ContentHash, meta.PartHash, meta.Media, meta.ETag = true, "", "", nil, d.row.Version
+			meta.Deleted, meta.TakenOut, meta.ContentHash, meta.PartHash, meta.Media, meta.ETag = true, false, "", "", nil, d.row.Version
 			if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
 				return fmt.Errorf("mark row deleted: %w", err)
 			}

@@ -309,6 +309,8 @@ func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPar
 	for _, row := range rows {
 		e := c.events[row.Event]
 		switch {
+		case row.TakenOut, row.Deleting:
+			continue // Teams shows the rest of the message
 		case !strings.HasPrefix(row.Event, "$"):
 			return
 		case e == nil:
@@ -324,7 +326,11 @@ func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPar
 		}
 	}
 	if !c.text(t, rows, part) {
-		c.thread(t, rows[0], c.events[rows[0].Event])
+		there := rows[0]
+		if i := slices.IndexFunc(rows, func(r *rowSide) bool { return !r.TakenOut && !r.Deleting }); i >= 0 {
+			there = rows[i]
+		}
+		c.thread(t, there, c.events[there.Event])
 	}
 	c.extra(t, rows)
 }

@@ -180,7 +180,7 @@ func (g *gathering) addRows(rows []*brdb.Message) {
 			Event: m.MXID.String(), Part: string(m.PartID), Message: m.ID, SenderMXID: m.SenderMXID.String(),
 			Ghost: g.v.o.Bridge.IsGhostMXID(m.SenderMXID), At: m.Timestamp, Thread: m.ThreadRoot,
 			ContentHash: meta.ContentHash, PartHash: meta.PartHash, Prints: meta.Prints, Before: meta.Before,
-			Version: meta.ETag, EditedMS: meta.EditedMS, Deleted: meta.Deleted, Deleting: meta.Deleting,
+			Version: meta.ETag, EditedMS: meta.EditedMS, Deleted: meta.Deleted, Deleting: meta.Deleting, TakenOut: meta.TakenOut,
 			Placeholder: meta.Placeholder, Outbound: meta.Outbound, Relayed: meta.Relayed, Gone: meta.Gone,
 		}
 		_, row.Remote, _ = ParseMessageID(m.ID)

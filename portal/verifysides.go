@@ -112,13 +112,13 @@ type rowSide struct {
 	Remote     string
 	SenderMXID string
 	// Ghost says that nobody but the bridge can edit the event.
-	Ghost                                                   bool
-	At                                                      time.Time
-	Thread                                                  networkid.MessageID
-	ContentHash, PartHash                                   string
-	Prints, Before                                          []string
-	Version, EditedMS                                       int64
-	Deleted, Deleting, Placeholder, Outbound, Relayed, Gone bool
+	Ghost                                                             bool
+	At                                                                time.Time
+	Thread                                                            networkid.MessageID
+	ContentHash, PartHash                                             string
+	Prints, Before                                                    []string
+	Version, EditedMS                                                 int64
+	Deleted, Deleting, TakenOut, Placeholder, Outbound, Relayed, Gone bool
 }
 
 // reactionRow is a reaction row of the bridge.

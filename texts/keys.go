@@ -191,6 +191,7 @@ const (
 	WhyNotConvertible    Key = "why_not_convertible"
 	WhyNoChannel         Key = "why_no_channel"
 	WhyTargetUnknown     Key = "why_target_unknown"
+	WhyOnlyPart          Key = "why_only_part"
 	WhyPanic             Key = "why_panic"
 	WhyOwnAccount        Key = "why_own_account"
 	WhyPermission        Key = "why_permission"

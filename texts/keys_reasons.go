@@ -49,6 +49,7 @@ const (
 	RowNewerEdit            Key = "row_newer_edit"
 	RowTargetMissing        Key = "row_target_missing"
 	RowTargetUnknown        Key = "row_target_unknown"
+	RowOnlyPart             Key = "row_only_part"
 	RowKept                 Key = "row_kept"
 	RowTooOld               Key = "row_too_old"
 	RowDropped              Key = "row_dropped"

@@ -166,7 +166,7 @@ func (t *toMatrix) quote(what string, q quotation) {
 	t.out.open("p")
 	t.out.element("strong", author)
 	if at, err := time.Parse(time.RFC3339, q.sent); err == nil {
-		t.out.text(", " + textQuoteTime(at))
+		t.out.text(", " + t.env.Texts.Time(at))
 	}
 	if href, ok := cleanHref(q.link, false); ok {
 		t.out.text(" – ")

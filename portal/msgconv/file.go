@@ -37,7 +37,7 @@ func (t *toMatrix) files() []Part {
 	refs := Files(t.m)
 	parts := make([]Part, len(refs))
 	for i, ref := range refs {
-		parts[i] = Part{ID: "file:" + strconv.Itoa(i), Type: event.EventMessage, Content: t.file(ref)}
+		parts[i] = Part{ID: "file:" + strconv.Itoa(i), Source: ref.URL, Type: event.EventMessage, Content: t.file(ref)}
 	}
 	return parts
 }

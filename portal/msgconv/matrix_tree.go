@@ -46,6 +46,9 @@ func (t *toTeams) convert() *node {
 	}
 	root := t.out.finish()
 	dropEmpty(root)
+	if t.env.Kept != nil {
+		t.env.Kept.drop(root)
+	}
 	said := &node{kids: root.kids[min(quoted, len(root.kids)):]}
 	if !hasContent(said) && !hasImage(said) && !t.showsFile() {
 		return nil

@@ -35,7 +35,7 @@ func (t *toMatrix) image(n *node) {
 
 // picture is the part of one hosted image.
 func (t *toMatrix) picture(ref ImageRef, index int) Part {
-	part := Part{ID: "img:" + strconv.Itoa(index), Type: event.EventMessage}
+	part := Part{ID: "img:" + strconv.Itoa(index), Source: ref.URL, Type: event.EventMessage}
 	media, ok := t.env.Media[ref.URL]
 	if !ok || media.Problem != "" || media.URI == "" && media.File == nil {
 		t2 := &toMatrix{m: t.m, env: MatrixEnv{Texts: t.env.Texts}, out: newBuilder(forMatrix)}

@@ -76,7 +76,7 @@ func (t *toMatrix) snippet(a *teams.Attachment) {
 	}
 	number := t.snippets
 	t.snippets++
-	t.codes = append(t.codes, Part{ID: "code:" + strconv.Itoa(number), Type: event.EventMessage, Content: t.snippetContent(ref)})
+	t.codes = append(t.codes, Part{ID: "code:" + strconv.Itoa(number), Source: ref.URL, Type: event.EventMessage, Content: t.snippetContent(ref)})
 	t.out.open("p")
 	if holder := t.out.element("em", textSnippet(t.env.Texts, firstOf(ref.Name, ref.Language), number+1)); holder != nil {
 		t.holders = append(t.holders, holder)

@@ -106,9 +106,6 @@ func textSelections(x texts.Texts, most int) string {
 // textProfile names who speaks through whose account.
 func textProfile(name, account string) string { return name + " (" + account + ")" }
 
-// textQuoteTime says when a quoted message was written.
-func textQuoteTime(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") + " UTC" }
-
 func textSnippet(x texts.Texts, name string, number int) string {
 	if name == "" {
 		return x.Say(texts.CodeNumber, "number", strconv.Itoa(number))

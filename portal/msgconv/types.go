@@ -77,7 +77,10 @@ type Rendered struct {
 // "code:0", "code:1"… the code snippets by their place in what Snippets returns,
 // and "file:0", "file:1"… the attached files by their place in what Files returns.
 type Part struct {
-	ID      string
+	ID string
+	// Source is the address of the picture, file or snippet that the part is, empty
+	// for text.
+	Source  string
 	Type    event.Type
 	Content *event.MessageEventContent
 }
@@ -129,6 +132,8 @@ type TeamsEnv struct {
 	Link string
 	// Reply is what the message answers, or nil.
 	Reply *Quote
+	// Kept is what Teams keeps beside the body of a message that is edited, or nil.
+	Kept *Kept
 }
 
 // MaxDraftSize is the most that a draft's HTML and mentions may take, in bytes
