@@ -45,6 +45,11 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		}
 		quote = r.quote
 	}
+	if quote == nil {
+		if quote, err = s.answeredBy(ctx, roomID(row), eventID(row.TargetEventID)); err != nil {
+			return err
+		}
+	}
 	message := t.out
 	if message == nil && len(t.parts) > 0 {
 		// The message's own row is not kept for ever. The edit is its author's

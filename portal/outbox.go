@@ -131,10 +131,7 @@ func (b *Outbox) messageRow(ctx context.Context, msg *bridgev2.MatrixMessage, ro
 	} else if err := b.unclaimedRoot(ctx, msg, row, stored); err != nil {
 		return nil, err
 	}
-	if msg.ReplyTo != nil {
-		stored.ReplyTo = networkid.MessageOptionalPartID{MessageID: msg.ReplyTo.ID, PartID: &msg.ReplyTo.PartID}
-	}
-	return stored, nil
+	return stored, b.noteAnswered(ctx, msg, row, stored)
 }
 
 // isKnown reports whether a message was handled before: its event came once

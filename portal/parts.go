@@ -43,6 +43,11 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return err
 	}
+	if r.quote == nil && row.RootEventID != "" {
+		if r.quote, err = s.answeredBy(ctx, roomID(row), eventID(row.EventID)); err != nil {
+			return err
+		}
+	}
 	preferred := ""
 	if len(parts) > 0 {
 		preferred = parts[0].AccountID
