@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/id"
@@ -72,11 +73,26 @@ func (s *Sender) kept(ctx context.Context, t target) (*teams.Message, error) {
 	if !isText(t.stored) || texts > 1 {
 		return nil, errOnlyPart()
 	}
-	m, err := s.o.Reader.Message(ctx, t.ref)
+	m, err := s.asItIs(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("read the message that is edited: %w", err)
 	}
 	return &m, nil
+}
+
+// asItIs reads a message that was written in Teams. What is read right after a
+// change may be from before it, and would undo it.
+func (s *Sender) asItIs(ctx context.Context, t target) (teams.Message, error) {
+	m, err := s.o.Reader.Message(ctx, t.ref)
+	if err != nil {
+		return m, err
+	}
+	meta := metaOf(firstRow(t.rows))
+	if m.Deleted.IsZero() && meta.Unseen && len(meta.Given) > 0 && !msgconv.LooksLike(m, meta.Given[0]) &&
+		s.o.Now().Before(time.UnixMilli(meta.EditedMS).Add(s.o.DoubtWindow)) {
+		return m, errUnsettled
+	}
+	return m, nil
 }
 
 func isText(row *brdb.Message) bool { return row.PartID == "" || kindOfPart(row) == "text" }
@@ -88,7 +104,7 @@ func (s *Sender) environment() msgconv.MatrixEnv {
 
 // takeOut takes one of several parts out of a message that was written in Teams.
 func (s *Sender) takeOut(ctx context.Context, row *database.OutboxRow, t target) error {
-	m, err := s.o.Reader.Message(ctx, t.ref)
+	m, err := s.asItIs(ctx, t)
 	if isMissing(err) || err == nil && !m.Deleted.IsZero() {
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackTakeOut(ctx, row, t, nil) })
 	} else if err != nil {

@@ -154,6 +154,30 @@ func TestPartIsTakenOutThroughTrouble(t *testing.T) {
 	require.Contains(t, stands(r).Body, "look")
 }
 
+// TestPartIsTakenOutOfWhatIsThere: Graph tells what a message was before the last
+// change. What was taken out does not come back with the next one.
+//
+// Proves M4.
+func TestPartIsTakenOutOfWhatIsThere(t *testing.T) {
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) { out.DoubtWindow = 10 * time.Second }
+	})
+	illustrated(r)
+	shown := r.HS.Messages(r.Room)
+	r.Tenant.SetChanged(nil)
+	r.Tenant.SetStale(200 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond)
+	for _, e := range []id.EventID{shown[1].ID, shown[3].ID, shown[2].ID} {
+		r.Redact(portaltest.AliceMXID, e)
+		r.Quiet()
+	}
+	r.Edit(portaltest.AliceMXID, shown[0].ID, "only this")
+	r.Quiet()
+	require.NotContains(t, stands(r).Body, "<img")
+	require.Empty(t, stands(r).Attachments)
+	require.Contains(t, stands(r).Body, "only this")
+}
+
 // TestEditOfATextKeepsItsParts edits the text of a message from Teams: pictures and
 // files stay, and the one that was in the text stays there.
 //

@@ -90,6 +90,14 @@ func (t *Tenant) SetLag(f func(m teams.Message) time.Duration) {
 	t.lag = f
 }
 
+// SetStale sets how long after a change a message that is asked for is what it was
+// before.
+func (t *Tenant) SetStale(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stale = d
+}
+
 // seen reports whether readers see a message.
 func (t *Tenant) seen(m *teams.Message) bool {
 	return t.lag == nil || !time.Now().Before(m.Created.Add(t.lag(*m)))

@@ -27,6 +27,10 @@ type Tenant struct {
 	// writeLag is how long a new message is not known to whoever names it.
 	writeLag func(m teams.Message) time.Duration
 	limits   *limits
+	// stale is how long a message is read as it was before its last change, which
+	// before holds by its id.
+	stale  time.Duration
+	before map[string]teams.Message
 	// pageSize is how many messages a page has; 0 means all.
 	pageSize int
 	// refused is a text that no post may have.
@@ -46,7 +50,7 @@ type Tenant struct {
 
 // NewTenant makes a tenant.
 func NewTenant() *Tenant {
-	return &Tenant{messages: map[string][]*teams.Message{}, clock: time.Now(), images: map[string][]byte{}, files: map[string]*File{}, sessions: map[string][]byte{}}
+	return &Tenant{messages: map[string][]*teams.Message{}, clock: time.Now(), images: map[string][]byte{}, before: map[string]teams.Message{}, files: map[string]*File{}, sessions: map[string][]byte{}}
 }
 
 // Errors as Graph gives them.
@@ -127,6 +131,7 @@ func (t *Tenant) Change(ch teams.ChannelRef, messageID string, f func(m *teams.M
 func (t *Tenant) change(ch teams.ChannelRef, messageID string, f func(m *teams.Message, at time.Time)) teams.Message {
 	m := t.find(ch, messageID)
 	at := t.tick()
+	t.before[m.ID] = clone(m)
 	f(m, at)
 	m.Modified, m.ETag = at, at.UnixMilli()
 	return clone(m)
