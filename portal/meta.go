@@ -92,6 +92,9 @@ type MessageMetadata struct {
 	// TakenOut marks a first part that was redacted in Matrix and taken out of its
 	// message in Teams: the row stays, because the thread goes on under its event.
 	TakenOut bool `json:"taken_out,omitempty"`
+	// Added names what of an outbound message's post was added to it in Teams and
+	// is told: hashes of addresses.
+	Added []string `json:"added,omitempty"`
 	// Relayed marks an outbound message that somebody else's account posted.
 	Relayed bool `json:"relayed,omitempty"`
 	// Prints are the fingerprints of what an outbound message says in Teams

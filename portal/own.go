@@ -37,12 +37,13 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		}
 		return d.settleOwn(ctx, p, row, hash)
 	}
-	parts := slices.DeleteFunc(d.render(), func(part rendered) bool {
+	shown := d.render()
+	parts := slices.DeleteFunc(slices.Clone(shown), func(part rendered) bool {
 		_, file := fileIndex(part.id)
 		return file // the event has it
 	})
 	if len(parts) == 0 {
-		return nil
+		return d.tellAdded(ctx, p, row, shown)
 	}
 	// Nobody edits in somebody else's name: what was changed in a relay
 	// account's post, or in one of several parts, is told by the bot.
@@ -52,6 +53,10 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		err = d.sendEdit(ctx, p, row, parts[0], d.editTime())
 	}
 	if err != nil {
+		return err
+	}
+	// The first part is shown by then; of an event that is a picture it is its own.
+	if err = d.tellAdded(ctx, p, row, slices.DeleteFunc(shown, func(part rendered) bool { return part.id == parts[0].id && part.source == "" })); err != nil {
 		return err
 	}
 	meta.ContentHash, meta.ETag = hash, d.row.Version

@@ -319,3 +319,44 @@ func TestSubjectAndQuotesAreNotDoubled(t *testing.T) {
 	require.NotContains(t, stands(r).Body, "Launch")
 	require.Contains(t, stands(r).Body, "plainly")
 }
+
+// TestAddedInTeamsToWhatWasWrittenInMatrix: pictures and files that somebody puts
+// into a message from Matrix are shown under it, once.
+//
+// Proves T4.
+func TestAddedInTeamsToWhatWasWrittenInMatrix(t *testing.T) {
+	for _, user := range []id.UserID{portaltest.AliceMXID, portaltest.BobMXID} {
+		r := started(t)
+		for n := range 2 {
+			r.Tenant.AddImage(pictureURL(n), []byte("png"+strconv.Itoa(n)))
+		}
+		r.Say(user, "from Matrix")
+		r.Quiet()
+		m := stands(r)
+		change := func(f func(m *teams.Message)) {
+			r.Tenant.Change(portaltest.Channel, m.ID, func(m *teams.Message, at time.Time) { f(m); m.Edited = at })
+			r.Quiet()
+		}
+		notices := func() (out []string) {
+			for _, e := range r.HS.Messages(r.Room) {
+				if e.Sender == portaltest.BotID && (e.Content["url"] != nil || strings.Contains(e.Text(), "report")) {
+					out = append(out, e.Text())
+				}
+			}
+			return out
+		}
+		change(func(m *teams.Message) { m.Body += pictureTag(0) })
+		require.Len(t, notices(), 1, user)
+		require.Contains(t, notices()[0], "plan 0")
+		r.Restart()
+		change(func(m *teams.Message) {
+			m.Body += pictureTag(1) + "<p>more</p>"
+			m.Attachments = []teams.Attachment{{ID: "F1", ContentType: "reference", ContentURL: "https://elsewhere.example.org/report.pdf", Name: "report.pdf"}}
+		})
+		require.Len(t, notices(), 3, notices())
+		change(func(m *teams.Message) { m.Body += "<p>most</p>" })
+		require.Len(t, notices(), 3)
+		all := r.HS.Messages(r.Room)
+		require.Contains(t, strings.Join(bodies(r), "\n"), "most", all)
+	}
+}

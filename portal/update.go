@@ -164,6 +164,9 @@ func (d *delivery) noticeEdit(ctx context.Context, p *bridgev2.Portal, row *brdb
 	if content.MsgType == event.MsgText || content.MsgType == event.MsgEmote {
 		content.MsgType = event.MsgNotice
 	}
+	if content.FileName == "" && (content.URL != "" || content.File != nil) {
+		content.FileName = content.Body
+	}
 	content.EnsureHasHTML()
 	edited := d.in.o.Texts.Say(texts.EditedInTeams)
 	content.Body = edited + "\n" + content.Body
