@@ -84,6 +84,14 @@ func (s *Sender) kept(ctx context.Context, t target) (*teams.Message, error) {
 // change may be from before it, and would undo it.
 func (s *Sender) asItIs(ctx context.Context, t target) (teams.Message, error) {
 	m, err := s.o.Reader.Message(ctx, t.ref)
+	if isMissing(err) {
+		young, youngErr := s.isYoung(ctx, t.ref)
+		if youngErr != nil {
+			return m, youngErr
+		} else if young {
+			return m, youngTarget(err)
+		}
+	}
 	if err != nil {
 		return m, err
 	}
