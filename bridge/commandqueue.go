@@ -14,9 +14,6 @@ import (
 	"teamsbridge/texts"
 )
 
-// maxShown bounds how many messages of a conversation are shown.
-const maxShown = 40
-
 // commandQueue shows and handles what waits or was parked. It never shows what
 // a message says.
 func (c *Connector) commandQueue(ctx context.Context, ce *commands.Event) {
@@ -140,7 +137,11 @@ func (q *queues) scopeName(scope string) string {
 
 // showText is the answer to queue show.
 func (q *queues) showText(ctx context.Context, s queueScope) (string, error) {
-	rows, parked, err := q.show(ctx, s, maxShown)
+	rows, parked, err := q.show(ctx, s, maxListed)
+	if err != nil {
+		return "", err
+	}
+	all, err := q.count(ctx, s)
 	if err != nil {
 		return "", err
 	}
@@ -148,25 +149,16 @@ func (q *queues) showText(ctx context.Context, s queueScope) (string, error) {
 		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
 	var b strings.Builder
-	shown := 0
-	more := func() bool {
-		shown++
-		return shown <= maxListed
-	}
 	for _, row := range rows {
-		if more() {
-			b.WriteString("* " + q.texts.Say(texts.QueueShow, "event", row.EventID, "kind", word(q.texts, row.Kind), "who", esc(row.SenderMXID),
-				"where", esc(q.name(row.Portal)), "state", esc(q.rowText(row))) + "\n")
-		}
+		b.WriteString("* " + q.texts.Say(texts.QueueShow, "event", row.EventID, "kind", word(q.texts, row.Kind), "who", esc(row.SenderMXID),
+			"where", esc(q.name(row.Portal)), "state", esc(q.rowText(row))) + "\n")
 	}
 	for _, row := range parked {
-		if more() {
-			b.WriteString("* " + q.texts.Say(texts.QueueShowFromTeams, "message", row.MessageID, "who", esc(teamsAuthor(q.texts, row)),
-				"where", esc(q.name(row.Portal)), "age", q.age(row.CreatedAt), "why", esc(spoken(q.texts, row.Reason))) + "\n")
-		}
+		b.WriteString("* " + q.texts.Say(texts.QueueShowFromTeams, "message", row.MessageID, "who", esc(teamsAuthor(q.texts, row)),
+			"where", esc(q.name(row.Portal)), "age", q.age(row.CreatedAt), "why", esc(spoken(q.texts, row.Reason))) + "\n")
 	}
-	if shown > maxListed {
-		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueShowMore, shown-maxListed))
+	if shown := len(rows) + len(parked); shown < all {
+		fmt.Fprintf(&b, "* %s\n", q.texts.Count(texts.QueueShowMore, all-shown))
 	}
 	return b.String(), nil
 }
@@ -220,11 +212,10 @@ func (q *queues) retryCommand(ctx context.Context, s queueScope) (string, error)
 }
 
 func (q *queues) dropCommand(ctx context.Context, s queueScope, name string, yes bool) (string, error) {
-	rows, parked, err := q.show(ctx, s, queueBatch)
+	n, err := q.count(ctx, s)
 	if err != nil {
 		return "", err
 	}
-	n := len(rows) + len(parked)
 	if n == 0 {
 		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}

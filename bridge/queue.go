@@ -11,9 +11,6 @@ import (
 	"teamsbridge/texts"
 )
 
-// queueBatch is how many rows are handled in one go.
-const queueBatch = 500
-
 // queues is what administrators do about what waits, or was parked, on its way
 // between the two sides.
 type queues struct {
@@ -113,13 +110,13 @@ func (q *queues) list(ctx context.Context, s queueScope) ([]backlog, error) {
 	if err != nil {
 		return nil, err
 	}
-	parked, err := q.parkedFromTeams(ctx, s)
+	counts, err := q.parkedFromTeams(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	fromTeams := map[string]int{}
-	for _, row := range parked {
-		fromTeams[row.Portal]++
+	for _, c := range counts {
+		fromTeams[c.Portal] = c.N
 	}
 	var out []backlog
 	for _, row := range rows {
@@ -161,169 +158,89 @@ func (q *queues) why(ctx context.Context, portalID string) (string, error) {
 	}
 }
 
-// parkedFromTeams returns the parked messages from Teams.
-func (q *queues) parkedFromTeams(ctx context.Context, s queueScope) ([]database.InboxRow, error) {
-	rows, err := q.db.Inbox.Parked(ctx, queueBatch)
-	return slices.DeleteFunc(rows, func(row database.InboxRow) bool {
-		return !s.covers(row.Portal) || s.message != "" && row.MessageID != s.message
-	}), err
+// parkedFromTeams counts the parked messages from Teams by portal.
+func (q *queues) parkedFromTeams(ctx context.Context, s queueScope) ([]database.ParkedCount, error) {
+	all, err := q.db.Inbox.ParkedCounts(ctx)
+	return slices.DeleteFunc(all, func(c database.ParkedCount) bool { return !s.covers(c.Portal) }), err
 }
 
-// show returns the rows of a scope, waiting and parked ones, up to a limit.
+// count counts the rows of a scope, waiting and parked ones.
+func (q *queues) count(ctx context.Context, s queueScope) (n int, err error) {
+	switch {
+	case s.event != "":
+		row, err := q.db.Outbox.ByEvent(ctx, s.event)
+		if err != nil || row == nil {
+			return 0, err
+		}
+		return 1, nil
+	case s.message != "":
+		rows, err := q.db.Inbox.ParkedAs(ctx, s.message)
+		return len(rows), err
+	}
+	backlogs, err := q.backlogs(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range backlogs {
+		n += b.Waiting + b.Parked
+	}
+	parked, err := q.parkedFromTeams(ctx, s)
+	for _, c := range parked {
+		n += c.N
+	}
+	return n, err
+}
+
+// backlogs returns the portals of a scope in which something waits or is parked.
+func (q *queues) backlogs(ctx context.Context, s queueScope) ([]database.Backlog, error) {
+	all, err := q.db.Outbox.Backlogs(ctx)
+	return slices.DeleteFunc(all, func(b database.Backlog) bool { return !s.covers(b.Portal) }), err
+}
+
+// show returns the first rows of a scope, parked and waiting ones, up to a limit.
 func (q *queues) show(ctx context.Context, s queueScope, limit int) (rows []*database.OutboxRow, parked []database.InboxRow, err error) {
-	if s.event != "" {
+	switch {
+	case s.event != "":
 		row, err := q.db.Outbox.ByEvent(ctx, s.event)
 		if err != nil || row == nil {
 			return nil, nil, err
 		}
 		return []*database.OutboxRow{row}, nil, nil
-	}
-	if parked, err = q.parkedFromTeams(ctx, s); err != nil || s.message != "" {
+	case s.message != "":
+		parked, err = q.db.Inbox.ParkedAs(ctx, s.message)
 		return nil, parked, err
 	}
-	backlogs, err := q.db.Outbox.Backlogs(ctx)
+	backlogs, err := q.backlogs(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, b := range backlogs {
-		if !s.covers(b.Portal) {
-			continue
+		for _, isParked := range []bool{true, false} {
+			if len(rows) >= limit {
+				return rows, nil, nil
+			}
+			here, err := q.db.Outbox.Waiting(ctx, b.Portal, isParked, 0, limit-len(rows))
+			if err != nil {
+				return nil, nil, err
+			}
+			rows = append(rows, here...)
 		}
-		held, err := q.db.Outbox.Parked(ctx, b.Portal, limit)
+	}
+	counts, err := q.parkedFromTeams(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range counts {
+		if len(rows)+len(parked) >= limit {
+			break
+		}
+		here, err := q.db.Inbox.ParkedIn(ctx, c.Portal, limit-len(rows)-len(parked))
 		if err != nil {
 			return nil, nil, err
 		}
-		waiting, err := q.db.Outbox.Queue(ctx, b.Portal, limit)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, held...)
-		rows = append(rows, slices.DeleteFunc(waiting, func(r *database.OutboxRow) bool { return r.State == database.StateSent })...)
+		parked = append(parked, here...)
 	}
 	return rows, parked, nil
-}
-
-// changed is what a command has done.
-type changed struct{ toTeams, fromTeams, busy, conversations int }
-
-// retry puts parked rows of a scope back into the queue and makes waiting ones
-// due, in both directions.
-func (q *queues) retry(ctx context.Context, s queueScope) (done changed, err error) {
-	parked, err := q.parkedFromTeams(ctx, s)
-	if err != nil {
-		return done, err
-	}
-	if s.event == "" {
-		for _, row := range parked {
-			ok, err := q.db.Inbox.UnparkOne(ctx, row.Portal, row.MessageID)
-			if err != nil {
-				return done, err
-			} else if ok {
-				done.fromTeams++
-			}
-			q.toMatrix(row.Portal)
-		}
-	}
-	if s.message != "" {
-		return done, nil
-	}
-	portals, rows, err := q.parked(ctx, s)
-	if err != nil {
-		return done, err
-	}
-	for _, row := range rows {
-		ok, err := portal.BringBack(ctx, q.db, row)
-		if err != nil {
-			return done, err
-		} else if !ok {
-			continue
-		}
-		done.toTeams++
-		if row.Kind == database.KindMessage && s.event != "" {
-			n, err := q.db.Outbox.RequeueFollowers(ctx, row.EventID)
-			if err != nil {
-				return done, err
-			}
-			done.toTeams += int(n)
-		}
-	}
-	for _, portalID := range portals {
-		q.due(ctx, portalID)
-		done.conversations++
-	}
-	return done, nil
-}
-
-// parked returns the portals of a scope that have a backlog, and the parked rows.
-func (q *queues) parked(ctx context.Context, s queueScope) (portals []string, rows []*database.OutboxRow, err error) {
-	if s.event != "" {
-		row, err := q.db.Outbox.ByEvent(ctx, s.event)
-		if err != nil || row == nil {
-			return nil, nil, err
-		}
-		if row.State == database.StateParked {
-			rows = append(rows, row)
-		}
-		return []string{row.Portal}, rows, nil
-	}
-	backlogs, err := q.db.Outbox.Backlogs(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, b := range backlogs {
-		if !s.covers(b.Portal) {
-			continue
-		}
-		portals = append(portals, b.Portal)
-		if b.Parked == 0 {
-			continue
-		}
-		here, err := q.db.Outbox.Parked(ctx, b.Portal, b.Parked)
-		if err != nil {
-			return nil, nil, err
-		}
-		rows = append(rows, here...)
-	}
-	return portals, rows, nil
-}
-
-// drop takes rows of a scope out of the queues for good. What Teams may have a
-// part of stays.
-func (q *queues) drop(ctx context.Context, s queueScope) (done changed, err error) {
-	const all = 1 << 30
-	rows, parked, err := q.show(ctx, s, all)
-	if err != nil {
-		return done, err
-	}
-	for _, row := range parked {
-		ok, err := q.db.Inbox.DropParked(ctx, row.Portal, row.MessageID, portal.ReasonDropped)
-		if err != nil {
-			return done, err
-		} else if ok {
-			done.fromTeams++
-			q.metrics.Count(portal.MetricDropped, portal.ReasonDropped)
-		}
-	}
-	touched := map[string]bool{}
-	for _, row := range rows {
-		ok, err := q.db.Outbox.Drop(ctx, row.ID, portal.ReasonDropped, portal.DetailDropped)
-		if err != nil {
-			return done, err
-		} else if !ok {
-			if row.DoneAt.IsZero() {
-				done.busy++
-			}
-			continue
-		}
-		done.toTeams++
-		touched[row.Portal] = true
-		q.metrics.Count(portal.MetricFailed, portal.ReasonDropped)
-	}
-	for portalID := range touched {
-		q.toTeams(portalID)
-	}
-	q.tell()
-	return done, nil
 }
 
 // resume takes pauses of a scope away, and those of what is in it.

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -174,4 +175,49 @@ func TestQueuePauseAndResume(t *testing.T) {
 	require.Contains(t, r.say(t, "resume Care"), "Not paused")
 	require.Contains(t, r.say(t, "pause $head"), "not for a message")
 	require.Contains(t, r.say(t, "pause Nowhere"), "There is no team")
+}
+
+// Commands count and handle everything, however much that is, and not the first
+// rows only.
+func TestQueueOfThousands(t *testing.T) {
+	const many = 3*database.QueuePage + 7
+	full := func(t *testing.T) *queueRig {
+		r := newQueueRig(t)
+		require.NoError(t, r.db.DoTxn(t.Context(), nil, func(ctx context.Context) error {
+			for i := range many {
+				row := &database.OutboxRow{EventID: fmt.Sprint("$many", i), Portal: "c:1/a", RoomID: "!room:hs.example", Kind: database.KindMessage,
+					SenderMXID: "@ann:hs.example", Payload: []byte("what nobody is to see"), EventAt: r.now()}
+				if _, err := r.db.Outbox.Enqueue(ctx, row); err != nil {
+					return err
+				}
+				if i%2 == 0 {
+					if err := r.db.Outbox.Park(ctx, row.ID, "bad request", "Teams refused it"); err != nil {
+						return err
+					}
+				}
+				in := database.InboxRow{Portal: "c:3/x", MessageID: fmt.Sprint(1600000000000 + i), Version: 1, Payload: []byte("{}"), CreatedAt: r.now().Add(-9 * time.Hour)}
+				if _, err := r.db.Inbox.Accept(ctx, []database.InboxRow{in}); err != nil {
+					return err
+				}
+				if err := r.db.Inbox.Park(ctx, in.Portal, in.MessageID, 1, "homeserver refuses the event"); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		return r
+	}
+	r := full(t)
+	require.Contains(t, r.say(t, "show Sales EMEA"), fmt.Sprintf("and %d more", many+6-maxListed))
+	require.Contains(t, r.say(t, "drop Sales EMEA"), fmt.Sprintf("%d messages of team", many+6))
+	require.Contains(t, r.say(t, "retry Sales EMEA"), "1 message from Teams is tried again", "behind the older ones of another team")
+	left, err := r.db.Outbox.Waiting(t.Context(), "c:1/a", true, 0, 1)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	r = full(t)
+	require.Contains(t, r.say(t, "drop Sales EMEA --yes"), fmt.Sprintf("%d messages were dropped", many+5))
+	left, err = r.db.Outbox.Waiting(t.Context(), "c:1/a", false, 0, 1)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }

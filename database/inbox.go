@@ -153,12 +153,6 @@ func (s *Inbox) Unpark(ctx context.Context, portal string) (int64, error) {
 		WHERE state = 'parked' AND ($1 = '' OR portal = $1)`, portal)
 }
 
-// Parked returns parked rows, oldest first.
-func (s *Inbox) Parked(ctx context.Context, limit int) ([]InboxRow, error) {
-	return list(ctx, s.base, "parked messages", scanInbox,
-		`SELECT `+inboxColumns+` FROM teams_inbox WHERE state = 'parked' ORDER BY created_at, portal, message_id LIMIT $1`, limit)
-}
-
 // UnparkOne makes one parked row pending again; ok is false where it is not parked.
 func (s *Inbox) UnparkOne(ctx context.Context, portal, messageID string) (ok bool, err error) {
 	n, err := s.exec(ctx, "unpark one", `UPDATE teams_inbox SET state = 'pending', attempts = 0, next_at = 0, reason = ''

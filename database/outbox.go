@@ -271,12 +271,6 @@ func (s *Outbox) Requeue(ctx context.Context, id int64) (ok bool, err error) {
 	return n > 0, err
 }
 
-// Parked returns the parked rows of a portal (of all with ""), oldest first.
-func (s *Outbox) Parked(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list parked", scanOutboxPtr,
-		`SELECT `+outboxColumns+` FROM teams_outbox WHERE state = 'parked' AND ($1 = '' OR portal = $1) ORDER BY id LIMIT $2`, portal, limit)
-}
-
 // Untold returns parked and failed rows behind an id whose authors were not
 // told yet, in the order of their ids.
 func (s *Outbox) Untold(ctx context.Context, after int64, limit int) ([]*OutboxRow, error) {

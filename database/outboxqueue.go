@@ -9,12 +9,7 @@ import (
 // Drop ends a parked row, or one of which Teams cannot have seen anything, as
 // failed; ok is false for any other, of which Teams may have a part.
 func (s *Outbox) Drop(ctx context.Context, id int64, reason, detail string) (ok bool, err error) {
-	now, told := ms(s.now()), int64(0)
-	if detail == "" {
-		told = now
-	}
-	n, err := s.exec(ctx, "drop", `UPDATE teams_outbox SET state = 'failed', reason = $2, detail = $3, done_at = $4, told_at = $5, payload = $6
-		WHERE id = $1 AND (state = 'parked' OR (done_at = 0`+untouched+`))`, id, reason, detail, now, told, []byte{})
+	n, err := s.DropAll(ctx, []int64{id}, reason, detail)
 	return n > 0, err
 }
 

@@ -264,7 +264,7 @@ func TestRefusedDigestParksOneMessage(t *testing.T) {
 	release()
 	r.Quiet()
 	requireOnceInOrder(t, r, texts)
-	parked, err := r.DB.Outbox.Parked(context.Background(), "", 10)
+	parked, err := r.DB.Outbox.Waiting(context.Background(), r.Portal(), true, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, parked, 1)
 	require.Equal(t, bad.String(), parked[0].EventID)

@@ -142,7 +142,7 @@ func testInboxRetryAndPark(t *testing.T, ctx context.Context, e *env) {
 
 	require.NoError(t, e.db.Inbox.Park(ctx, "c:1", "a", 1, "cannot be shown"))
 	require.Equal(t, []string{"b@1"}, dueIDs(t, ctx, e, "c:1"), "a parked message lets the others pass")
-	parked, err := e.db.Inbox.Parked(ctx, 10)
+	parked, err := e.db.Inbox.ParkedIn(ctx, "c:1", 10)
 	require.NoError(t, err)
 	require.Len(t, parked, 1)
 	require.Equal(t, "cannot be shown", parked[0].Reason)

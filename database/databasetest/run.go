@@ -105,6 +105,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxParking", testOutboxParking},
 		{"OutboxDropping", testOutboxDropping},
 		{"OutboxShown", testOutboxShown},
+		{"QueuePages", testQueuePages},
 		{"OutboxMarks", testOutboxMarks},
 		{"InboxDropping", testInboxDropping},
 		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans},
