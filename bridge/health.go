@@ -251,6 +251,16 @@ func (h *health) noWriting() bool {
 	return h.isDown && len(h.outages) > 0 && h.outages[len(h.outages)-1].NoWriting
 }
 
+// writingRevoked returns since when Graph refuses to let the bridge write at all,
+// because a permission was taken away; the zero time where it does not.
+func (h *health) writingRevoked() time.Time {
+	writing := h.monitor.Writing()
+	if writing.OK || writing.Cause != vitals.PermissionRevoked {
+		return time.Time{}
+	}
+	return writing.Since
+}
+
 // state returns whether there is an outage, whether anything is known yet, and
 // the outages of this run, the newest last.
 func (h *health) state() (down, known bool, outages []outage) {

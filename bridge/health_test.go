@@ -178,6 +178,43 @@ func TestOneConversationIsNoOutage(t *testing.T) {
 	})
 }
 
+// A permission to write that is taken away is known as that while it is gone, so
+// that what is refused waits.
+func TestWritingIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startHealth(t)
+		defer r.stop()
+		post := func(scope string, err *teams.Error) {
+			status := http.StatusCreated
+			if err != nil {
+				status = http.StatusForbidden
+			}
+			r.GraphAttempt(teams.Attempt{Op: "POST channel message", Scope: scope, Write: true, Account: "relay", Status: status, Err: err})
+		}
+		scopes := []string{"a", "b", "c", "d", "e", "f"}
+		for _, scope := range scopes {
+			post(scope, nil)
+		}
+		require.Zero(t, r.writingRevoked())
+		began := time.Now()
+		for range 10 {
+			for _, scope := range scopes {
+				time.Sleep(2 * time.Second)
+				post(scope, &teams.Error{Op: "POST channel message", Kind: teams.KindPermission, Status: http.StatusForbidden})
+			}
+		}
+		require.WithinDuration(t, began, r.writingRevoked(), 3*time.Second, "since the first refusal")
+		for range 30 {
+			for _, scope := range scopes {
+				time.Sleep(2 * time.Second)
+				post(scope, nil)
+			}
+		}
+		require.Zero(t, r.writingRevoked())
+		require.EqualValues(t, 1, r.began.Load())
+	})
+}
+
 func TestSilenceOfBothServicesIsOurOwnWayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := startHealth(t)

@@ -202,6 +202,14 @@ type SenderOptions struct {
 	// outage was declared or is rehearsed. Whoever ends that calls Wake or Kick.
 	// nil means never.
 	Held func(portal string) bool
+	// Revoked returns since when the bridge may not write at all, because a
+	// permission was taken away: what is refused waits. The zero time means that
+	// it may, as far as is known; nil means always.
+	Revoked func() time.Time
+	// RefusalPatience is how long messages of a conversation wait that nobody may
+	// write in, before they are parked: it shows by then whether that is all
+	// conversations. Default 2 minutes.
+	RefusalPatience time.Duration
 	// DigestAbove returns above how many waiting messages the late ones of a
 	// portal go as a digest, 0 for never. nil means never.
 	DigestAbove func(portal string) int
@@ -265,6 +273,9 @@ func (o *SenderOptions) setDefaults() {
 	if o.Held == nil {
 		o.Held = func(string) bool { return false }
 	}
+	if o.Revoked == nil {
+		o.Revoked = func() time.Time { return time.Time{} }
+	}
 	if o.DigestAbove == nil {
 		o.DigestAbove = func(string) int { return 0 }
 	}
@@ -288,6 +299,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)
 	def(&o.RetryMax, 2*time.Minute)
+	def(&o.RefusalPatience, 2*time.Minute)
 	def(&o.DoubtWindow, 25*time.Second)
 	def(&o.DoubtLook, 4*time.Second)
 	def(&o.DoubtSkew, 90*time.Second)

@@ -34,15 +34,16 @@ type Sender struct {
 	shownTo map[string]int64
 	// acking holds the rows that are being acknowledged.
 	acking map[int64]struct{}
-	// returning holds, by portal, parked rows whose account is signed in again.
+	// returning holds, by portal, parked rows that may go on.
 	returning map[string][]*database.OutboxRow
 	// fileless is since when a row's file can't be had or put where it belongs.
 	fileless map[string]time.Time
 	// copies is taken by who uploads a file.
 	copies chan struct{}
 
-	// parkedAfter is where the next look at parked rows begins; Run's.
-	parkedAfter int64
+	// parkedAfter and refusedAfter are where the next looks at parked rows begin; Run's.
+	parkedAfter, refusedAfter int64
+	refusals                  refusals
 }
 
 // NewSender makes a Sender; it sends while Run runs.
@@ -124,6 +125,7 @@ func (s *Sender) Run(ctx context.Context) {
 		s.ackLeft(ctx)
 		s.sweepDigests(ctx)
 		s.sweepSignedIn(ctx)
+		s.sweepRefused(ctx)
 		s.marks.sweep(ctx)
 		select {
 		case <-sweep.C:
@@ -179,11 +181,14 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	err := s.send(ctx, row)
 	switch {
 	case err == nil:
+		if row.Kind == database.KindMessage {
+			s.refusals.over(row.Portal)
+		}
 		return time.Time{}
 	case ctx.Err() != nil:
 		return s.o.Now().Add(s.o.RetryMin)
 	}
-	v := judge(err, row.Attempts)
+	v := s.judge(row, err)
 	if v.final {
 		log.Warn().Err(err).Str("reason", v.reason).Msg("A Matrix event can't go to Teams")
 		s.fail(ctx, row, v)

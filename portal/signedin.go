@@ -36,10 +36,7 @@ func (s *Sender) sweepSignedIn(ctx context.Context) {
 		if _, err := s.o.Writers.Exactly(ctx, row, account); err != nil {
 			continue // it may be some other trouble than its sign-in, which passes
 		}
-		s.mu.Lock()
-		s.returning[row.Portal] = append(s.returning[row.Portal], row)
-		s.mu.Unlock()
-		s.lanes.wake(row.Portal)
+		s.goesOn(row)
 	}
 	if err != nil && ctx.Err() == nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Could not look for rows that waited for a sign-in, will try again")
@@ -77,8 +74,15 @@ func (s *Sender) onlyAccount(ctx context.Context, row *database.OutboxRow) (stri
 	return t.account, nil
 }
 
-// takeReturning lets the rows go on of which sweepSignedIn has found that they
-// can. One that fails stays parked until the next sweep.
+// goesOn lets a parked row go on, in its lane.
+func (s *Sender) goesOn(row *database.OutboxRow) {
+	s.mu.Lock()
+	s.returning[row.Portal] = append(s.returning[row.Portal], row)
+	s.mu.Unlock()
+	s.lanes.wake(row.Portal)
+}
+
+// takeReturning lets the rows go on of which a sweep has found that they can. One that fails stays parked until the next sweep.
 func (s *Sender) takeReturning(ctx context.Context, portal string) {
 	s.mu.Lock()
 	rows := s.returning[portal]
@@ -91,10 +95,13 @@ func (s *Sender) takeReturning(ctx context.Context, portal string) {
 	}
 }
 
-// bringBack queues a parked row again.
+// bringBack queues a parked row again, and what was parked because of it.
 func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
 	back, err := BringBack(ctx, s.o.DB, row)
 	s.showAgain(row.Portal)
+	if err == nil && back && row.Kind == database.KindMessage {
+		_, err = s.o.DB.Outbox.RequeueFollowers(ctx, row.EventID)
+	}
 	if err == nil && !back && row.Kind == database.KindEdit {
 		s.o.Metrics.Count(MetricCoalesced, row.Kind)
 	}

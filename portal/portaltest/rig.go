@@ -166,7 +166,7 @@ func (r *Rig) Start() {
 		Common: common, Reader: r.Tenant.Reader(r.dead), Writers: &writers{tenant: r.Tenant, people: r.People, dead: r.dead},
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		DoubtWindow: 30 * time.Millisecond, TargetPatience: 500 * time.Millisecond, DoubtLook: 10 * time.Millisecond, DoubtSkew: 5 * time.Second,
-		IndicateAfter: 20 * time.Millisecond, Sweep: 50 * time.Millisecond,
+		RefusalPatience: 50 * time.Millisecond, IndicateAfter: 20 * time.Millisecond, Sweep: 50 * time.Millisecond,
 	}
 	if r.Tune != nil {
 		r.Tune(&in, &out)
