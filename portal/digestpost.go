@@ -136,7 +136,7 @@ func (p *digestPosting) change(ctx context.Context, part int, err error) error {
 			return p.dissolve(ctx, -1, err)
 		}
 	}
-	if v := judge(err, p.row.Attempts); v.final && p.part(0) != nil && p.part(part) == nil {
+	if v := p.s.judge(p.row, err); v.final && p.part(0) != nil && p.part(part) == nil {
 		return p.dissolve(ctx, part, err)
 	}
 	return err
