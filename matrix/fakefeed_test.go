@@ -22,7 +22,8 @@ type fakeFeed struct {
 	msgs     int    // answer /messages with it, where not 0
 	forgot   int    // tokens below are refused
 	limit    int    // of a timeline, where not 0
-	page     int    // of /messages, where not 0
+	page     int    // the most that /messages gives, where not 0
+	seam     string // what is lost where two pages meet: older, newer, or ""
 	events   []map[string]any
 	syncs    []string // the since of each request
 	pages    []string // the from of each request
@@ -186,15 +187,21 @@ func (f *fakeFeed) messages(w http.ResponseWriter, r *http.Request) {
 	if from != "" {
 		end, _ = strconv.Atoi(strings.TrimPrefix(from, "p"))
 	}
-	size := f.page
-	if size == 0 {
-		size, _ = strconv.Atoi(r.URL.Query().Get("limit"))
+	size, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	if f.page != 0 {
+		size = min(size, f.page)
 	}
 	begin := max(0, end-size)
 	answer := map[string]any{}
 	chunk := []map[string]any{}
 	for i := end - 1; i >= begin; i-- {
 		chunk = append(chunk, f.events[i])
+	}
+	switch {
+	case f.seam == "older" && from != "" && len(chunk) > 0:
+		chunk = chunk[1:] // the newest of the older page
+	case f.seam == "newer" && begin > 0:
+		chunk = chunk[:len(chunk)-1]
 	}
 	answer["chunk"] = chunk
 	if begin > 0 {

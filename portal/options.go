@@ -191,6 +191,10 @@ type OutboxOptions struct {
 	Voted func()
 }
 
+// ClockSkew is how far Teams' clock and ours may differ: a minute and a half, and
+// a second because not both tell more than milliseconds.
+const ClockSkew = 91 * time.Second
+
 // SenderOptions configures a Sender. Zero durations and sizes mean the default.
 type SenderOptions struct {
 	Common
@@ -239,7 +243,7 @@ type SenderOptions struct {
 	// it counts as not accepted. Default 25 s; DoubtLook is the time between
 	// the first two looks, and doubles. Default 4 s.
 	DoubtWindow, DoubtLook time.Duration
-	// DoubtSkew is how far Teams' clock and ours may differ. Default 90 s.
+	// DoubtSkew is how far Teams' clock and ours may differ. Default ClockSkew.
 	DoubtSkew time.Duration
 	// TargetPatience is how long after a message was written a 404 about it is not
 	// believed: a reply or a change may reach a part of Graph that does not know it
@@ -302,7 +306,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.RefusalPatience, 2*time.Minute)
 	def(&o.DoubtWindow, 25*time.Second)
 	def(&o.DoubtLook, 4*time.Second)
-	def(&o.DoubtSkew, 90*time.Second)
+	def(&o.DoubtSkew, ClockSkew)
 	def(&o.TargetPatience, 3*time.Minute)
 	def(&o.LateAfter, 2*time.Minute)
 	def(&o.IndicateAfter, 5*time.Second)

@@ -100,7 +100,7 @@ func (t *Tenant) SetStale(d time.Duration) {
 
 // seen reports whether readers see a message.
 func (t *Tenant) seen(m *teams.Message) bool {
-	return t.lag == nil || !time.Now().Before(m.Created.Add(t.lag(*m)))
+	return t.lag == nil || !time.Now().Add(t.skew).Before(m.Created.Add(t.lag(*m)))
 }
 
 // SetWriteLag sets how long after it was written a message answers 404 to replies,

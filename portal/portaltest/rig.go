@@ -71,6 +71,9 @@ type Rig struct {
 	Says texts.Texts
 	// TallyRest is how long votes rest, 10 ms where it is not set.
 	TallyRest time.Duration
+	// EchoSkew is how far clocks may differ for an echo to be a post in doubt,
+	// 5 s where it is not set.
+	EchoSkew time.Duration
 	// NoRoom leaves the channels without a room.
 	NoRoom bool
 	// Channels are the channels there are; only Channel where it is empty.
@@ -156,7 +159,7 @@ func (r *Rig) Start() {
 		Bridge: r.Bridge, DB: r.DB, Source: r.source.Load, Directory: r.People,
 		Metrics: r.Counts, Logger: r.Log, Texts: r.Says, WithKey: WithKey,
 	}
-	common.Echo = portal.NewEcho(r.DB, 5*time.Second, r.Counts, nil)
+	common.Echo = portal.NewEcho(r.DB, cmp.Or(r.EchoSkew, 5*time.Second), r.Counts, nil)
 	in := portal.IngestOptions{
 		Common: common, Reader: r.Tenant.Reader(r.dead), Settle: 10 * time.Millisecond, SettleMax: -1,
 		Look: r.Look, DoubtRest: 10 * time.Millisecond, OrphanGrace: 10 * time.Millisecond,

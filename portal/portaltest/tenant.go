@@ -16,6 +16,7 @@ type Tenant struct {
 	mu       sync.Mutex
 	messages map[string][]*teams.Message // by channel
 	clock    time.Time
+	skew     time.Duration
 	requests int
 	writes   int
 
@@ -73,6 +74,14 @@ func (t *Tenant) SetChanged(f func(m teams.Message)) {
 	t.changed = f
 }
 
+// SetSkew makes the tenant's clock differ from the bridge's; call it before
+// anything is written.
+func (t *Tenant) SetSkew(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock, t.skew = t.clock.Add(d-t.skew), d
+}
+
 // AddImage makes an image that can be fetched.
 func (t *Tenant) AddImage(url string, data []byte) {
 	t.mu.Lock()
@@ -82,7 +91,7 @@ func (t *Tenant) AddImage(url string, data []byte) {
 
 // tick returns a time that no message has yet.
 func (t *Tenant) tick() time.Time {
-	now := time.Now().Truncate(time.Millisecond)
+	now := time.Now().Add(t.skew).Truncate(time.Millisecond)
 	if !now.After(t.clock) {
 		now = t.clock.Add(time.Millisecond)
 	}

@@ -60,6 +60,15 @@ func newFaults(p *plan) *faults {
 	return f
 }
 
+// skew is how far Teams' clock is from the bridge's: in one of three seeds, by up
+// to a minute and a half.
+func (f *faults) skew() time.Duration {
+	if f.draw(3, "has", "skew") != 0 {
+		return 0
+	}
+	return time.Duration(f.draw(181, "skew")-90) * time.Second
+}
+
 // draw returns a number below n that depends on the seed and the words.
 func (f *faults) draw(n int, words ...any) int {
 	h := fnv.New64a()

@@ -65,6 +65,8 @@ func newWorld(t *testing.T, p *plan) *world {
 		taken: map[string]int{}, unsure: map[string]bool{}, arrived: map[id.EventID]time.Time{}, said: make([]said, len(p.messages)),
 	}
 	w.r.Fast, w.r.OwnTransactions, w.r.Channels = true, true, p.channels
+	w.r.EchoSkew = portal.ClockSkew
+	w.r.Tenant.SetSkew(w.f.skew())
 	w.r.Tune, w.r.Also = w.tune, w.read
 	w.r.OnCrash = func() {
 		w.f.crashed()
