@@ -147,10 +147,11 @@ func (s *Outbox) CountQueued(ctx context.Context, portal string) (int, error) {
 	return *n, nil
 }
 
-// Unacked returns the rows that Teams has and the room does not show yet.
+// Unacked returns the rows that Teams has and the room does not show yet. Without
+// the sign in its order SQLite would rather read all rows than sort these few.
 func (s *Outbox) Unacked(ctx context.Context) ([]*OutboxRow, error) {
 	return list(ctx, s.base, "list unacknowledged", scanOutboxPtr,
-		`SELECT `+outboxColumns+` FROM teams_outbox WHERE done_at = 0 AND state = 'sent' ORDER BY id`)
+		`SELECT `+outboxColumns+` FROM teams_outbox WHERE done_at = 0 AND state = 'sent' ORDER BY +id`)
 }
 
 // ByID returns a row, nil where there is none.
