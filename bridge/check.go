@@ -136,6 +136,7 @@ func (c *Connector) check(ctx context.Context, o checkOptions, report *check.Rep
 		c.checkSelection(v, report.Area("selection"))
 	}
 	c.checkWebhook(ctx, v, running, report.Area("webhook"))
+	c.checkWebLogin(ctx, running, report.Area("web-sign-in"))
 	c.checkMapping(v, report.Area("mapping"))
 	if stored.OK() {
 		c.checkRelay(ctx, db, v, report.Area("relay"))

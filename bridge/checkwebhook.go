@@ -46,22 +46,14 @@ func (c *Connector) checkWebhook(ctx context.Context, v *tenantView, running boo
 func (c *Connector) answerHandshakes(ctx context.Context) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	listener, err := teams.Listen(ctx, teams.ListenerOptions{
-		Address: c.Config.Webhook.Listen, Paths: webhookPaths(c.Config.Webhook.PublicURL),
+		Name: "webhook listener", Address: c.Config.Webhook.Listen, Paths: webhookPaths(c.Config.Webhook.PublicURL),
 		Handler: teams.NewReceiver(teams.ReceiverOptions{Log: refuseNotifications{}, Logger: zerolog.Nop()}), Logger: zerolog.Nop(),
 	})
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = listener.Serve(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}, nil
+	return serveForCheck(ctx, cancel, listener), nil
 }
 
 // refuseNotifications takes none: Graph tells the bridge again.

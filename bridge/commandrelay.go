@@ -2,12 +2,16 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/commands"
+	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/bridge/weblogin"
 	"teamsbridge/database"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
@@ -20,6 +24,10 @@ func (c *Connector) commandRelay(ctx context.Context, ce *commands.Event) {
 	}
 	switch strings.ToLower(ce.Args[0]) {
 	case "login":
+		if len(ce.Args) > 1 && strings.EqualFold(ce.Args[1], flowWeb) && c.rt.webLogin != nil {
+			c.relayWebLogin(ce)
+			return
+		}
 		c.relayLogin(ctx, ce)
 	case "list":
 		reply(ce, relayText(c.texts, c.rt.writers.list(database.AccountRelay)))
@@ -54,14 +62,47 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 		c.failed(&answer, signInProblem(c.texts, err))
 		return
 	}
-	if err := c.rt.writers.signedIn(ctx, database.AccountRelay, result.Account, ce.User.MXID.String(), result.RefreshToken); err != nil {
+	if err := c.takeRelay(ctx, ce.User.MXID, result); err != nil {
 		c.failed(&answer, err)
 		return
 	}
-	if err := c.rt.sender.Kick(ctx); err != nil {
-		ce.Log.Err(err).Msg("Could not wake what waits for a relay account")
-	}
 	reply(&answer, c.texts.Say(texts.RelayAdded, "account", esc(result.Account.UPN)))
+}
+
+// takeRelay stores a relay account's sign-in.
+func (c *Connector) takeRelay(ctx context.Context, admin id.UserID, result teams.SignInResult) error {
+	if err := c.rt.writers.signedIn(ctx, database.AccountRelay, result.Account, admin.String(), result.RefreshToken); err != nil {
+		return err
+	}
+	if err := c.rt.sender.Kick(ctx); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not wake what waits for a relay account")
+	}
+	return nil
+}
+
+// relayWebLogin adds an account to the relay pool by the web sign-in.
+func (c *Connector) relayWebLogin(ce *commands.Event) {
+	ticket, err := c.rt.webLogin.Begin(weblogin.Request{
+		User: ce.User.MXID.String(), Relay: true, Say: c.webProblem,
+		Take: func(ctx context.Context, result teams.SignInResult) error {
+			return c.takeRelay(ctx, ce.User.MXID, result)
+		},
+	})
+	if err != nil {
+		c.failed(ce, errors.New(c.webProblem(err)))
+		return
+	}
+	reply(ce, c.webLink(ticket))
+	answer := *ce
+	answer.Ctx = ce.Log.WithContext(c.br.BackgroundCtx)
+	go func() {
+		account, err := ticket.Wait(answer.Ctx)
+		if err != nil {
+			c.failed(&answer, errors.New(c.webProblem(err)))
+			return
+		}
+		reply(&answer, c.texts.Say(texts.RelayAdded, "account", esc(account.UPN)))
+	}()
 }
 
 func (c *Connector) relayLogout(ctx context.Context, ce *commands.Event) {

@@ -54,7 +54,7 @@ func (c *Connector) addCommands() {
 	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", texts.HelpVerify, true, c.commandVerify)
 	add("outage", "[start REASON|end]", texts.HelpOutage, true, c.commandOutage)
 	add("drill", "start TEAM|all [MINUTES]|end|report", texts.HelpDrill, true, c.commandDrill)
-	add("relay", "login|list|logout ACCOUNT", texts.HelpRelay, true, c.commandRelay)
+	add("relay", "login [web]|list|logout ACCOUNT", texts.HelpRelay, true, c.commandRelay)
 }
 
 // unsuitableCommands are commands of the framework that would take rooms, or

@@ -43,6 +43,7 @@ type Config struct {
 	DirectoryInterval time.Duration   `yaml:"directory_interval"`
 	Redactions        string          `yaml:"redactions"`
 	Webhook           WebhookConfig   `yaml:"webhook"`
+	WebLogin          WebLoginConfig  `yaml:"web_login"`
 	Poller            PollerConfig    `yaml:"poller"`
 	Limits            LimitsConfig    `yaml:"limits"`
 	Outage            OutageConfig    `yaml:"outage"`
@@ -90,6 +91,13 @@ type WebhookConfig struct {
 	PublicURL    string `yaml:"public_url"`
 	Scope        string `yaml:"scope"`
 	ResourceData bool   `yaml:"resource_data"`
+}
+
+// WebLoginConfig is about people's sign-in on a web page.
+type WebLoginConfig struct {
+	Enabled   bool   `yaml:"enabled"`
+	Listen    string `yaml:"listen"`
+	PublicURL string `yaml:"public_url"`
 }
 
 // PollerConfig is about reading from Graph.

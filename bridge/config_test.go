@@ -33,6 +33,9 @@ func validConfig(t *testing.T) *Config {
 
 func TestConfigValid(t *testing.T) {
 	require.NoError(t, validConfig(t).Validate())
+	web := validConfig(t)
+	web.WebLogin = WebLoginConfig{Enabled: true, Listen: "127.0.0.1:29319", PublicURL: "https://bridge.corp.example/signin"}
+	require.NoError(t, web.Validate())
 	local := validConfig(t)
 	local.Webhook.PublicURL = "http://127.0.0.1:1234"
 	require.NoError(t, local.Validate())
@@ -103,6 +106,22 @@ func TestConfigMistakes(t *testing.T) {
 		{"directory too often", "directory_interval", func(c *Config) { c.DirectoryInterval = time.Second }},
 		{"webhook without port", "webhook.listen", func(c *Config) { c.Webhook.Listen = "localhost" }},
 		{"webhook without TLS", "webhook.public_url", func(c *Config) { c.Webhook.PublicURL = "http://bridge.example" }},
+		{"web sign-in without port", "web_login.listen", func(c *Config) {
+			c.WebLogin = WebLoginConfig{Enabled: true, Listen: "here", PublicURL: "https://bridge.example"}
+		}},
+		{"web sign-in without TLS", "web_login.public_url", func(c *Config) {
+			c.WebLogin = WebLoginConfig{Enabled: true, Listen: ":1", PublicURL: "http://bridge.example"}
+		}},
+		{"web sign-in with a query", "web_login.public_url", func(c *Config) {
+			c.WebLogin = WebLoginConfig{Enabled: true, Listen: ":1", PublicURL: "https://bridge.example/?a=b"}
+		}},
+		{"web sign-in on the webhook", "web_login.listen", func(c *Config) {
+			c.WebLogin = WebLoginConfig{Enabled: true, Listen: c.Webhook.Listen, PublicURL: "https://bridge.example"}
+		}},
+		{"metrics for browsers", "metrics.listen", func(c *Config) {
+			c.WebLogin = WebLoginConfig{Enabled: true, Listen: ":1", PublicURL: "https://bridge.example"}
+			c.Metrics.Listen = ":1"
+		}},
 		{"wrong scope", "webhook.scope", func(c *Config) { c.Webhook.Scope = "team" }},
 		{"wrong mode", "poller.mode", func(c *Config) { c.Poller.Mode = "always" }},
 		{"nothing brings messages", "poller.mode", func(c *Config) { c.Webhook.Enabled = false }},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/rs/zerolog"
@@ -49,8 +50,10 @@ type graphAccess struct {
 	http      *http.Client
 	// credential is the application's.
 	credential Credential
-	reader     teams.Reader
-	subs       teams.SubscriptionAPI
+	// prove is with what the application proves to be itself in web sign-ins.
+	prove  func() (url.Values, error)
+	reader teams.Reader
+	subs   teams.SubscriptionAPI
 }
 
 // openGraph makes the application's access to Graph. Nothing is sent yet, so
@@ -90,7 +93,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	if err != nil {
 		return nil, fmt.Errorf("application sign-in: %w", err)
 	}
-	a.credential = credential
+	a.credential, a.prove = credential, credential.Prove
 	a.reader, a.subs, err = c.graph.NewReader(GraphOptions{
 		Endpoints: endpoints, Credential: &watchedCredential{credential, health.appSignInFailed}, HTTP: a.http, TenantID: cfg.TenantID, Logger: log,
 	})
@@ -100,11 +103,12 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	return a, nil
 }
 
-// delegated is the configuration of people's sign-ins. They are public clients:
-// the application's secret has no place in them.
+// delegated is the configuration of people's sign-ins. With a device code they
+// are of a public client, in which the application's secret has no place; on the
+// web of a confidential one.
 func (a *graphAccess) delegated(cfg *Config, store teams.TokenStore) teams.DelegatedConfig {
 	return teams.DelegatedConfig{
-		Endpoints: a.endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, HTTP: a.http, Store: store,
+		Endpoints: a.endpoints, TenantID: cfg.TenantID, ClientID: cfg.ClientID, HTTP: a.http, Store: store, Prove: a.prove,
 		Files: cfg.Limits.FileSize > 0,
 	}
 }

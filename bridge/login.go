@@ -18,23 +18,33 @@ import (
 
 const (
 	flowDevice   = "device"
+	flowWeb      = "web"
 	stepDevice   = "org.teamsbridge.login.device"
+	stepWeb      = "org.teamsbridge.login.web"
 	stepComplete = "org.teamsbridge.login.complete"
 )
 
 // GetLoginFlows implements bridgev2.NetworkConnector.
 func (c *Connector) GetLoginFlows() []bridgev2.LoginFlow {
-	return []bridgev2.LoginFlow{{
-		ID: flowDevice, Name: c.texts.Say(texts.SignIn), Description: c.texts.Say(texts.SignInAbout),
-	}}
+	device := bridgev2.LoginFlow{ID: flowDevice, Name: c.texts.Say(texts.SignIn), Description: c.texts.Say(texts.SignInAbout)}
+	if !c.Config.WebLogin.Enabled {
+		return []bridgev2.LoginFlow{device}
+	}
+	return []bridgev2.LoginFlow{
+		{ID: flowWeb, Name: c.texts.Say(texts.SignInWeb), Description: c.texts.Say(texts.SignInWebAbout)},
+		device,
+	}
 }
 
 // CreateLogin implements bridgev2.NetworkConnector.
 func (c *Connector) CreateLogin(_ context.Context, user *bridgev2.User, flowID string) (bridgev2.LoginProcess, error) {
-	if flowID != flowDevice {
-		return nil, bridgev2.ErrInvalidLoginFlowID
+	switch {
+	case flowID == flowDevice:
+		return &deviceLogin{c: c, user: user}, nil
+	case flowID == flowWeb && c.Config.WebLogin.Enabled:
+		return &webLogin{c: c, user: user}, nil
 	}
-	return &deviceLogin{c: c, user: user}, nil
+	return nil, bridgev2.ErrInvalidLoginFlowID
 }
 
 // deviceLogin signs one person in: they enter a code in a browser.
@@ -92,12 +102,17 @@ func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	if err != nil {
 		return nil, inWords(d.c.texts, err)
 	}
+	return d.c.signedInStep(login, result.Account), nil
+}
+
+// signedInStep ends a sign-in.
+func (c *Connector) signedInStep(login *bridgev2.UserLogin, account teams.Account) *bridgev2.LoginStep {
 	return &bridgev2.LoginStep{
 		Type:           bridgev2.LoginStepTypeComplete,
 		StepID:         stepComplete,
-		Instructions:   d.c.texts.Say(texts.SignInDone, "account", result.Account.UPN),
+		Instructions:   c.texts.Say(texts.SignInDone, "account", account.UPN),
 		CompleteParams: &bridgev2.LoginCompleteParams{UserLoginID: login.ID, UserLogin: login},
-	}, nil
+	}
 }
 
 // signInProblem says in words for people why a sign-in did not work.

@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/bridge/weblogin"
 	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/portal"
@@ -57,6 +58,7 @@ type runtime struct {
 	subs      *teams.SubscriptionManager
 	process   *teams.Processor
 	listener  *teams.Listener
+	webLogin  *weblogin.Server // nil where it is off
 	keys      *keyring
 	// gaps is nil without a webhook.
 	gaps *webhookGaps
@@ -118,6 +120,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 		return nil, err
 	}
 	r.wireHealth()
+	r.webLogin = r.newWebLogin()
 	r.writers.expired, r.writers.lost = r.notices.accountExpired, r.keys.noteLoss
 	return r, nil
 }
@@ -269,6 +272,9 @@ func (r *runtime) intake(ctx context.Context) error {
 		return err
 	}
 	r.services.start("metrics and probes", r.monitoring.run)
+	if err := r.serveWebLogin(ctx); err != nil {
+		return err
+	}
 	if !r.c.Config.Webhook.Enabled {
 		return nil
 	}

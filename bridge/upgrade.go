@@ -81,6 +81,10 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str, "webhook", "scope")
 	helper.Copy(up.Bool, "webhook", "resource_data")
 
+	helper.Copy(up.Bool, "web_login", "enabled")
+	helper.Copy(up.Str|up.Null, "web_login", "listen")
+	helper.Copy(up.Str|up.Null, "web_login", "public_url")
+
 	helper.Copy(up.Str, "poller", "mode")
 	helper.Copy(up.Str|up.Int, "poller", "interval")
 	helper.Copy(up.List, "poller", "readers")
@@ -120,7 +124,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"}, {"custom_reactions"},
+			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"}, {"custom_reactions"},
 		},
 		Base: exampleNetworkConfig,
 	}

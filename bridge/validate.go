@@ -187,6 +187,7 @@ func (c *Config) validateReading() checks {
 		e.that(isListen(w.Listen), "webhook.listen", "is not an address to listen on", "write it as host:port, such as 0.0.0.0:29318")
 		e.that(isURL(w.PublicURL, "https") || isLoopback(w.PublicURL), "webhook.public_url", "is not an https URL", "write the address under which Microsoft reaches the listener, as https://host/path")
 	}
+	e = append(e, c.validateWebLogin()...)
 	p := c.Poller
 	e.that(oneOf(p.Mode, ModeCatchUp, ModeContinuous), "poller.mode", fmt.Sprintf("is %q", p.Mode), "use catchup or continuous")
 	e.that(w.Enabled || p.Mode == ModeContinuous, "poller.mode", "is catchup while webhook.enabled is false, so that messages would come once a day",
@@ -199,6 +200,20 @@ func (c *Config) validateReading() checks {
 	}
 	e.that(p.RequestsPerSecond > 0, "poller.requests_per_second", "is not above 0", "write a number such as 2")
 	e.that(p.ReconcileInterval >= time.Minute, "poller.reconcile_interval", "is shorter than a minute", "write a duration such as 24h")
+	return e
+}
+
+func (c *Config) validateWebLogin() checks {
+	var e checks
+	w := c.WebLogin
+	if !w.Enabled {
+		return e
+	}
+	e.that(isListen(w.Listen), "web_login.listen", "is not an address to listen on", "write it as host:port, such as 0.0.0.0:29319")
+	e.that(!c.Webhook.Enabled || w.Listen != c.Webhook.Listen, "web_login.listen", "is the webhook's listener", "use another port")
+	u, err := url.Parse(w.PublicURL)
+	e.that(err == nil && (isURL(w.PublicURL, "https") || isLoopback(w.PublicURL)) && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
+		"web_login.public_url", "is not an https URL", "write the address under which people's browsers reach the listener, as https://host/path")
 	return e
 }
 
@@ -215,6 +230,7 @@ func (c *Config) validateRest() checks {
 	e.that(c.Limits.RedactionWait >= time.Second, "limits.redaction_wait", "is shorter than a second", "write a duration such as 10m")
 	e.that(c.Metrics.Listen == "" || isListen(c.Metrics.Listen), "metrics.listen", "is not an address to listen on", "write it as host:port, such as 127.0.0.1:9090, or leave it empty")
 	e.that(c.Metrics.Listen == "" || c.Metrics.Listen != c.Webhook.Listen, "metrics.listen", "is the webhook's listener, which is public", "use another port")
+	e.that(c.Metrics.Listen == "" || !c.WebLogin.Enabled || c.Metrics.Listen != c.WebLogin.Listen, "metrics.listen", "is the web sign-in's listener, which is public", "use another port")
 	zone, err := c.zone()
 	e.err(err, "time_zone", fmt.Sprintf("is %q, which is no zone", c.TimeZone), "write a name such as Europe/Paris, or leave it empty for UTC")
 	_, err = texts.For(c.Language, zone)

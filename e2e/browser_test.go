@@ -55,9 +55,9 @@ type browser struct {
 	complaints []string
 }
 
-func openBrowser(t *testing.T, program string) *browser {
+func openBrowser(t *testing.T, program string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(program)}
+	options := append([]chromedp.ExecAllocatorOption{chromedp.ExecPath(program)}, more...)
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // which Chromium refuses to root
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Limits of the listener, which faces the internet.
+// Limits of listeners, which face the internet.
 const (
 	listenerHeaderTimeout = 5 * time.Second
 	listenerReadTimeout   = 10 * time.Second
@@ -27,19 +27,25 @@ const (
 
 // ListenerOptions configures Listen.
 type ListenerOptions struct {
+	// Name is what errors and the log call it.
+	Name string
 	// Address is where to listen, such as ":29330".
 	Address string
 	// Paths are served by Handler; everything else is not found.
 	Paths   []string
 	Handler http.Handler
+	// WriteTimeout bounds one request with its answer, 0 for 15 seconds.
+	WriteTimeout time.Duration
 	// TLS is nil behind a proxy that ends TLS.
 	TLS    *tls.Config
 	Logger zerolog.Logger
 }
 
-// Listener is the webhook's own HTTP server. It listens from Listen on and
+// Listener is an HTTP server of its own for one purpose, so that nothing else
+// is exposed with it. It listens from Listen on and
 // answers while Serve runs.
 type Listener struct {
+	name   string
 	ln     net.Listener
 	server *http.Server
 }
@@ -49,7 +55,7 @@ func Listen(ctx context.Context, opts ListenerOptions) (*Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", opts.Address)
 	if err != nil {
-		return nil, fmt.Errorf("webhook listener: %w", err)
+		return nil, fmt.Errorf("%s: %w", opts.Name, err)
 	}
 	ln = netutil.LimitListener(ln, listenerMaxConns)
 	if opts.TLS != nil {
@@ -59,14 +65,18 @@ func Listen(ctx context.Context, opts ListenerOptions) (*Listener, error) {
 	for _, path := range opts.Paths {
 		mux.Handle(path, opts.Handler)
 	}
-	return &Listener{ln: ln, server: &http.Server{
+	write := opts.WriteTimeout
+	if write == 0 {
+		write = listenerWriteTimeout
+	}
+	return &Listener{name: opts.Name, ln: ln, server: &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: listenerHeaderTimeout,
 		ReadTimeout:       listenerReadTimeout,
-		WriteTimeout:      listenerWriteTimeout,
+		WriteTimeout:      write,
 		IdleTimeout:       listenerIdleTimeout,
 		MaxHeaderBytes:    listenerMaxHeader,
-		ErrorLog:          log.New(opts.Logger.With().Str("component", "webhook listener").Logger(), "", 0),
+		ErrorLog:          log.New(opts.Logger.With().Str("component", opts.Name).Logger(), "", 0),
 	}}, nil
 }
 
@@ -79,7 +89,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	go func() { failed <- l.server.Serve(l.ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("webhook listener: %w", err)
+		return fmt.Errorf("%s: %w", l.name, err)
 	case <-ctx.Done():
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), listenerStopTimeout)

@@ -46,6 +46,9 @@ func For(language string, zone *time.Location) (Texts, error) {
 // Languages lists the languages that there are.
 func Languages() []string { return slices.Sorted(maps.Keys(load())) }
 
+// Language is the language that is spoken, as HTML names it.
+func (t Texts) Language() string { return t.catalogue().language }
+
 // Say returns a text. What follows are the names of its places and what to put
 // there, in pairs.
 func (t Texts) Say(key Key, pairs ...string) string { return t.catalogue().says[key].other.fill(pairs) }

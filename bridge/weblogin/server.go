@@ -1,0 +1,128 @@
+package weblogin
+
+import (
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"teamsbridge/teams"
+	"teamsbridge/texts"
+)
+
+const (
+	// DefaultLife is how long a link is good.
+	DefaultLife = 10 * time.Minute
+	// keepOutcome is how long a link's page says what became of it.
+	keepOutcome = 5 * time.Minute
+	// finishTimeout bounds what happens while the browser waits for an answer.
+	finishTimeout = 45 * time.Second
+	// WriteTimeout is what the listener has to allow for that.
+	WriteTimeout = finishTimeout + 15*time.Second
+
+	maxTickets = 10_000
+	ticketSize = 24      // bytes
+	maxForm    = 4 << 10 // bytes
+	// maxAnswer is far more than Microsoft's codes have.
+	maxAnswer = 12 << 10 // bytes
+
+	linkPath     = "/login/"
+	callbackPath = "/callback"
+	checkPath    = "/check/"
+)
+
+// CheckMark is what the check's answer begins with.
+const CheckMark = "teamsbridge web sign-in "
+
+// Options configures New.
+type Options struct {
+	// PublicURL is the listener's address as browsers see it. Cookies are for
+	// https alone where it is https.
+	PublicURL string
+	// Login prepares a visit to the sign-in service.
+	Login func(redirect, account string) (*teams.WebLogin, error)
+	Texts texts.Texts
+	// Life is how long a link is good, 0 for DefaultLife.
+	Life   time.Duration
+	Now    func() time.Time
+	Logger zerolog.Logger
+}
+
+// Server keeps the tickets and serves their pages.
+type Server struct {
+	opts   Options
+	prefix string // the path of the public URL
+	secure bool
+	key    []byte // of the buttons' tokens
+
+	mu      sync.Mutex
+	tickets map[digest]*Ticket
+	visits  map[digest]*Ticket // by state
+}
+
+// New returns a server without tickets.
+func New(opts Options) *Server {
+	if opts.Life == 0 {
+		opts.Life = DefaultLife
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	opts.PublicURL = strings.TrimRight(opts.PublicURL, "/")
+	s := &Server{opts: opts, key: make([]byte, 32), tickets: map[digest]*Ticket{}, visits: map[digest]*Ticket{}}
+	_, _ = rand.Read(s.key) // never fails
+	if u, err := url.Parse(opts.PublicURL); err == nil {
+		s.prefix, s.secure = u.Path, u.Scheme == "https"
+	}
+	return s
+}
+
+// RedirectURL is the address that the app registration must have as a redirect
+// URI, and CheckURL one that answers with CheckMark and the word.
+func RedirectURL(public string) string { return strings.TrimRight(public, "/") + callbackPath }
+
+// CheckURL see RedirectURL.
+func CheckURL(public, word string) string { return strings.TrimRight(public, "/") + checkPath + word }
+
+func (s *Server) address(path string) string { return s.opts.PublicURL + path }
+
+var (
+	checkWord = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
+	stateWord = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+)
+
+// Handler serves the pages, with the path of the public URL in front and without
+// it, for proxies that take it away.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+linkPath+"{ticket}", s.showLink)
+	mux.HandleFunc("POST "+linkPath+"{ticket}", s.goOn)
+	mux.HandleFunc("GET "+callbackPath, s.callback)
+	mux.HandleFunc("GET "+checkPath+"{word}", serveCheck)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHeaders(w.Header())
+		if rest, ok := strings.CutPrefix(r.URL.Path, s.prefix+"/"); ok && s.prefix != "" {
+			short := r.Clone(r.Context())
+			short.URL.Path, short.URL.RawPath = "/"+rest, ""
+			if _, pattern := mux.Handler(short); pattern != "" {
+				r = short
+			}
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func serveCheck(w http.ResponseWriter, r *http.Request) {
+	word := r.PathValue("word")
+	if !checkWord.MatchString(word) {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(CheckMark + word))
+}
