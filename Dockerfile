@@ -28,9 +28,10 @@ VOLUME /data /tmp
 WORKDIR /data
 USER 65532:65532
 # 29317 is for the homeserver, 29318 for Microsoft Graph behind a TLS proxy, 29319
-# for monitoring. In the config they must listen on 0.0.0.0: appservice.hostname,
-# network.webhook.listen, network.metrics.listen.
-EXPOSE 29317 29318 29319
+# for monitoring, 29320 for people's browsers behind a TLS proxy. In the config they
+# must listen on 0.0.0.0: appservice.hostname, network.webhook.listen,
+# network.metrics.listen, network.web_login.listen.
+EXPOSE 29317 29318 29319 29320
 # Down is when nothing can be accepted; an outage of Teams is none.
 HEALTHCHECK --interval=15s --timeout=6s --start-period=60s --retries=4 \
   CMD ["/usr/bin/teamsbridge", "health", "-c", "/data/config.yaml"]
