@@ -46,7 +46,7 @@ func (c *Connector) checkWebhook(ctx context.Context, v *tenantView, running boo
 func (c *Connector) answerHandshakes(ctx context.Context) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	listener, err := teams.Listen(ctx, teams.ListenerOptions{
-		Name: "webhook listener", Address: c.Config.Webhook.Listen, Paths: webhookPaths(c.Config.Webhook.PublicURL),
+		Name: "webhook", Address: c.Config.Webhook.Listen, Paths: webhookPaths(c.Config.Webhook.PublicURL),
 		Handler: teams.NewReceiver(teams.ReceiverOptions{Log: refuseNotifications{}, Logger: zerolog.Nop()}), Logger: zerolog.Nop(),
 	})
 	if err != nil {

@@ -86,11 +86,11 @@
 // newRuntime wires the parts and sends nothing. Then the database's lock is
 // taken, so that one process at a time does what follows; a second one waits
 // there, and whoever loses the lock ends at once. intake runs right after the
-// tables were upgraded: webhook listener, notification processor, metrics, the web sign-in's listener.
-// The
-// framework then waits for the homeserver. run starts everything else: lanes,
-// readers, subscriptions, mirror. Graph may be down all the while. All loops are
-// services: they stop with their context, and one that fails is started again.
+// tables were upgraded: webhook listener, notification processor, metrics, the
+// web sign-in's listener. The framework then waits for the homeserver. run starts
+// everything else: lanes, readers, subscriptions, mirror. Graph may be down all
+// the while. All loops are services: they stop with their context, and one that
+// fails is started again.
 //
 // # Outages
 //

@@ -53,7 +53,7 @@ func (r *runtime) listen(ctx context.Context) (*teams.Listener, error) {
 	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.Handle("/", receiver)
 	return teams.Listen(ctx, teams.ListenerOptions{
-		Name: "webhook listener", Address: cfg.Listen, Paths: webhookPaths(cfg.PublicURL), Handler: mux, Logger: r.log,
+		Name: "webhook", Address: cfg.Listen, Paths: webhookPaths(cfg.PublicURL), Handler: mux, Logger: r.log,
 	})
 }
 

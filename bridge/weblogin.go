@@ -41,7 +41,7 @@ func (r *runtime) serveWebLogin(ctx context.Context) error {
 
 func listenWebLogin(ctx context.Context, cfg WebLoginConfig, server *weblogin.Server, log zerolog.Logger) (*teams.Listener, error) {
 	return teams.Listen(ctx, teams.ListenerOptions{
-		Name: "web sign-in listener", Address: cfg.Listen, Paths: []string{"/"}, Handler: server.Handler(),
+		Name: "web-sign-in", Address: cfg.Listen, Paths: []string{"/"}, Handler: server.Handler(),
 		WriteTimeout: weblogin.WriteTimeout, Logger: log,
 	})
 }
@@ -81,7 +81,11 @@ func (l *webLogin) Start(context.Context) (*bridgev2.LoginStep, error) {
 }
 
 // Cancel implements bridgev2.LoginProcess.
-func (l *webLogin) Cancel() { l.ticket.Cancel() }
+func (l *webLogin) Cancel() {
+	if l.ticket != nil {
+		l.ticket.Cancel()
+	}
+}
 
 // Wait implements bridgev2.LoginProcessDisplayAndWait.
 func (l *webLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {

@@ -4,6 +4,6 @@
 //
 // The homeserver is Dendrite, built from the Go module proxy, unless
 // TEAMSBRIDGE_E2E_HOMESERVER says synapse, for which TEAMSBRIDGE_SYNAPSE_UP
-// names the program that starts one. TestPage needs a Chromium too; see
-// TEAMSBRIDGE_E2E_BROWSER in browser_test.go.
+// names the program that starts one. TestPage and TestWebSignInPages
+// need a Chromium too; see TEAMSBRIDGE_E2E_BROWSER in browser_test.go.
 package e2e

@@ -27,7 +27,7 @@ const (
 
 // ListenerOptions configures Listen.
 type ListenerOptions struct {
-	// Name is what errors and the log call it.
+	// Name is for what it listens, which errors and the log say.
 	Name string
 	// Address is where to listen, such as ":29330".
 	Address string
@@ -55,7 +55,7 @@ func Listen(ctx context.Context, opts ListenerOptions) (*Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", opts.Address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", opts.Name, err)
+		return nil, fmt.Errorf("%s listener: %w", opts.Name, err)
 	}
 	ln = netutil.LimitListener(ln, listenerMaxConns)
 	if opts.TLS != nil {
@@ -76,7 +76,7 @@ func Listen(ctx context.Context, opts ListenerOptions) (*Listener, error) {
 		WriteTimeout:      write,
 		IdleTimeout:       listenerIdleTimeout,
 		MaxHeaderBytes:    listenerMaxHeader,
-		ErrorLog:          log.New(opts.Logger.With().Str("component", opts.Name).Logger(), "", 0),
+		ErrorLog:          log.New(opts.Logger.With().Str("component", opts.Name+" listener").Logger(), "", 0),
 	}}, nil
 }
 
@@ -89,7 +89,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 	go func() { failed <- l.server.Serve(l.ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("%s: %w", l.name, err)
+		return fmt.Errorf("%s listener: %w", l.name, err)
 	case <-ctx.Done():
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), listenerStopTimeout)
