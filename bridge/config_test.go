@@ -34,7 +34,7 @@ func validConfig(t *testing.T) *Config {
 func TestConfigValid(t *testing.T) {
 	require.NoError(t, validConfig(t).Validate())
 	web := validConfig(t)
-	web.WebLogin = WebLoginConfig{Enabled: true, Listen: "127.0.0.1:29319", PublicURL: "https://bridge.corp.example/signin"}
+	web.WebLogin = WebLoginConfig{Enabled: true, Listen: "127.0.0.1:29320", PublicURL: "https://bridge.corp.example/signin"}
 	require.NoError(t, web.Validate())
 	local := validConfig(t)
 	local.Webhook.PublicURL = "http://127.0.0.1:1234"

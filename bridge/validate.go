@@ -209,7 +209,7 @@ func (c *Config) validateWebLogin() checks {
 	if !w.Enabled {
 		return e
 	}
-	e.that(isListen(w.Listen), "web_login.listen", "is not an address to listen on", "write it as host:port, such as 0.0.0.0:29319")
+	e.that(isListen(w.Listen), "web_login.listen", "is not an address to listen on", "write it as host:port, such as 0.0.0.0:29320")
 	e.that(!c.Webhook.Enabled || w.Listen != c.Webhook.Listen, "web_login.listen", "is the webhook's listener", "use another port")
 	u, err := url.Parse(w.PublicURL)
 	e.that(err == nil && (isURL(w.PublicURL, "https") || isLoopback(w.PublicURL)) && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
