@@ -1,10 +1,12 @@
 package database
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // outboxHead are an outbox row's columns without its payload.
-const outboxHead = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-	sender_name, '' AS payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark, held_until`
+var outboxHead = strings.Replace(outboxColumns, "payload", "'' AS payload", 1)
 
 // Unshown returns a portal's messages behind an id that wait and were not Shown as
 // queued, oldest first and without their payloads.
