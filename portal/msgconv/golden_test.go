@@ -93,7 +93,7 @@ func golden(t *testing.T, dir string, least int, convert func(t *testing.T, file
 }
 
 func TestToMatrixGolden(t *testing.T) {
-	golden(t, "tomatrix", 45, func(t *testing.T, files map[string]string) string {
+	golden(t, "tomatrix", 80, func(t *testing.T, files map[string]string) string {
 		m, env := matrixCase(t, files)
 		r := ToMatrix(m, env)
 		checkRendered(t, r)
@@ -202,7 +202,7 @@ func showText(b *strings.Builder, name, s string) {
 }
 
 func TestToTeamsGolden(t *testing.T) {
-	golden(t, "toteams", 45, func(t *testing.T, files map[string]string) string {
+	golden(t, "toteams", 80, func(t *testing.T, files map[string]string) string {
 		c, env := teamsCase(t, texts.Texts{}, files)
 		drafts, err := ToTeams(c, env)
 		if err != nil {
