@@ -115,7 +115,7 @@ func (t *Tenant) SetWriteLag(f func(m teams.Message) time.Duration) {
 // known finds a message that somebody names; t is locked.
 func (t *Tenant) known(ch teams.ChannelRef, messageID string) *teams.Message {
 	m := t.find(ch, messageID)
-	if m == nil || t.writeLag != nil && time.Now().Before(m.Created.Add(t.writeLag(*m))) {
+	if m == nil || t.writeLag != nil && time.Now().Add(t.skew).Before(m.Created.Add(t.writeLag(*m))) {
 		return nil
 	}
 	return m

@@ -43,7 +43,7 @@ func (r *reader) Message(_ context.Context, ref teams.MessageRef) (teams.Message
 	r.t.mu.Lock()
 	defer r.t.mu.Unlock()
 	if m := r.t.known(ref.ChannelRef, ref.ID); m != nil && r.t.seen(m) {
-		if before, ok := r.t.before[ref.ID]; ok && time.Since(m.Modified) < r.t.stale {
+		if before, ok := r.t.before[ref.ID]; ok && time.Since(m.Modified)+r.t.skew < r.t.stale {
 			return before, nil
 		}
 		return clone(m), nil
