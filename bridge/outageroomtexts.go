@@ -59,14 +59,8 @@ func endedRoomText(x texts.Texts, rec *database.Outage, t tally, missed gap, pol
 		parts = []string{x.Say(texts.DrillEnded, "span", span(x, rec.Began, rec.Ended))}
 	}
 	parts = append(parts, deliveredText(x, rec, t, policy))
-	switch {
-	case missed.none:
-	case !missed.complete:
-		parts = append(parts, x.Say(texts.MissedReading))
-	case missed.count == 0:
-		parts = append(parts, x.Say(texts.MissedNone))
-	default:
-		parts = append(parts, x.Count(texts.MissedSome, missed.count))
+	if !missed.none {
+		parts = append(parts, missedText(x, missed))
 	}
 	return strings.Join(parts, " ")
 }

@@ -23,12 +23,6 @@ const (
 	// outageStall is how long nothing may arrive in Teams before those who wait
 	// to hear of the end are told what still waits.
 	outageStall = 10 * time.Minute
-	// outageGapPatience is how long a room waits to hear of the end until what
-	// was said in Teams meanwhile has been read.
-	outageGapPatience = 10 * time.Minute
-	// outageGapMargin is how long before an outage was noticed something may
-	// have been said in Teams that came through only after it.
-	outageGapMargin = time.Minute
 	// outageGiveUp is how long somebody who can't be told is tried after an
 	// outage's end; the record is closed without them.
 	outageGiveUp = time.Hour
@@ -223,7 +217,8 @@ func (o *outages) failed(key string) {
 }
 
 // close tells of an outage that has ended: each room that knows of it when its
-// own queue is empty, the listeners when all are; then the record is closed.
+// own queue is empty, the listeners when all are; a room that does not, and to
+// which something came late, when all has been read. Then the record is closed.
 // realOn means that a real outage goes on.
 func (o *outages) close(ctx context.Context, rec *database.Outage, realOn bool) error {
 	if rec.Kind == database.OutageDetected && !rec.Resumed.IsZero() && o.now().Sub(rec.Ended) < outageRejoin {
@@ -238,6 +233,10 @@ func (o *outages) close(ctx context.Context, rec *database.Outage, realOn bool) 
 		return err
 	}
 	waiting, untold, err := o.closeRooms(ctx, rec, told, tallies)
+	if err != nil {
+		return err
+	}
+	gaps, untoldGaps, err := o.closeGaps(ctx, rec, told)
 	if err != nil {
 		return err
 	}
@@ -269,7 +268,7 @@ func (o *outages) close(ctx context.Context, rec *database.Outage, realOn bool) 
 			untold++
 		}
 	}
-	if untold > 0 && !giveUp {
+	if gaps > 0 || untold+untoldGaps > 0 && !giveUp {
 		return nil
 	}
 	rec.Drained = latest(rec.Ended, total.lastDone)
@@ -328,39 +327,4 @@ func (o *outages) closeRooms(ctx context.Context, rec *database.Outage, told map
 	slices.SortFunc(ready, func(a, b database.OutageRoom) int { return strings.Compare(a.Portal, b.Portal) })
 	untold, err = o.tellRooms(ctx, rec, ready, func(portal string) string { return texts[portal] })
 	return waiting, untold, err
-}
-
-// gap is what was said in Teams while it could not be read.
-type gap struct {
-	// none means that reading went on all the time.
-	none bool
-	// count is how many messages came late, complete whether those are all.
-	count    int
-	complete bool
-}
-
-// missed counts what a room got late from Teams; through is false while more
-// is to be expected.
-func (o *outages) missed(ctx context.Context, rec *database.Outage, portal string, reads readTimes) (g gap, through bool, err error) {
-	if rec.Kind == database.OutageDrill || rec.Cause == causeDeclared {
-		return gap{none: true}, true, nil
-	}
-	o.mu.Lock()
-	upAt := o.upAt
-	o.mu.Unlock()
-	readAt, unreadable := reads.of(portal)
-	pending, err := o.db.Inbox.PendingUntil(ctx, portal, rec.Ended)
-	if err != nil {
-		return g, false, err
-	}
-	g.complete = readAt.After(latest(upAt, o.started)) && pending == 0
-	if !g.complete && !unreadable && o.now().Sub(latest(rec.Ended, o.started)) < outageGapPatience {
-		return g, false, nil
-	}
-	since := rec.Ended
-	if !upAt.IsZero() {
-		since = earliest(since, upAt)
-	}
-	g.count, err = o.db.Inbox.Late(ctx, portal, rec.Began.Add(-outageGapMargin), rec.Ended, since)
-	return g, true, err
 }

@@ -67,6 +67,35 @@ func (s *Inbox) Late(ctx context.Context, portal string, from, to, since time.Ti
 				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')`, portal, ms(from), ms(to), ms(since))
 }
 
+// LateRoom is a portal to which messages came late.
+type LateRoom struct {
+	Portal string
+	// Count is how many there are, Pending how many of them are still to come to
+	// Matrix.
+	Count, Pending int
+}
+
+// LateRooms returns the portals with messages that were written while Teams could
+// not be read in an outage, or shortly before, and came late after that. Where a
+// room was told of that before, what came until then does not count again. What
+// the bridge itself posted is none of them. It reads the whole ledger.
+func (s *Inbox) LateRooms(ctx context.Context, outageID int64, before, late time.Duration) ([]LateRoom, error) {
+	return list(ctx, s.base, "list rooms of late messages", scanLateRoom, `
+		SELECT portal, COUNT(*), SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END) FROM teams_inbox
+		WHERE received_at >= created_at + $2 AND EXISTS (SELECT 1 FROM teams_outage_span WHERE outage_id = $1 AND what = 'read' AND to_at <> 0
+				AND teams_inbox.created_at >= from_at - $3 AND teams_inbox.created_at <= to_at AND teams_inbox.received_at >= to_at)
+			AND NOT EXISTS (SELECT 1 FROM teams_outage_room WHERE outage_id = $1 AND teams_outage_room.portal = teams_inbox.portal
+				AND gap_told_at >= teams_inbox.received_at)
+			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
+				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')
+		GROUP BY portal ORDER BY portal`, outageID, late.Milliseconds(), before.Milliseconds())
+}
+
+func scanLateRoom(row dbutil.Scannable) (r LateRoom, err error) {
+	err = row.Scan(&r.Portal, &r.Count, &r.Pending)
+	return r, err
+}
+
 func (s *Inbox) count(ctx context.Context, query string, args ...any) (int, error) {
 	n, err := one(ctx, s.base, "count messages", dbutil.ScanSingleColumn[int], query, args...)
 	if err != nil || n == nil {

@@ -222,6 +222,7 @@ const (
 	DrillEnded          Key = "drill_ended"
 	Span                Key = "span"
 	SpanInADay          Key = "span_in_a_day"
+	GapClosed           Key = "gap_closed"
 	MissedReading       Key = "missed_reading"
 	MissedNone          Key = "missed_none"
 	MissedSome          Key = "missed_some"

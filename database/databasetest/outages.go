@@ -164,6 +164,46 @@ func testOutageSpans(t *testing.T, ctx context.Context, e *env) {
 	require.Empty(t, spans())
 }
 
+func testLateRooms(t *testing.T, ctx context.Context, e *env) {
+	o := &database.Outage{Kind: database.OutageDetected, Began: e.clock.Now()}
+	require.NoError(t, e.db.Outages.Begin(ctx, o))
+	began := e.clock.Now()
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanRead, began))
+	at := func(minutes int) time.Time { return began.Add(time.Duration(minutes) * time.Minute) }
+	arrive := func(portal, id string, written, received time.Time) {
+		accept(t, ctx, e, 1, database.InboxRow{Portal: portal, MessageID: id, RootID: id, Version: 1, CreatedAt: written, ReceivedAt: received, Source: "export"})
+		require.NoError(t, e.db.Inbox.Delivered(ctx, portal, id, 1))
+	}
+	arrive("c:1", "before", at(-5), at(20))
+	arrive("c:1", "just-before", at(0).Add(-30*time.Second), at(20))
+	arrive("c:1", "within", at(5), at(20))
+	arrive("c:1", "told", at(5), at(5))
+	arrive("c:2", "after", at(11), at(20))
+	arrive("c:2", "soon", at(10).Add(-time.Second), at(10).Add(time.Second))
+	accept(t, ctx, e, 1, database.InboxRow{Portal: "c:3", MessageID: "pending", Version: 1, CreatedAt: at(5), ReceivedAt: at(20)})
+	arrive("c:4", "own", at(5), at(20))
+	part := database.SentPart{EventID: "$own", Portal: "c:4", State: database.StateSending, StartedAt: at(5)}
+	require.NoError(t, e.db.Sent.Begin(ctx, part))
+	require.NoError(t, e.db.Sent.Confirm(ctx, "$own", 0, "own", ""))
+	late := func() []database.LateRoom {
+		all, err := e.other.Inbox.LateRooms(ctx, o.ID, time.Minute, time.Minute)
+		require.NoError(t, err)
+		return all
+	}
+	require.Empty(t, late(), "it goes on")
+	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanRead, at(10)))
+	require.Equal(t, []database.LateRoom{{Portal: "c:1", Count: 2}, {Portal: "c:3", Count: 1, Pending: 1}}, late())
+
+	// It goes on again: what was told is not told again.
+	require.NoError(t, e.db.Outages.TellRoom(ctx, database.OutageRoom{OutageID: o.ID, Portal: "c:1", EndedTold: at(21)}))
+	require.NoError(t, e.db.Outages.Resume(ctx, o))
+	require.Equal(t, []database.LateRoom{{Portal: "c:3", Count: 1, Pending: 1}}, late())
+	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanRead, at(22)))
+	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanRead, at(30)))
+	arrive("c:1", "again", at(25), at(31))
+	require.Equal(t, []database.LateRoom{{Portal: "c:1", Count: 1}, {Portal: "c:3", Count: 1, Pending: 1}}, late())
+}
+
 func testOutages(t *testing.T, ctx context.Context, e *env) {
 	o := &database.Outage{Kind: database.OutageDetected, Cause: "teams-down", Detail: "Teams does not answer", Began: e.clock.Now(), FirstRow: 7}
 	require.NoError(t, e.db.Outages.Begin(ctx, o))

@@ -108,7 +108,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"QueuePages", testQueuePages},
 		{"OutboxMarks", testOutboxMarks},
 		{"InboxDropping", testInboxDropping},
-		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans},
+		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans}, {"LateRooms", testLateRooms},
 		{"Outages", testOutages},
 		{"Digests", testDigests},
 		{"OutboxRange", testOutboxRange},
