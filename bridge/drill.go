@@ -133,7 +133,7 @@ type roster struct {
 // who should be and are not, with why.
 type roomRoster struct {
 	portal  string
-	joined  int
+	joined  []string
 	missing []string
 }
 
@@ -176,9 +176,14 @@ func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, 
 		return out, fmt.Errorf("listing members: %w", err)
 	}
 	for mxid, member := range members {
-		if _, _, staff := r.dir.Person(mxid); staff && member.Membership == event.MembershipJoin {
-			out.joined++
+		_, name, staff := r.dir.Person(mxid)
+		if !staff || member.Membership != event.MembershipJoin {
+			continue
 		}
+		if name == "" {
+			name = mxid.String()
+		}
+		out.joined = append(out.joined, name)
 	}
 	placed, err := r.rooms.Placed(ctx, key)
 	if err != nil {
@@ -207,6 +212,7 @@ func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, 
 			out.missing = append(out.missing, staff.DisplayName)
 		}
 	}
+	slices.Sort(out.joined)
 	slices.Sort(out.missing)
 	return out, nil
 }

@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"strings"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 
 func TestDrill(t *testing.T) {
 	w := newOutageTest(t)
-	w.people = roster{rooms: []roomRoster{{portal: roomA, joined: 3, missing: []string{"Bob *B* (invited, has not joined)"}}, {portal: roomB, joined: 2}}, leftOut: 4}
+	w.people = roster{rooms: []roomRoster{{portal: roomA, joined: []string{"Ann", "Cid_", "Dan"}, missing: []string{"Bob *B* (invited, has not joined)"}}, {portal: roomB, joined: []string{"Ann", "Dan"}}}, leftOut: 4}
 	before := w.write(roomA, 1)
 	w.deliver(before...)
 	until, err := w.startDrill(t.Context(), "t:team", "the team Sales", boss, drillDefault)
@@ -53,7 +55,8 @@ func TestDrill(t *testing.T) {
 		"* Written in Matrix meanwhile: 2 messages in 1 room\n"+
 		"* Delivered to Teams: 2, within 1 minute\n"+
 		"* People in 2 rooms: 5 places taken, 1 not (4 further rooms were not looked into)\n"+
-		"\n**Rooms**\n\n* Room A: 3 people in it, 1 missing, 2 messages written\n* Room B: 2 people in it, 0 missing, 0 messages written\n"+
+		"\n**Rooms**\n\n* Room A: 3 people in it, 1 missing, 2 messages written\n  * in it: Ann, Cid\\_, Dan\n"+
+		"* Room B: 2 people in it, 0 missing, 0 messages written\n  * in it: Ann, Dan\n"+
 		"\n**Not in rooms they should be in**\n\n* Bob \\*B\\* \\(invited, has not joined\\) – Room A", report)
 	require.Equal(t, report, w.to(ops)[1])
 	require.Equal(t, report, w.to(boss)[1])
@@ -137,14 +140,20 @@ func TestRealOutageEndsADrill(t *testing.T) {
 
 func TestDrillReportsAreBounded(t *testing.T) {
 	var people roster
+	joined := make([]string, 50)
+	for i := range joined {
+		joined[i] = fmt.Sprintf("Person %02d %s", i, strings.Repeat("x", 30))
+	}
 	for i := range 100 {
-		people.rooms = append(people.rooms, roomRoster{portal: fmt.Sprintf("c:t/%d", i), missing: []string{"Ann", "Bob"}})
+		people.rooms = append(people.rooms, roomRoster{portal: fmt.Sprintf("c:t/%d", i), joined: joined, missing: []string{"Ann", "Bob"}})
 	}
 	now := time.Now()
 	text := drillReportText(texts.Texts{}, &database.Outage{Began: now.Add(-time.Hour), Ended: now}, tallies{}, people, func(p string) string { return p })
 	require.Contains(t, text, "… and 80 more")
 	require.Contains(t, text, "… and 180 more")
-	require.Less(t, len(text), 4000)
+	require.Contains(t, text, "Person 19 "+strings.Repeat("x", 30)+" and 30 more")
+	require.NotContains(t, text, "Person 20")
+	require.Less(t, len(text), 4000+drillNames+1000)
 }
 
 func TestDrillTargets(t *testing.T) {
@@ -189,7 +198,7 @@ func TestRosterSaysWhoIsMissing(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, people.rooms, want, scope)
 		if want > 0 {
-			require.Equal(t, roomRoster{portal: string(p.portal.ID), joined: 1,
+			require.Equal(t, roomRoster{portal: string(p.portal.ID), joined: []string{"Name of a"},
 				missing: []string{"Name of b (invited, has not joined)", "Name of c (has left)", "Name of d (has left)"}}, people.rooms[0])
 		}
 	}

@@ -10,8 +10,14 @@ import (
 	"teamsbridge/texts"
 )
 
-// drillListed is how many rooms and people a report names.
-const drillListed = 20
+const (
+	// drillListed is how many rooms, people of a room and missing people a report
+	// names.
+	drillListed = 20
+	// drillNames is how many bytes it names people in: an event holds 64 kB, with
+	// the text once more as HTML.
+	drillNames = 8000
+)
 
 // drillReportText is what is told of a drill when it is over.
 func drillReportText(x texts.Texts, rec *database.Outage, all tallies, people roster, title func(string) string) string {
@@ -24,7 +30,7 @@ func drillReportText(x texts.Texts, rec *database.Outage, all tallies, people ro
 	b.WriteString("\n" + totalsText(x, rec, all, title) + "\n")
 	joined, missing, left := 0, 0, ""
 	for _, room := range people.rooms {
-		joined += room.joined
+		joined += len(room.joined)
 		missing += len(room.missing)
 	}
 	if people.leftOut > 0 {
@@ -44,14 +50,39 @@ func writeRooms(x texts.Texts, b *strings.Builder, all tallies, people roster, t
 	rooms := slices.Clone(people.rooms)
 	slices.SortStableFunc(rooms, func(x, y roomRoster) int { return all[y.portal].messages() - all[x.portal].messages() })
 	fmt.Fprintf(b, "\n%s\n\n", x.Say(texts.DrillRooms))
+	left := drillNames
 	for i, room := range rooms {
 		if i == drillListed {
 			fmt.Fprintf(b, "* %s\n", x.Count(texts.ListMore, len(rooms)-i))
 			break
 		}
-		b.WriteString("* " + x.Say(texts.DrillRoom, "room", esc(title(room.portal)), "people", x.Count(texts.PeopleCount, room.joined),
+		b.WriteString("* " + x.Say(texts.DrillRoom, "room", esc(title(room.portal)), "people", x.Count(texts.PeopleCount, len(room.joined)),
 			"missing", strconv.Itoa(len(room.missing)), "messages", x.Count(texts.MessagesCount, all[room.portal].messages())) + "\n")
+		if names := joinedText(x, room.joined, left); names != "" {
+			left -= len(names)
+			fmt.Fprintf(b, "  * %s\n", names)
+		}
 	}
+}
+
+// joinedText names people who are in a room, as many as there is room for.
+func joinedText(x texts.Texts, joined []string, room int) string {
+	var names []string
+	for _, name := range joined[:min(len(joined), drillListed)] {
+		if name = esc(name); len(name) > room {
+			break
+		}
+		room -= len(name)
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(joined) - len(names); n > 0 {
+		more = strconv.Itoa(n)
+	}
+	return x.Say(texts.DrillIn, "names", strings.Join(names, ", "), "more", more)
 }
 
 // writeMissing lists the people who are not where they should be.

@@ -161,6 +161,7 @@ const (
 	DrillPeople        Key = "drill_people"
 	DrillRooms         Key = "drill_rooms"
 	DrillRoom          Key = "drill_room"
+	DrillIn            Key = "drill_in"
 	DrillMissing       Key = "drill_missing"
 	DrillHasLeft       Key = "drill_has_left"
 	DrillInvited       Key = "drill_invited"
