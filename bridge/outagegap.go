@@ -73,9 +73,11 @@ func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[
 	if len(spans) == 0 {
 		return 0, 0, nil
 	}
-	_, to := hull(spans, time.Time{})
+	o.mu.Lock()
+	upAt := o.upAt
+	o.mu.Unlock()
 	patient := o.now().Sub(latest(rec.Ended, o.started)) < outageGapPatience
-	if patient && !o.reads().allSince(latest(to, o.started)) {
+	if patient && !o.reads().allSince(latest(upAt, o.started)) {
 		return 1, 0, nil
 	}
 	late, err := o.db.Inbox.LateRooms(ctx, rec.ID, outageGapMargin, outageLate)

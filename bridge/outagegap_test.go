@@ -23,6 +23,7 @@ func (w *outageTest) comesLate(portal string, ago time.Duration, n int) {
 // the outage's end where they know of the outage. The others hear nothing.
 func TestRoomsAreToldOfTheGap(t *testing.T) {
 	w := newOutageTest(t)
+	w.read()
 	w.teamsDown()
 	ids := w.write(roomA, 1)
 	w.pass(30 * time.Minute)
@@ -55,6 +56,7 @@ func TestGapOfReadingAlone(t *testing.T) {
 	for _, reading := range []bool{true, false} {
 		t.Run(fmt.Sprint("reading ", reading), func(t *testing.T) {
 			w := newOutageTest(t)
+			w.read()
 			w.cause.NoReading, w.cause.NoWriting = reading, !reading
 			w.teamsDown()
 			w.pass(10 * time.Minute)
@@ -75,6 +77,7 @@ func TestGapOfReadingAlone(t *testing.T) {
 func TestCrashWhileTellingOfTheGap(t *testing.T) {
 	run := func(crashAt int) (steps int) {
 		w := newOutageTest(t)
+		w.read()
 		w.teamsDown()
 		w.pass(10 * time.Minute)
 		w.teamsUp()
@@ -99,6 +102,7 @@ func TestCrashWhileTellingOfTheGap(t *testing.T) {
 // is not told again.
 func TestGapThatOpensAgain(t *testing.T) {
 	w := newOutageTest(t)
+	w.read()
 	w.teamsDown()
 	w.pass(10 * time.Minute)
 	w.teamsUp()
@@ -124,6 +128,7 @@ func TestGapThatOpensAgain(t *testing.T) {
 // A room is told when its messages have come, and not never.
 func TestGapIsToldAlthoughSomethingIsMissing(t *testing.T) {
 	w := newOutageTest(t)
+	w.read()
 	w.teamsDown()
 	w.pass(10 * time.Minute)
 	w.teamsUp()
