@@ -76,14 +76,14 @@ type LateRoom struct {
 }
 
 // LateRooms returns the portals with messages that were written while Teams could
-// not be read in an outage, or shortly before, and came late after that. Where a
+// not be read in an outage, or shortly before, and came late. Where a
 // room was told of that before, what came until then does not count again. What
 // the bridge itself posted is none of them. It reads the whole ledger.
 func (s *Inbox) LateRooms(ctx context.Context, outageID int64, before, late time.Duration) ([]LateRoom, error) {
 	return list(ctx, s.base, "list rooms of late messages", scanLateRoom, `
 		SELECT portal, COUNT(*), SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END) FROM teams_inbox
 		WHERE received_at >= created_at + $2 AND EXISTS (SELECT 1 FROM teams_outage_span WHERE outage_id = $1 AND what = 'read' AND to_at <> 0
-				AND teams_inbox.created_at >= from_at - $3 AND teams_inbox.created_at <= to_at AND teams_inbox.received_at >= to_at)
+				AND teams_inbox.created_at >= from_at - $3 AND teams_inbox.created_at <= to_at)
 			AND NOT EXISTS (SELECT 1 FROM teams_outage_room WHERE outage_id = $1 AND teams_outage_room.portal = teams_inbox.portal
 				AND gap_told_at >= teams_inbox.received_at)
 			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
