@@ -146,7 +146,7 @@ func (r *adminRig) outageCommands() {
 	drill("start Sales EMEA 5")
 	drill("start all")
 	outage("")
-	r.w.people = roster{rooms: []roomRoster{{portal: roomA, joined: []string{"Ann", "Bob"}, missing: []string{r.texts.Say(texts.DrillHasLeft, "name", "Bob")}}, {portal: roomB}}, leftOut: 3}
+	r.w.people = roster{rooms: []roomRoster{{portal: roomA, joined: []string{"Bob", "Bob"}, missing: []string{r.texts.Say(texts.DrillHasLeft, "name", "Bob")}}, {portal: roomB}}, leftOut: 3}
 	r.w.deliver(r.w.write(roomA, 2)...)
 	r.w.pass(time.Minute)
 	drill("end")
