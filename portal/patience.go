@@ -15,7 +15,7 @@ import (
 // ago. It says so of what is new: what was just written does not show everywhere
 // at once. So a 404 about a young message is waited out, and is believed only when
 // the message has had its time, or is seen to be deleted.
-var errYoungTarget = errors.New("Graph does not know the message yet")
+var errYoungTarget = errors.New("the message is not known to Graph yet")
 
 // patientWriters are the Writers of a Sender: what they choose has patience.
 type patientWriters struct {

@@ -14,7 +14,7 @@ import (
 
 // errThreadHidden says that a thread can't be read although nothing shows that it
 // is gone.
-var errThreadHidden = errors.New("Graph does not know a thread that is there")
+var errThreadHidden = errors.New("the thread is there and not known to Graph")
 
 // lookBeside looks for a reply whose thread Graph says it does not know, once
 // Teams has had its time. That answer alone proves nothing: a replica that lags
