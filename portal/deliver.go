@@ -130,8 +130,8 @@ func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 	root, err := d.in.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: d.m.Channel, ID: d.m.ReplyToID})
 	switch kind := teams.KindOf(err); kind {
 	case teams.KindNotFound, teams.KindGone, teams.KindPermission, teams.KindBadRequest:
-		if kind == teams.KindNotFound && d.in.o.Now().Before(d.m.Created.Add(d.in.o.RootPatience)) {
-			return nil, fmt.Errorf("fetch the root of a reply: %w", err) // Graph may not show it yet
+		if kind == teams.KindNotFound && d.mayHideRoot() {
+			return nil, fmt.Errorf("fetch the root of a reply: %w", err)
 		}
 		d.in.o.Metrics.Count(MetricDelivered, "root missing")
 		return nil, nil
@@ -140,6 +140,13 @@ func (d *delivery) fetchRoot(ctx context.Context) (*teams.Message, error) {
 		return nil, fmt.Errorf("fetch the root of a reply: %w", err)
 	}
 	return &root, nil
+}
+
+// mayHideRoot reports whether Graph may not show a reply's root yet: the reply was
+// written a moment ago, as far as Teams' clock and ours agree, and came then.
+func (d *delivery) mayHideRoot() bool {
+	now, patience := d.in.o.Now(), d.in.o.RootPatience
+	return now.Before(d.m.Created.Add(patience+ClockSkew)) && now.Before(d.row.ReceivedAt.Add(patience))
 }
 
 // apply runs in the portal's loop.

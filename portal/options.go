@@ -124,9 +124,10 @@ type IngestOptions struct {
 	// EchoWait is how long a message by one of our accounts waits for the
 	// outcome of that account's post. Default 30 s.
 	EchoWait time.Duration
-	// RootPatience is how long after it was written a reply waits for a root that
-	// Graph does not show: what was just written may be missing at first, and a
-	// reply without its root would stay outside its thread for good. Default 30 s.
+	// RootPatience is how long a reply that was just written waits, from when it
+	// came, for a root that Graph does not show: what is new may be missing at
+	// first, and a reply without its root would stay outside its thread for good.
+	// Default 30 s.
 	RootPatience time.Duration
 	// Look brings the echoes up to date with a room's newest events
 	// (matrix.Connector.LookForSends); nil means that only what the homeserver
