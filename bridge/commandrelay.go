@@ -38,9 +38,22 @@ func (c *Connector) commandRelay(ctx context.Context, ce *commands.Event) {
 	}
 }
 
+// sharedRoom refuses to begin the sign-in of a relay account where others can
+// read it: nothing tells whose account it has to be.
+func (c *Connector) sharedRoom(ce *commands.Event) bool {
+	if ce.Portal == nil {
+		return false
+	}
+	reply(ce, c.texts.Say(texts.RelayNotHere))
+	return true
+}
+
 // relayLogin adds an account to the relay pool: any account of the tenant that
 // is a member of the teams. It waits in the background for the sign-in.
 func (c *Connector) relayLogin(ctx context.Context, ce *commands.Event) {
+	if c.sharedRoom(ce) {
+		return
+	}
 	device, err := c.rt.startSignIn(ctx)
 	if err != nil {
 		c.failed(ce, err)
@@ -82,6 +95,9 @@ func (c *Connector) takeRelay(ctx context.Context, admin id.UserID, result teams
 
 // relayWebLogin adds an account to the relay pool by the web sign-in.
 func (c *Connector) relayWebLogin(ce *commands.Event) {
+	if c.sharedRoom(ce) {
+		return
+	}
 	ticket, err := c.rt.webLogin.Begin(weblogin.Request{
 		User: ce.User.MXID.String(), Relay: true, Say: c.webProblem,
 		Take: func(ctx context.Context, result teams.SignInResult) error {

@@ -18,8 +18,9 @@ func (k *client) actor(orig *bridgev2.OrigSender) portal.Actor {
 		if userID, name, mapped := k.c.rt.dir.Person(orig.UserID); mapped {
 			return portal.Actor{UserID: userID, Name: name}
 		}
-		// Somebody who is not in the directory and has signed in.
-		if account, signedIn := k.c.rt.writers.personOf(orig.UserID.String()); signedIn {
+		// Somebody who is not in the directory and has signed in, as a person whom
+		// the directory has not given to another account since.
+		if account, signedIn := k.c.rt.writers.personOf(orig.UserID.String()); signedIn && !k.c.rt.dir.Mapped(account.UserID) {
 			return portal.Actor{UserID: account.UserID, Name: account.DisplayName}
 		}
 	}

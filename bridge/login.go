@@ -144,12 +144,26 @@ func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result 
 			return nil, &spokenError{c.texts.Say(texts.SignInOther, "name", name), errForeignAccount}
 		}
 	}
+	// All is decided before anything is stored: what is told as failed must be so.
+	own := known && staff.Status == database.StaffMapped
+	held, taken := c.rt.writers.account(accountKey(database.AccountUser, account.UserID))
+	if taken && !own && held.State == database.AccountOK && held.MXID != user.MXID.String() {
+		return nil, &spokenError{c.texts.Say(texts.SignInForeign, "account", account.UPN, "user", held.MXID), errForeignAccount}
+	}
 	if err := c.rt.writers.signedIn(ctx, database.AccountUser, account, user.MXID.String(), result.RefreshToken); err != nil {
 		return nil, err
 	}
+	// Whoever signs in as somebody else does not speak as the first one any more.
+	for _, other := range c.rt.writers.list(database.AccountUser) {
+		if other.MXID == user.MXID.String() && other.UserID != account.UserID {
+			if err := c.rt.writers.signedOut(ctx, other.Key); err != nil {
+				return nil, err
+			}
+		}
+	}
 	login, err := user.NewLogin(ctx, &mxdb.UserLogin{
 		ID: portal.LoginID(account.UserID), RemoteName: account.DisplayName, Metadata: &portal.UserLoginMetadata{UPN: account.UPN},
-	}, nil)
+	}, &bridgev2.NewLoginParams{DeleteOnConflict: true})
 	if err != nil {
 		return nil, fmt.Errorf("making the login: %w", err)
 	}

@@ -70,6 +70,7 @@ const (
 	RelayUsage     Key = "relay_usage"
 	RelayOpen      Key = "relay_open"
 	RelayAdded     Key = "relay_added"
+	RelayNotHere   Key = "relay_not_here"
 	RelayRemoved   Key = "relay_removed"
 	RelayNone      Key = "relay_none"
 	AccountReady   Key = "account_ready"

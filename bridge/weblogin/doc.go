@@ -24,7 +24,9 @@
 //	             application's own proof; the id token must have the visit's nonce
 //	             and be for this application, tenant and account (package teams).
 //
-// A stolen state is worth nothing without the cookie, a stolen code nothing
+// A stolen state is worth nothing without the cookie, and an answer that comes to
+// another browser ends its visit, so that it is worth nothing later: the person
+// presses the button again. A stolen code is worth nothing
 // without the proof key, and a code that was slipped to somebody else's browser
 // does not fit that one's proof key.
 //

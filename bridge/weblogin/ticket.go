@@ -82,7 +82,7 @@ func (s *Server) Begin(r Request) (*Ticket, error) {
 		case old.phase == open && !now.Before(old.expires):
 			s.end(old, teams.Account{}, ErrExpired)
 			delete(s.tickets, key)
-		case old.phase == over && !now.Before(old.keep):
+		case old.phase == over && (old.request.User == r.User || !now.Before(old.keep)):
 			delete(s.tickets, key)
 		}
 	}
@@ -178,8 +178,9 @@ const (
 	otherBrowser
 )
 
-// answered takes the visit of a state, once. A browser that it is not of takes
-// nothing: the person's own goes on.
+// answered takes the visit of a state, once. A browser that it is not of gets
+// nothing, and ends the visit: its code would be good for whoever gets hold of the
+// address and has the person's cookie. The person presses the button again.
 func (s *Server) answered(state, browser string) (*Ticket, *teams.WebLogin, verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,6 +189,8 @@ func (s *Server) answered(state, browser string) (*Ticket, *teams.WebLogin, verd
 	case t == nil || t.phase != open || !s.opts.Now().Before(t.expires):
 		return nil, nil, unknownState
 	case browser == "" || t.browser != digestOf(browser):
+		delete(s.visits, digestOf(state))
+		t.visit = nil
 		return t, nil, otherBrowser
 	}
 	visit := t.visit
