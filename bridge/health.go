@@ -54,6 +54,7 @@ type health struct {
 	// stepped sees each change of a dependency's state. It must not block.
 	stepped func(vitals.Change)
 	now     func() time.Time
+	started time.Time
 
 	suspect, suspectHome, moved chan struct{}
 
@@ -73,7 +74,7 @@ func newHealth(probe func(ctx context.Context) error, now func() time.Time) *hea
 	nothing := func(context.Context, outage) {}
 	quiet := func(context.Context) {}
 	return &health{
-		monitor: vitals.NewMonitor(now), probe: probe, now: now, down: nothing, changed: nothing, up: nothing,
+		monitor: vitals.NewMonitor(now), probe: probe, now: now, started: now(), down: nothing, changed: nothing, up: nothing,
 		pokeGraph: quiet, pokeSignIn: quiet, stepped: func(vitals.Change) {},
 		subscriptions: func() (vitals.State, string) { return vitals.Unknown, "" },
 		suspect:       make(chan struct{}, 1), suspectHome: make(chan struct{}, 1), moved: make(chan struct{}, 1),
@@ -251,14 +252,16 @@ func (h *health) noWriting() bool {
 	return h.isDown && len(h.outages) > 0 && h.outages[len(h.outages)-1].NoWriting
 }
 
-// writingRevoked returns since when Graph refuses to let the bridge write at all,
-// because a permission was taken away; the zero time where it does not.
+// writingRevoked returns since when Graph may refuse to let the bridge write at
+// all, because a permission was taken away; the zero time where it does not. That
+// is since the last message that went through, or since this process began:
+// what was refused since then was refused for that.
 func (h *health) writingRevoked() time.Time {
 	writing := h.monitor.Writing()
 	if writing.OK || writing.Cause != vitals.PermissionRevoked {
 		return time.Time{}
 	}
-	return writing.Since
+	return latest(h.monitor.CoreAt(vitals.GraphWrite), h.started)
 }
 
 // state returns whether there is an outage, whether anything is known yet, and

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"time"
 
 	"go.mau.fi/util/dbutil"
 )
@@ -93,10 +94,11 @@ func (s *Outbox) MarkedPortals(ctx context.Context) ([]string, error) {
 		`SELECT DISTINCT portal FROM teams_outbox WHERE mark <> '' ORDER BY portal`)
 }
 
-// ParkedFor returns parked rows with a reason, whose id is above after.
-func (s *Outbox) ParkedFor(ctx context.Context, reason string, after int64, limit int) ([]*OutboxRow, error) {
+// ParkedFor returns rows that were parked with a reason, not before since, and
+// whose id is above after.
+func (s *Outbox) ParkedFor(ctx context.Context, reason string, since time.Time, after int64, limit int) ([]*OutboxRow, error) {
 	return list(ctx, s.base, "list parked for a reason", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
-		WHERE state = 'parked' AND reason = $1 AND id > $2 ORDER BY id LIMIT $3`, reason, after, limit)
+		WHERE state = 'parked' AND reason = $1 AND done_at >= $2 AND id > $3 ORDER BY id LIMIT $4`, reason, ms(since), after, limit)
 }
 
 // HasNewerEdit reports whether an edit of the same message that came after r is

@@ -239,6 +239,7 @@ func (s *Sender) post(
 	case !marked:
 		return part, err
 	case err == nil:
+		s.refusals.over(portal)
 		err = s.confirm(ctx, &part, m.ID, also)
 		return part, err
 	}

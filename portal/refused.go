@@ -25,10 +25,17 @@ const refusalMemory = time.Hour
 // reasonRefused is why a row is parked that may not be written.
 var reasonRefused = teams.KindPermission.String()
 
-// refusals are the conversations in which nobody may write, as far as is known.
+// revokedMemory is how long after a permission came back a 403 may still be of
+// that: a token that was given before it lasts so long.
+const revokedMemory = time.Hour
+
+// refusals is what is known of who may not write.
 type refusals struct {
 	mu sync.Mutex
+	// of are the conversations in which nobody may.
 	of map[string]refusedTimes
+	// whole is since when the whole bridge may not, wholeSeen when that was last so.
+	whole, wholeSeen time.Time
 }
 
 type refusedTimes struct{ first, last time.Time }
@@ -49,11 +56,29 @@ func (r *refusals) since(portal string, now time.Time) time.Time {
 	return have.first
 }
 
-// over notes that a message went through.
+// over notes that it is not the conversation that refuses, or not any more.
 func (r *refusals) over(portal string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.of, portal)
+}
+
+// revoked returns since when the whole bridge may not write, or might not until a
+// short time ago; the zero time where that is not so.
+func (s *Sender) revoked() time.Time {
+	since, now, r := s.o.Revoked(), s.o.Now(), &s.refusals
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !since.IsZero() {
+		if r.whole.IsZero() || since.Before(r.whole) || now.Sub(r.wholeSeen) > revokedMemory {
+			r.whole = since
+		}
+		r.wholeSeen = now
+	}
+	if now.Sub(r.wholeSeen) > revokedMemory {
+		return time.Time{}
+	}
+	return r.whole
 }
 
 // judge decides about a row. What a 403 means depends on more than the row.
@@ -64,7 +89,8 @@ func (s *Sender) judge(row *database.OutboxRow, err error) verdict {
 	}
 	now := s.o.Now()
 	switch {
-	case !s.o.Revoked().IsZero():
+	case !s.revoked().IsZero():
+		s.refusals.over(row.Portal)
 		v.final = false
 	case row.Kind == database.KindMessage:
 		v.final = now.Sub(s.refusals.since(row.Portal, now)) >= s.o.RefusalPatience
@@ -76,24 +102,22 @@ func (s *Sender) judge(row *database.OutboxRow, err error) verdict {
 // taken away from the whole bridge: it waits for that like all that came later,
 // and goes before that.
 func (s *Sender) sweepRefused(ctx context.Context) {
-	since := s.o.Revoked()
+	since := s.revoked()
 	if since.IsZero() {
-		s.refusedAfter = 0
 		return
 	}
-	rows, err := s.o.DB.Outbox.ParkedFor(ctx, reasonRefused, s.refusedAfter, signInBatch)
-	if err != nil {
-		if ctx.Err() == nil {
-			zerolog.Ctx(ctx).Err(err).Msg("Could not look for rows that were refused, will try again")
+	for after, more := int64(0), true; more; {
+		rows, err := s.o.DB.Outbox.ParkedFor(ctx, reasonRefused, since, after, signInBatch)
+		if err != nil {
+			if ctx.Err() == nil {
+				zerolog.Ctx(ctx).Err(err).Msg("Could not look for rows that were refused, will try again")
+			}
+			return
 		}
-		return
-	}
-	if s.refusedAfter = 0; len(rows) == signInBatch {
-		s.refusedAfter = rows[len(rows)-1].ID
-	}
-	for _, row := range rows {
-		if !row.DoneAt.Before(since) {
+		for _, row := range rows {
+			after = row.ID
 			s.goesOn(row)
 		}
+		more = len(rows) == signInBatch
 	}
 }

@@ -2,12 +2,15 @@ package portal_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
@@ -117,4 +120,68 @@ func TestOneConversationThatRefuses(t *testing.T) {
 	fine := r.Say(portaltest.AliceMXID, "fine")
 	r.Quiet()
 	require.Equal(t, event.MessageStatusSuccess, lastStatus(r, fine))
+}
+
+// However many were parked before it was known come back, also where the
+// permission was away for a moment only, and what was parked long ago stays.
+func TestAllThatWasRefusedComesBack(t *testing.T) {
+	r, refused, since := refusing(t, time.Millisecond)
+	refused.Store(true)
+	old := r.Say(portaltest.AliceMXID, "long ago")
+	r.Eventually(func() bool { return lastStatus(r, old) == event.MessageStatusFail })
+	time.Sleep(5 * time.Millisecond) // times are stored in milliseconds
+	began := time.Now()
+	var texts []string
+	var last string
+	for i := range 60 {
+		texts = append(texts, fmt.Sprintf("message %d", i))
+		last = r.Say(portaltest.AliceMXID, texts[i]).String()
+	}
+	state := func() string {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), last)
+		if err != nil || row == nil {
+			return ""
+		}
+		return row.State
+	}
+	r.Eventually(func() bool { return state() == database.StateParked })
+	since.Store(began.UnixMilli())
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Say(portaltest.AliceMXID, "nudge")
+	r.Eventually(func() bool { return state() != database.StateParked })
+	refused.Store(false)
+	since.Store(0)
+	r.Quiet()
+	var there []string
+	for _, text := range r.TeamsTexts() {
+		there = append(there, strings.TrimPrefix(text, "alice: ")) // the relay may have been asked next
+	}
+	require.Equal(t, append(texts, "nudge"), there)
+}
+
+// A 403 shortly after the permission came back is still one of that: a token may
+// be from before.
+func TestRefusedShortlyAfterTheRevocation(t *testing.T) {
+	r, refused, since := refusing(t, time.Millisecond)
+	refused.Store(true)
+	since.Store(time.Now().UnixMilli())
+	first := r.Say(portaltest.AliceMXID, "one")
+	waits := func() bool {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), first.String())
+		return err == nil && row != nil && row.Attempts > 1
+	}
+	r.Eventually(waits)
+	since.Store(0)
+	second := r.Say(portaltest.BobMXID, "two")
+	r.Eventually(func() bool { return lastStatus(r, second) == event.MessageStatusPending })
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	refused.Store(false)
+	r.Quiet()
+	for _, evt := range []id.EventID{first, second} {
+		for _, st := range r.HS.Statuses(evt) {
+			require.NotEqual(t, event.MessageStatusFail, st.Status)
+		}
+	}
+	require.Len(t, r.TeamsTexts(), 2)
+	require.Contains(t, r.TeamsTexts()[0], "one")
 }

@@ -41,9 +41,9 @@ type Sender struct {
 	// copies is taken by who uploads a file.
 	copies chan struct{}
 
-	// parkedAfter and refusedAfter are where the next looks at parked rows begin; Run's.
-	parkedAfter, refusedAfter int64
-	refusals                  refusals
+	// parkedAfter is where the next look at parked rows begins; Run's.
+	parkedAfter int64
+	refusals    refusals
 }
 
 // NewSender makes a Sender; it sends while Run runs.
@@ -181,9 +181,6 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	err := s.send(ctx, row)
 	switch {
 	case err == nil:
-		if row.Kind == database.KindMessage {
-			s.refusals.over(row.Portal)
-		}
 		return time.Time{}
 	case ctx.Err() != nil:
 		return s.o.Now().Add(s.o.RetryMin)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -24,7 +25,7 @@ const (
 // everything behind them, maybe for ever, so they wait parked. They go on inside
 // their lane, where no other row of the conversation is on its way.
 func (s *Sender) sweepSignedIn(ctx context.Context) {
-	rows, err := s.o.DB.Outbox.ParkedFor(ctx, reasonOwnAccount, s.parkedAfter, signInBatch)
+	rows, err := s.o.DB.Outbox.ParkedFor(ctx, reasonOwnAccount, time.Time{}, s.parkedAfter, signInBatch)
 	if s.parkedAfter = 0; len(rows) == signInBatch {
 		s.parkedAfter = rows[len(rows)-1].ID
 	}

@@ -220,3 +220,30 @@ func TestObservationsOutOfOrder(t *testing.T) {
 	}
 	require.Zero(t, w.began)
 }
+
+// While a permission is gone a failure now and then says nothing about it, and one
+// that goes while Graph is down is found when that answers.
+func TestARevocationOutlastsAFailure(t *testing.T) {
+	w := newWorld(t)
+	w.run(10 * time.Minute)
+	w.read, w.write = always(OK), always(Forbidden)
+	w.run(10 * time.Minute)
+	require.Equal(t, PermissionRevoked, w.m.Writing().Cause)
+	w.observe(Observation{Dependency: GraphWrite, Op: "POST channel message", Scope: "one", Core: true, Outcome: ServerError})
+	w.observe(Observation{Dependency: GraphWrite, Op: "POST channel message", Scope: "two", Core: true, Outcome: Forbidden})
+	require.Equal(t, PermissionRevoked, w.m.Writing().Cause)
+	w.write = always(OK)
+	w.run(time.Minute)
+	require.True(t, w.m.Writing().OK)
+
+	w.write = always(ServerError)
+	w.run(5 * time.Minute)
+	require.False(t, w.m.Writing().OK)
+	require.NotEqual(t, PermissionRevoked, w.m.Writing().Cause)
+	w.write = always(Forbidden)
+	w.run(10 * time.Minute)
+	require.Equal(t, PermissionRevoked, w.m.Writing().Cause)
+	w.write = always(OK)
+	w.run(time.Minute)
+	require.True(t, w.m.Writing().OK)
+}

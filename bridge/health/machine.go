@@ -175,6 +175,8 @@ func (m *Machine) failure(o Observation) {
 	m.run.add(o, m.opts.RunGap)
 	m.good, m.failedAt = 0, o.At
 	switch {
+	case m.state == Down && m.why == Forbidden:
+		// One failure says nothing about the permission, which may still be gone.
 	case m.state == Down:
 		m.why, m.detail = m.run.outcome(), m.run.detail
 	case m.state == Recovering && m.byLight && len(m.run.coreIn) >= m.opts.DownScopes:
@@ -211,7 +213,11 @@ func (m *Machine) fail(now time.Time) {
 
 func (m *Machine) forbidden(o Observation) {
 	_, blocked := m.perms.revoked(o, &m.opts)
-	if !blocked || m.state == Down || m.state == Recovering {
+	if !blocked || m.state == Recovering {
+		return
+	}
+	if m.state == Down {
+		m.why, m.detail = Forbidden, o.Detail
 		return
 	}
 	m.downAt = m.perms.of(o.Op).first

@@ -150,6 +150,14 @@ type Verdict struct {
 	Since time.Time
 }
 
+// CoreAt is when an operation of a dependency that carries messages has last
+// succeeded; the zero time where none has.
+func (m *Monitor) CoreAt(d Dependency) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.machines[d].perms.coreAt
+}
+
 // Writing reports whether messages can go to Teams now.
 func (m *Monitor) Writing() Verdict { return m.verdict(GraphWrite) }
 

@@ -52,15 +52,16 @@ func testOutboxDropping(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Len(t, untold, 2)
 
-	waiting, err := e.other.Outbox.ParkedFor(ctx, "too large", 0, 10)
+	waiting, err := e.other.Outbox.ParkedFor(ctx, "too large", time.Time{}, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, waiting, 1)
 	require.Equal(t, edit.ID, waiting[0].ID)
 	for _, none := range []struct {
 		reason string
+		since  time.Time
 		after  int64
-	}{{"another reason", 0}, {"too large", edit.ID}} {
-		waiting, err = e.other.Outbox.ParkedFor(ctx, none.reason, none.after, 10)
+	}{{"another reason", time.Time{}, 0}, {"too large", time.Time{}, edit.ID}, {"too large", e.clock.Now().Add(time.Second), 0}} {
+		waiting, err = e.other.Outbox.ParkedFor(ctx, none.reason, none.since, none.after, 10)
 		require.NoError(t, err)
 		require.Empty(t, waiting)
 	}
