@@ -247,9 +247,23 @@ func (s *Outbox) DropPayload(ctx context.Context, eventID string) error {
 // can be sent again when the cause is mended, and nothing waits for it. detail
 // is what its author is told: the row is Untold until that is done.
 func (s *Outbox) Park(ctx context.Context, id int64, reason, detail string) error {
-	_, err := s.exec(ctx, "park", `UPDATE teams_outbox SET state = 'parked', reason = $2, detail = $3, done_at = $4, told_at = 0
-		WHERE id = $1 AND done_at = 0`, id, reason, detail, ms(s.now()))
-	return err
+	return s.inTxn(ctx, func(ctx context.Context) error {
+		n, err := s.exec(ctx, "park", `UPDATE teams_outbox SET state = 'parked', reason = $2, detail = $3, done_at = $4, told_at = 0
+			WHERE id = $1 AND done_at = 0`, id, reason, detail, ms(s.now()))
+		if err != nil || n == 0 {
+			return err
+		}
+		// The digest would take its words to Teams all the same.
+		_, err = s.exec(ctx, "park out of digest", `DELETE FROM teams_digest_entry
+			WHERE event_id = (SELECT event_id FROM teams_outbox WHERE id = $1 AND digest <> '') AND NOT EXISTS (
+				SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_digest_entry.digest_id AND teams_sent.part = teams_digest_entry.part)`, id)
+		if err != nil {
+			return err
+		}
+		_, err = s.exec(ctx, "park without digest", `UPDATE teams_outbox SET digest = '' WHERE id = $1 AND digest <> '' AND NOT EXISTS (
+			SELECT 1 FROM teams_digest_entry WHERE teams_digest_entry.event_id = teams_outbox.event_id)`, id)
+		return err
+	})
 }
 
 // Fail ends an unfinished or parked row for good and drops its payload. Its
@@ -279,18 +293,21 @@ func (s *Outbox) Untold(ctx context.Context, after int64, limit int) ([]*OutboxR
 		WHERE told_at = 0 AND state IN ('parked', 'failed') AND id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
-// Told notes that a row's author was told.
+// Told notes that the author of a parked or failed row was told. One that waits
+// again by now has yet to be shown.
 func (s *Outbox) Told(ctx context.Context, id int64) error {
-	_, err := s.exec(ctx, "note told", `UPDATE teams_outbox SET told_at = $2 WHERE id = $1 AND told_at = 0`, id, ms(s.now()))
+	_, err := s.exec(ctx, "note told", `UPDATE teams_outbox SET told_at = $2 WHERE id = $1 AND told_at = 0 AND state IN ('parked', 'failed')`, id, ms(s.now()))
 	return err
 }
 
 // Retry puts a row that is being sent back into the queue, not to be tried
-// before next.
+// before next, nor before a time that Teams has announced.
 func (s *Outbox) Retry(ctx context.Context, id int64, next time.Time, reason string) error {
 	next = next.Add(time.Millisecond - 1) // times are stored in whole milliseconds
-	_, err := s.exec(ctx, "retry", `UPDATE teams_outbox SET state = 'queued', next_at = $2, reason = $3
-		WHERE id = $1 AND state IN ('queued', 'sending')`, id, ms(next), reason)
+	_, err := s.exec(ctx, "retry", `UPDATE teams_outbox SET state = 'queued',
+		reason = CASE WHEN reason = $4 AND next_at > $2 THEN reason ELSE $3 END,
+		next_at = CASE WHEN reason = $4 AND next_at > $2 THEN next_at ELSE $2 END
+		WHERE id = $1 AND state IN ('queued', 'sending')`, id, ms(next), reason, ReasonAnnounced)
 	return err
 }
 

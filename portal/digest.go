@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/event"
@@ -45,7 +44,9 @@ func (s *Sender) plan(ctx context.Context, row *database.OutboxRow) error {
 }
 
 func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
-	digestID := digestPrefix + row.Portal + ":" + strconv.FormatInt(row.ID, 10)
+	// The time makes it another one where the same row begins a digest again, after
+	// it went by itself and came back.
+	digestID := fmt.Sprintf("%s%s:%d:%d", digestPrefix, row.Portal, row.ID, s.o.Now().UnixMilli())
 	rows, err := s.o.DB.Digests.Take(ctx, digestID, row.Portal, database.KindMessage, maxDigest)
 	if err != nil {
 		return err

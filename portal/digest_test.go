@@ -354,3 +354,81 @@ func TestCrashInADigest(t *testing.T) {
 		})
 	}
 }
+
+// A message that has no place in a digest goes before it, and fails for a while.
+// When it is tried again there may be another digest to begin with it.
+func TestDigestBeginsTwiceWithOneMessage(t *testing.T) {
+	r, release := digesting(t, 2)
+	long := "offline-long." + strings.Repeat(" word", 9000)
+	r.Say(portaltest.AliceMXID, long)
+	texts := []string{"offline-long."}
+	say := func(text string) {
+		texts = append(texts, text)
+		r.Say(portaltest.BobMXID, text)
+	}
+	for i := range 5 {
+		say(fmt.Sprintf("offline-%03d.", i))
+	}
+	var failing atomic.Bool
+	failing.Store(true)
+	r.Tenant.SetFault(func(string, string) (f portaltest.Fault) {
+		if failing.Load() {
+			f.Refuse = portaltest.ErrUnavailable
+		}
+		return f
+	})
+	release()
+	r.Eventually(func() bool { // it has been tried
+		row, err := r.DB.Outbox.Next(context.Background(), r.Portal())
+		return err == nil && row != nil && row.Attempts > 0
+	})
+	for i := range 3 {
+		say(fmt.Sprintf("later-%03d.", i))
+	}
+	r.Eventually(func() bool {
+		n, err := r.DB.Journal.Count(context.Background())
+		return err == nil && n == 0
+	})
+	tried := func() int {
+		row, err := r.DB.Outbox.Next(context.Background(), r.Portal())
+		require.NoError(t, err)
+		return row.Attempts
+	}
+	before := tried()
+	r.Eventually(func() bool { return tried() > before+2 })
+	failing.Store(false)
+	r.Quiet()
+	requireOnceInOrder(t, r, texts)
+}
+
+// What is parked does not go to Teams in the digest that it would have begun: its
+// author is told that it does not, and may take it back.
+func TestParkedOutOfADigest(t *testing.T) {
+	r, release := digesting(t, 2)
+	var texts []string
+	var events []id.EventID
+	for i := range 6 {
+		texts = append(texts, fmt.Sprintf("offline-%03d.", i))
+		events = append(events, r.Say(portaltest.AliceMXID, texts[i]))
+	}
+	var refused atomic.Int32
+	r.Tenant.SetFault(func(op, _ string) (f portaltest.Fault) {
+		if refused.Add(1) == 1 {
+			f.Refuse = portaltest.ErrBadRequest
+		}
+		return f
+	})
+	release()
+	r.Quiet()
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, events[0]))
+	order, times := said(r, texts)
+	require.Zero(t, times[texts[0]], "its author was told that it is not there")
+	require.Equal(t, texts[1:], order)
+
+	requeue(t, r, events[0])
+	r.Quiet()
+	_, times = said(r, texts)
+	for _, text := range texts {
+		require.Equal(t, 1, times[text], text)
+	}
+}
