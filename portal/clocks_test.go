@@ -9,6 +9,7 @@ import (
 
 	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
+	"teamsbridge/teams"
 )
 
 // Teams' clock may be a minute and a half before or behind the bridge's. A post
@@ -56,4 +57,32 @@ func TestClocksThatDiffer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A listing from before a reaction may look newer than it where clocks differ: it
+// does not take the reaction back. Once Teams has listed it, one without it does.
+func TestListingFromBeforeAReaction(t *testing.T) {
+	r := started(t)
+	evt := r.Say(portaltest.AliceMXID, "hello")
+	r.Quiet()
+	before := r.Tenant.Messages(portaltest.Channel)[0]
+	r.Tenant.SetChanged(nil)
+	reaction := r.React(portaltest.AliceMXID, evt, "👍")
+	r.Quiet()
+	listed := r.Tenant.Messages(portaltest.Channel)[0]
+	require.Len(t, listed.Reactions, 1)
+	shown := func() bool { return !r.HS.Event(reaction).Redacted }
+
+	see := func(m teams.Message, after time.Duration) {
+		m.Modified = time.Now().Add(time.Minute + after)
+		m.ETag = m.Modified.UnixMilli()
+		require.NoError(t, r.Ingest.Accept(t.Context(), "webhook", []teams.Message{m}))
+		r.Quiet()
+	}
+	see(before, 0)
+	require.True(t, shown())
+	see(listed, time.Second)
+	require.True(t, shown())
+	see(before, 2*time.Second)
+	require.False(t, shown(), "it was taken back in Teams")
 }

@@ -137,6 +137,9 @@ type ReactionMetadata struct {
 	Removing bool `json:"removing,omitempty"`
 	// AckMS is when Teams took the reaction, in Unix milliseconds.
 	AckMS int64 `json:"ack,omitempty"`
+	// ListedVersion is the version of the message in which Teams was first seen to
+	// list the reaction, 0 while it was not.
+	ListedVersion int64 `json:"listed,omitempty"`
 }
 
 // CopyFrom implements database.MetaMerger.

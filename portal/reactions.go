@@ -66,6 +66,9 @@ func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*br
 		key := reactionKey{r.SenderID, r.EmojiID}
 		if i := slices.IndexFunc(wanted, func(w wantedReaction) bool { return w.reactionKey == key }); i >= 0 {
 			wanted = slices.Delete(wanted, i, i+1)
+			if err = d.noteListed(ctx, p, r); err != nil {
+				return err
+			}
 			continue
 		}
 		if undone[key] || d.keepsReaction(r) {
@@ -89,13 +92,31 @@ func (d *delivery) reactions(ctx context.Context, p *bridgev2.Portal, rows []*br
 }
 
 // keepsReaction reports whether a reaction stays although Teams does not list it.
+// Where it was never listed, Teams may only not have had it when it listed these:
+// when that was is by Teams' clock, which may differ from ours.
 func (d *delivery) keepsReaction(r *brdb.Reaction) bool {
 	meta := reactionMetaOf(r)
 	if meta.OutboxEvent == "" {
 		return false
 	}
-	return meta.Relayed || meta.Queued || meta.Removing ||
-		d.listedAt().Before(time.UnixMilli(meta.AckMS).Add(reactionSkew))
+	since := d.listedAt().Sub(time.UnixMilli(meta.AckMS))
+	return meta.Relayed || meta.Queued || meta.Removing || since < reactionSkew ||
+		meta.ListedVersion == 0 && since < ClockSkew || d.row.Version < meta.ListedVersion
+}
+
+// noteListed notes that Teams lists a reaction of ours: what does not list it later
+// says that it was taken back.
+func (d *delivery) noteListed(ctx context.Context, p *bridgev2.Portal, r *brdb.Reaction) error {
+	meta := reactionMetaOf(r)
+	if meta.OutboxEvent == "" || meta.Relayed || meta.Queued || meta.ListedVersion != 0 {
+		return nil
+	}
+	meta.ListedVersion = d.row.Version
+	r.Metadata = meta
+	if err := p.Bridge.DB.Reaction.Upsert(ctx, r); err != nil {
+		return fmt.Errorf("note that Teams lists a reaction: %w", err)
+	}
+	return nil
 }
 
 // listedAt is when the message came to be as Teams lists it.
