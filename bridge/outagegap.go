@@ -62,7 +62,7 @@ func (o *outages) missed(ctx context.Context, rec *database.Outage, portal strin
 // can be read has been read. It returns how much is still to be waited for, and how
 // many rooms could not be told. The others hear of it with the outage's end.
 func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[string]database.OutageRoom) (waiting, untold int, err error) {
-	if rec.Kind == database.OutageDrill {
+	if closed, ok := o.gapsClosed[rec.ID]; rec.Kind == database.OutageDrill || ok && closed.Equal(rec.Ended) {
 		return 0, 0, nil
 	}
 	spans, err := o.db.Outages.Spans(ctx, database.SpanRead, outagesAsked)
@@ -103,6 +103,9 @@ func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[
 		said[room.Portal] = gapText(o.texts, from, to, gap{count: room.Count, complete: room.Pending == 0})
 	}
 	untold, err = o.tellRooms(ctx, rec, rows, func(portal string) string { return said[portal] })
+	if err == nil && waiting == 0 && untold == 0 {
+		o.gapsClosed[rec.ID] = rec.Ended
+	}
 	return waiting, untold, err
 }
 

@@ -69,6 +69,9 @@ type outages struct {
 	wake chan struct{}
 	// looking lets one look at a time be under way.
 	looking sync.Mutex
+	// gapsClosed are the ends of outages, by record, after which all gaps were told;
+	// looking guards it. To see that again takes a look through the whole ledger.
+	gapsClosed map[int64]time.Time
 
 	mu sync.Mutex
 	// seen is the outage that health sees now, upAt when it saw the last one end.
@@ -90,7 +93,7 @@ func newOutages(db *database.Database, held *holds, now func() time.Time) *outag
 		title:  func(portalID string) string { return portalID },
 		roster: func(context.Context, string) (roster, error) { return roster{}, nil },
 		begun:  func(string) {},
-		wake:   make(chan struct{}, 1), tries: map[string]*attempt{},
+		wake:   make(chan struct{}, 1), tries: map[string]*attempt{}, gapsClosed: map[int64]time.Time{},
 	}
 }
 

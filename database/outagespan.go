@@ -27,10 +27,12 @@ func (s OutageSpan) Has(r *OutboxRow) bool {
 	return (Hold{Scope: s.Scope}).Covers(r.Portal) && !r.Said().Before(s.From) && (s.To.IsZero() || r.CreatedAt.Before(s.To))
 }
 
-// Spans returns the newest spans of a kind, the newest first.
+// Spans returns the newest spans of a kind, the newest first. One that goes on is
+// over when its outage is: a version of the program that knows no spans may have
+// ended that.
 func (s *Outages) Spans(ctx context.Context, what string, limit int) ([]OutageSpan, error) {
 	return list(ctx, s.base, "list spans of outages", scanOutageSpan, `
-		SELECT s.outage_id, o.scope, s.from_at, s.to_at FROM teams_outage_span s JOIN teams_outage o ON o.id = s.outage_id
+		SELECT s.outage_id, o.scope, s.from_at, CASE WHEN s.to_at = 0 THEN o.ended_at ELSE s.to_at END FROM teams_outage_span s JOIN teams_outage o ON o.id = s.outage_id
 		WHERE s.what = $1 ORDER BY s.from_at DESC, s.outage_id DESC LIMIT $2`, what, limit)
 }
 

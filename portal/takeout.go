@@ -140,6 +140,8 @@ func (s *Sender) takeOut(ctx context.Context, row *database.OutboxRow, t target)
 		err = fmt.Errorf("take a part out: %w", err)
 		if isAmbiguous(err) {
 			err = errors.Join(err, s.noteLateEdit(ctx, row, t, next))
+		} else {
+			s.o.Echo.edited(t.event(row)) // nothing comes back from Teams for it
 		}
 		return s.ownAccountErr(ctx, t.account, err)
 	}

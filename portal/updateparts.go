@@ -35,7 +35,12 @@ func pairParts(parts []rendered, rows []*brdb.Message) (paired, left []*brdb.Mes
 		}
 	}
 	for i, part := range parts {
-		take(i, func(row *brdb.Message) bool { return string(row.PartID) == part.id })
+		take(i, func(row *brdb.Message) bool {
+			// What is on its way out of Teams does not become what stands there now:
+			// that would go in its place.
+			going := isOnTheWayOut(row) && sourceOf(row) != "" && sourceOf(row) != part.source
+			return string(row.PartID) == part.id && !going
+		})
 	}
 	return paired, left
 }
