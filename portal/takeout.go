@@ -96,6 +96,9 @@ func (s *Sender) asItIs(ctx context.Context, t target) (teams.Message, error) {
 		return m, err
 	}
 	meta := metaOf(firstRow(t.rows))
+	if shown := meta.ETag; versionOf(m) < shown && s.o.Now().Before(time.UnixMilli(shown).Add(s.o.TargetPatience+ClockSkew)) {
+		return m, errUnsettled // the room shows a newer one already
+	}
 	if m.Deleted.IsZero() && meta.Unseen && len(meta.Given) > 0 && !msgconv.LooksLike(m, meta.Given[0]) &&
 		s.o.Now().Before(time.UnixMilli(meta.EditedMS).Add(s.o.DoubtWindow)) {
 		return m, errUnsettled

@@ -360,3 +360,21 @@ func TestAddedInTeamsToWhatWasWrittenInMatrix(t *testing.T) {
 		require.Contains(t, strings.Join(bodies(r), "\n"), "most", all)
 	}
 }
+
+// TestWhatTheRoomShowsIsNotUndone: somebody edits in Teams, the room shows it, and
+// Graph still tells what was before when a part is taken out.
+//
+// Proves M4.
+func TestWhatTheRoomShowsIsNotUndone(t *testing.T) {
+	r := started(t)
+	m := illustrated(r)
+	shown := r.HS.Messages(r.Room)
+	r.Tenant.SetStale(300 * time.Millisecond)
+	r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetText(strings.Replace(stands(r).Body, "look", "regard", 1)))
+	r.Eventually(func() bool { return strings.Contains(bodies(r)[0], "regard") })
+	r.Redact(portaltest.AliceMXID, shown[1].ID)
+	r.Quiet()
+	require.Contains(t, stands(r).Body, "regard")
+	require.NotContains(t, stands(r).Body, pictureURL(0))
+	require.Contains(t, stands(r).Body, pictureURL(1))
+}

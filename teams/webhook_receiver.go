@@ -1,6 +1,7 @@
 package teams
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -110,6 +111,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// A stored notification is worth keeping even if nobody waits any more.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), r.opts.AnswerTimeout)
 	defer cancel()
+	// A body that trickles holds a slot no longer than that either; not every
+	// server can, and the context ends the rest.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.opts.AnswerTimeout))
 	if !r.takeSlot(ctx) {
 		r.refuse(w, http.StatusServiceUnavailable, ReasonOverloaded, nil)
 		return
@@ -163,22 +167,28 @@ func (r *receiver) takeSlot(ctx context.Context) bool {
 	}
 }
 
+// isOurs reports whether what came of a body holds our secret. What anybody can
+// send gives no reason to read everything.
+func (r *receiver) isOurs(raw []byte) bool {
+	return r.opts.ClientState != "" && bytes.Contains(raw, []byte(r.opts.ClientState))
+}
+
 // notification reports whether it refused what may have told of messages: what
 // nobody could read, and what is not ours, tells of none.
 func (r *receiver) notification(ctx context.Context, w http.ResponseWriter, req *http.Request) (refused bool) {
 	if req.ContentLength > r.opts.MaxBody {
 		r.refuse(w, http.StatusRequestEntityTooLarge, ReasonTooLarge, nil)
-		return true
+		return false
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, r.opts.MaxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		r.refuse(w, http.StatusRequestEntityTooLarge, ReasonTooLarge, nil)
-		return true
+		return r.isOurs(raw)
 	case err != nil:
 		r.refuse(w, http.StatusBadRequest, ReasonBodyCut, err)
-		return true
+		return r.isOurs(raw)
 	}
 	body, malformed, err := parseDelivery(raw)
 	if err != nil {

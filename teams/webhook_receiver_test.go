@@ -128,7 +128,8 @@ func TestReceiverWithoutStateTrustsNobody(t *testing.T) {
 func TestReceiverLimits(t *testing.T) {
 	t.Parallel()
 	counters := newMemCounters()
-	h := testReceiver(newMemLog(), counters, func(o *ReceiverOptions) { o.MaxBody = 1000 })
+	doubts := NewWebhookDoubts(nil)
+	h := testReceiver(newMemLog(), counters, func(o *ReceiverOptions) { o.MaxBody, o.Doubts = 1000, doubts })
 	require.Equal(t, http.StatusRequestEntityTooLarge, deliver(h, strings.Repeat("x", 1001)).Code)
 	req := httptest.NewRequest(http.MethodPost, "/", io.LimitReader(neverEnding('x'), 5000))
 	req.ContentLength = -1
@@ -136,6 +137,7 @@ func TestReceiverLimits(t *testing.T) {
 	h.ServeHTTP(w, req)
 	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 	require.Equal(t, 2, counters.get(CountRefused, ReasonTooLarge))
+	require.False(t, doubts.State().Any(), "what a stranger sends is no reason to read everything")
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
 	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
