@@ -325,12 +325,9 @@ func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPar
 			return
 		}
 	}
-	if !c.text(t, rows, part) {
-		there := rows[0]
-		if i := slices.IndexFunc(rows, func(r *rowSide) bool { return !r.TakenOut && !r.Deleting }); i >= 0 {
-			there = rows[i]
-		}
-		c.thread(t, there, c.events[there.Event])
+	there := slices.IndexFunc(rows, func(r *rowSide) bool { return !r.TakenOut && !r.Deleting })
+	if there >= 0 && !c.text(t, rows, part) {
+		c.thread(t, rows[there], c.events[rows[there].Event])
 	}
 	c.extra(t, rows)
 }

@@ -28,7 +28,7 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 		c.find(f)
 		return true
 	}
-	if e := c.events[first.Event]; e.Edit != "" && len(first.Prints) > 0 && first.Prints[0] != t.Print &&
+	if e := c.events[first.Event]; e != nil && e.Edit != "" && len(first.Prints) > 0 && first.Prints[0] != t.Print &&
 		t.Edited.Before(time.UnixMilli(first.EditedMS).Add(-staleEdit)) {
 		// Its author edited it in Matrix, and Teams shows what was there before.
 		if f.fix, f.other = fixRequeueEdit, e.Edit; c.editing(e) {
@@ -40,6 +40,9 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 	}
 	for _, row := range rows {
 		e := c.events[row.Event]
+		if e == nil {
+			continue // on its way out, and redacted so long ago that it was not read
+		}
 		_, image := imageIndex(row.Part)
 		_, file := fileIndex(row.Part)
 		if image || file || row.PartHash == "" || len(e.Hashes) == 0 || c.s.partial[e.ID] || e.Edit != "" {
