@@ -15,6 +15,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,10 +45,16 @@ type mutation struct {
 }
 
 func main() {
-	mutations, err := load(os.Args[1:])
+	onlyFit := flag.Bool("fit", false, "only see whether each mutation fits the code, which takes no time, and run nothing")
+	flag.Parse()
+	mutations, err := load(flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if *onlyFit {
+		fmt.Printf("%d mutations fit the code\n", len(mutations))
+		return
 	}
 	began := time.Now()
 	if err = baseline(mutations); err != nil {
