@@ -30,7 +30,7 @@ const (
 func (c *Connector) checkSignIn(ctx context.Context, secrets secrets, area *check.Area) (*graphAccess, []string) {
 	c.checkExpiry(area)
 	quiet := newHealth(func(context.Context) error { return nil }, time.Now)
-	graph, err := c.openGraph(ctx, secrets, nil, quiet)
+	graph, err := c.openGraph(ctx, secrets, nil, quiet, func() {})
 	if err != nil {
 		area.Wrong("setup", err.Error(), "see the comments of the example of `teamsbridge -e`")
 		return nil, nil

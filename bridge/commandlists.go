@@ -199,5 +199,6 @@ func channelsText(x texts.Texts, views []teamView) string {
 // failed answers a command that could not be done.
 func (c *Connector) failed(ce *commands.Event, err error) {
 	ce.Log.Err(err).Msg("Command failed")
+	noteFailure(ce.Ctx, err)
 	reply(ce, c.texts.Say(texts.CommandFailed, "why", esc(spoken(c.texts, err.Error()))))
 }

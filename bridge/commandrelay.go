@@ -72,6 +72,7 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 	answer.Ctx = ctx
 	result, err := device.Wait(ctx)
 	if err != nil {
+		c.rt.auditSignIn(database.AccountRelay, ce.User.MXID.String(), "", err)
 		c.failed(&answer, signInProblem(c.texts, err))
 		return
 	}
@@ -85,6 +86,7 @@ func (c *Connector) finishRelayLogin(ctx context.Context, ce *commands.Event, de
 // takeRelay stores a relay account's sign-in.
 func (c *Connector) takeRelay(ctx context.Context, admin id.UserID, result teams.SignInResult) error {
 	if err := c.rt.writers.signedIn(ctx, database.AccountRelay, result.Account, admin.String(), result.RefreshToken); err != nil {
+		c.rt.auditSignIn(database.AccountRelay, admin.String(), result.Account.UserID, err)
 		return err
 	}
 	if err := c.rt.sender.Kick(ctx); err != nil {

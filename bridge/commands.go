@@ -25,9 +25,15 @@ func (c *Connector) addCommands() {
 	if !ok {
 		return
 	}
+	processor.AddHandlers(c.handlers()...)
+}
+
+// handlers are the bridge's commands, and those of the framework that are of use,
+// all of them audited; besides those that say that they are of none here.
+func (c *Connector) handlers() (out []commands.CommandHandler) {
 	tenant := commands.HelpSection{Name: "Teams", Order: 15}
 	add := func(name, args string, help texts.Key, admin bool, fn func(context.Context, *commands.Event)) {
-		processor.AddHandler(&commands.FullHandler{
+		out = append(out, auditedHandler{c: c, FullHandler: &commands.FullHandler{
 			Name: name, RequiresAdmin: admin,
 			Help: commands.HelpMeta{Section: tenant, Description: c.texts.Say(help), Args: args},
 			Func: func(ce *commands.Event) {
@@ -35,10 +41,13 @@ func (c *Connector) addCommands() {
 				defer cancel()
 				fn(ctx, ce)
 			},
-		})
+		}})
+	}
+	for _, handler := range frameworkCommands() {
+		out = append(out, auditedHandler{c: c, FullHandler: handler})
 	}
 	for _, name := range unsuitableCommands() {
-		processor.AddHandler(&commands.FullHandler{Name: name, Func: func(ce *commands.Event) {
+		out = append(out, &commands.FullHandler{Name: name, Func: func(ce *commands.Event) {
 			reply(ce, c.texts.Say(texts.CommandUnsuitable))
 		}})
 	}
@@ -55,6 +64,7 @@ func (c *Connector) addCommands() {
 	add("outage", "[start REASON|end]", texts.HelpOutage, true, c.commandOutage)
 	add("drill", "start TEAM|all [MINUTES]|end|report", texts.HelpDrill, true, c.commandDrill)
 	add("relay", "login [web]|list|logout ACCOUNT", texts.HelpRelay, true, c.commandRelay)
+	return out
 }
 
 // unsuitableCommands are commands of the framework that would take rooms, or
@@ -106,6 +116,7 @@ func (c *Connector) commandLogout(ctx context.Context, ce *commands.Event) {
 	for _, a := range accounts {
 		if err := c.rt.writers.signedOut(ctx, a.Key); err != nil {
 			ce.Log.Err(err).Msg("Could not forget a sign-in")
+			noteFailure(ce.Ctx, err)
 			reply(ce, c.texts.Say(texts.SignOutFailed))
 			return
 		}

@@ -48,6 +48,7 @@ type Config struct {
 	Limits            LimitsConfig    `yaml:"limits"`
 	Outage            OutageConfig    `yaml:"outage"`
 	Metrics           MetricsConfig   `yaml:"metrics"`
+	Audit             AuditConfig     `yaml:"audit"`
 	OpsRoom           string          `yaml:"ops_room"`
 	// Language and TimeZone are those of what the bridge itself says in rooms and
 	// in Teams.

@@ -57,8 +57,8 @@ type graphAccess struct {
 }
 
 // openGraph makes the application's access to Graph. Nothing is sent yet, so
-// it fails for wrong configuration only.
-func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics teams.HTTPMetrics, health *health) (*graphAccess, error) {
+// it fails for wrong configuration only. replaced is told of a new credential.
+func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics teams.HTTPMetrics, health *health, replaced func()) (*graphAccess, error) {
 	cfg := &c.Config
 	log := zerolog.Ctx(ctx).With().Str("component", "graph").Logger()
 	endpoints, err := teams.ResolveEndpoints(cfg.Cloud, cfg.Endpoints.Login, cfg.Endpoints.Graph, cfg.Endpoints.Hosts)
@@ -87,6 +87,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 				log.Warn().Err(err).Msg("The application's credential can't be read, going on with the one before")
 			} else {
 				log.Info().Msg("The application's credential was replaced")
+				replaced()
 			}
 		},
 	})

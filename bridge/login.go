@@ -96,6 +96,7 @@ func inWords(x texts.Texts, err error) error { return &spokenError{spoken(x, err
 func (d *deviceLogin) Wait(ctx context.Context) (*bridgev2.LoginStep, error) {
 	result, err := d.device.Wait(ctx)
 	if err != nil {
+		d.c.rt.auditSignIn(database.AccountUser, d.user.MXID.String(), "", err)
 		return nil, signInProblem(d.c.texts, err)
 	}
 	login, err := d.c.takeSignIn(ctx, d.user, result)
@@ -133,8 +134,13 @@ func signInProblem(x texts.Texts, err error) error {
 // takeSignIn stores a person's sign-in. Somebody whom the directory maps to
 // another Matrix account can't sign in here, and nobody can sign in as somebody
 // whom the directory gave to another account: names would be wrong.
-func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result teams.SignInResult) (*bridgev2.UserLogin, error) {
+func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result teams.SignInResult) (login *bridgev2.UserLogin, err error) {
 	account := result.Account
+	defer func() {
+		if err != nil {
+			c.rt.auditSignIn(database.AccountUser, user.MXID.String(), account.UserID, err)
+		}
+	}()
 	staff, known := c.rt.dir.staff(account.UserID)
 	switch {
 	case known && staff.MXID != "" && staff.MXID != user.MXID.String():
@@ -150,7 +156,7 @@ func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result 
 	if taken && !own && held.State == database.AccountOK && held.MXID != user.MXID.String() {
 		return nil, &spokenError{c.texts.Say(texts.SignInForeign, "account", account.UPN, "user", held.MXID), errForeignAccount}
 	}
-	if err := c.rt.writers.signedIn(ctx, database.AccountUser, account, user.MXID.String(), result.RefreshToken); err != nil {
+	if err = c.rt.writers.signedIn(ctx, database.AccountUser, account, user.MXID.String(), result.RefreshToken); err != nil {
 		return nil, err
 	}
 	// Whoever signs in as somebody else does not speak as the first one any more.
@@ -161,7 +167,7 @@ func (c *Connector) takeSignIn(ctx context.Context, user *bridgev2.User, result 
 			}
 		}
 	}
-	login, err := user.NewLogin(ctx, &mxdb.UserLogin{
+	login, err = user.NewLogin(ctx, &mxdb.UserLogin{
 		ID: portal.LoginID(account.UserID), RemoteName: account.DisplayName, Metadata: &portal.UserLoginMetadata{UPN: account.UPN},
 	}, &bridgev2.NewLoginParams{DeleteOnConflict: true})
 	if err != nil {

@@ -94,7 +94,7 @@ func (c *Connector) plan(ctx context.Context, config string) (*plan.Plan, error)
 		return nil, errors.New("the database's tables are of an older version: start the bridge once, which upgrades them, or plan with the version that made them")
 	}
 	quiet := newHealth(func(context.Context) error { return nil }, time.Now)
-	graph, err := c.openGraph(ctx, secrets, nil, quiet)
+	graph, err := c.openGraph(ctx, secrets, nil, quiet, func() {})
 	if err != nil {
 		return nil, err
 	}

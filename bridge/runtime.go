@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/bridge/audit"
 	"teamsbridge/bridge/weblogin"
 	"teamsbridge/database"
 	"teamsbridge/matrix"
@@ -60,6 +61,7 @@ type runtime struct {
 	listener  *teams.Listener
 	webLogin  *weblogin.Server // nil where it is off
 	keys      *keyring
+	audit     *audit.Log
 	// gaps is nil without a webhook.
 	gaps *webhookGaps
 
@@ -95,8 +97,14 @@ func newRuntime(c *Connector) (*runtime, error) {
 	if c.texts, err = c.Config.texts(); err != nil {
 		return nil, err
 	}
+	r.audit = audit.New(c.Config.Audit.File, r.log, r.now)
+	if err = r.audit.Check(); err != nil {
+		return nil, &ConfigError{Key: "audit.file", Problem: "can't be written to", Fix: "name a file in a folder that is there and that the bridge may write to, or leave it empty", Err: err}
+	}
 	r.health = newHealth(r.probe, r.now)
-	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{r.metrics}, r.health); err != nil {
+	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{r.metrics}, r.health, func() {
+		r.audit.Write(audit.Record{Act: audit.Credential, Outcome: audit.Done})
+	}); err != nil {
 		return nil, err
 	}
 	mapper, err := newMapper(c.Config.Mapping, c.br.Matrix.ServerName())
@@ -107,6 +115,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.catalog = newCatalog(r.db.Conversations)
 	r.keys = &keyring{store: r.db.Keys, now: r.now}
 	r.writers = newWriters(r.db, r.openWriter)
+	r.writers.audit = r.auditAccount
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
 	r.rooms = newMatrixRooms(c.br, c.source)
 	r.notices = &notices{r: r}
@@ -267,6 +276,7 @@ func (r *runtime) intake(ctx context.Context) error {
 			return err
 		}
 	}
+	r.audit.Write(audit.Record{Act: audit.Start, Outcome: audit.Done, Version: r.c.userAgent()})
 	r.services = newServices(r.log.WithContext(context.WithoutCancel(ctx)))
 	if err := r.monitoring.lead(r); err != nil {
 		return err
@@ -328,6 +338,9 @@ func (r *runtime) stop() {
 	r.stopOnce.Do(func() {
 		if r.services != nil && !r.services.stop(stopTimeout) {
 			r.log.Warn().Msg("Some services did not stop in time")
+		}
+		if r.services != nil {
+			r.audit.Write(audit.Record{Act: audit.Stop, Outcome: audit.Done})
 		}
 	})
 }

@@ -101,6 +101,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Map, "outage", "teams")
 	helper.Copy(up.Str|up.Null, "outage", "reaction")
 	helper.Copy(up.Str|up.Null, "metrics", "listen")
+	helper.Copy(up.Str|up.Null, "audit", "file")
 }
 
 // upgradeKey generates the encryption key once, unless a file is to hold it.
@@ -124,7 +125,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"ops_room"}, {"language"}, {"custom_reactions"},
+			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"audit"}, {"ops_room"}, {"language"}, {"custom_reactions"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -7,7 +7,9 @@ import (
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
 
+	"teamsbridge/bridge/audit"
 	"teamsbridge/bridge/weblogin"
+	"teamsbridge/database"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
 )
@@ -20,10 +22,22 @@ func (r *runtime) newWebLogin() *weblogin.Server {
 	}
 	return weblogin.New(weblogin.Options{
 		PublicURL: cfg.PublicURL, Texts: r.c.texts, Now: r.now, Logger: r.log,
+		Refused: func(req weblogin.Request, why string) {
+			r.audit.Write(audit.Record{Act: audit.SignIn, Outcome: audit.Refused, By: req.User, Kind: webKind(req), Reason: why})
+		},
+		Failed: func(req weblogin.Request, err error) { r.auditSignIn(webKind(req), req.User, "", err) },
 		Login: func(redirect, account string) (*teams.WebLogin, error) {
 			return teams.NewWebLogin(r.graph.delegated(&r.c.Config, r.db.Accounts), redirect, account)
 		},
 	})
+}
+
+// webKind is what an account is for that signs in on the web.
+func webKind(req weblogin.Request) string {
+	if req.Relay {
+		return database.AccountRelay
+	}
+	return database.AccountUser
 }
 
 // serveWebLogin opens the web sign-in's own port.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"teamsbridge/bridge/audit"
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
@@ -30,7 +31,9 @@ type writers struct {
 	// lost is told, before it is stored, that the encryption key does not open
 	// an account's token.
 	lost func(ctx context.Context) error
-	pool *pool
+	// audit is told what became of an account.
+	audit func(act audit.Act, account database.Account, reason string)
+	pool  *pool
 
 	mu       sync.RWMutex
 	accounts map[string]database.Account
@@ -41,7 +44,8 @@ var _ portal.Writers = (*writers)(nil)
 
 func newWriters(db *database.Database, open func(database.Account) (teams.Writer, error)) *writers {
 	return &writers{db: db, open: open, pool: newPool(), accounts: map[string]database.Account{}, opened: map[string]teams.Writer{},
-		expired: func(context.Context, database.Account, string) {}, lost: func(context.Context) error { return nil }}
+		expired: func(context.Context, database.Account, string) {}, lost: func(context.Context) error { return nil },
+		audit: func(audit.Act, database.Account, string) {}}
 }
 
 // load reads the accounts.
@@ -114,6 +118,7 @@ func (w *writers) signedIn(ctx context.Context, kind string, account teams.Accou
 	if err != nil {
 		return fmt.Errorf("storing the sign-in: %w", err)
 	}
+	w.audit(audit.SignIn, a, "")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.accounts[a.Key] = a
@@ -127,9 +132,13 @@ func (w *writers) signedOut(ctx context.Context, key string) error {
 		return fmt.Errorf("forgetting the sign-in: %w", err)
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	a, known := w.accounts[key]
 	delete(w.accounts, key)
 	delete(w.opened, key)
+	w.mu.Unlock()
+	if known {
+		w.audit(audit.SignOut, a, "")
+	}
 	return nil
 }
 
@@ -260,6 +269,7 @@ func (w *writers) expire(ctx context.Context, key string, cause error, reason st
 	if err := w.db.Accounts.SetState(ctx, key, a.State, a.Reason); err != nil {
 		zerolog.Ctx(ctx).Err(err).Str("account", key).Msg("Could not store that an account has to sign in again")
 	}
+	w.audit(audit.Expired, a, reason)
 	w.expired(ctx, a, reason)
 }
 

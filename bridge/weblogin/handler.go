@@ -134,6 +134,8 @@ func (s *Server) finish(ctx context.Context, t *Ticket, visit *teams.WebLogin, a
 	if result, err = visit.Finish(ctx, answer); err == nil {
 		err = ErrBroken
 		err = t.request.Take(ctx, result)
+	} else if s.opts.Failed != nil {
+		s.opts.Failed(t.request, err)
 	}
 	if err != nil {
 		s.log(t).Warn().Err(err).Msg("A web sign-in did not work")
@@ -169,4 +171,7 @@ func (s *Server) log(t *Ticket) *zerolog.Logger {
 // refused notes that somebody who holds a secret of a ticket was not the one.
 func (s *Server) refused(t *Ticket, why string) {
 	s.log(t).Warn().Str("reason", why).Msg("A web sign-in was refused")
+	if s.opts.Refused != nil {
+		s.opts.Refused(t.request, why)
+	}
 }

@@ -51,6 +51,11 @@ type Options struct {
 	Life   time.Duration
 	Now    func() time.Time
 	Logger zerolog.Logger
+	// Refused is told of somebody who holds a secret of a ticket and is not the
+	// one, Failed of an answer that the sign-in service or this server did not
+	// accept. Neither has to be set.
+	Refused func(request Request, why string)
+	Failed  func(request Request, err error)
 }
 
 // Server keeps the tickets and serves their pages.

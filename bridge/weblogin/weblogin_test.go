@@ -117,6 +117,7 @@ func TestAnotherPersonsBrowserIsRefused(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, other.post(ticket.URL(), url.Values{"token": {early.token()}}).status, "its page was open already")
 	require.Equal(t, http.StatusForbidden, other.get(b.answer(authority, w.ann)).status)
 	require.Equal(t, http.StatusForbidden, w.browser().get(b.answer(b.press(ticket), w.ann)).status, "no cookie at all")
+	require.Equal(t, 4, strings.Count(w.refused.String(), "\n"), "each is told, for the audit log: %s", &w.refused)
 	w.undecided(ticket)
 	require.NotContains(t, w.log.String(), ticket.word)
 }

@@ -37,6 +37,7 @@ type world struct {
 	public   string
 	server   *Server
 	log      *lines
+	refused  lines // who was told to be the wrong one, and why
 
 	mu      sync.Mutex
 	ahead   time.Duration // of the server's clock
@@ -91,6 +92,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.server = New(Options{
 		PublicURL: w.public, Texts: german, Logger: zerolog.New(w.log),
+		Refused: func(r Request, why string) { _, _ = w.refused.Write([]byte(r.User + ": " + why + "\n")) },
 		Login: func(redirect, account string) (*teams.WebLogin, error) {
 			return teams.NewWebLogin(teams.DelegatedConfig{
 				Endpoints: endpoints, TenantID: sim.TenantID, ClientID: sim.App().ClientID, HTTP: client, Prove: app.Prove,

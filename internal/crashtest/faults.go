@@ -57,7 +57,23 @@ func (r *run) graphFaults(rng *rand.Rand) []trouble {
 	for _, kind := range []teamstest.FaultKind{teamstest.FaultDeltaGone, teamstest.FaultDeltaRefused, teamstest.FaultSyncStateNotFound} {
 		out = append(out, r.fault(teamstest.Fault{Kind: kind, Chance: .5}, r.readers(rng, "delta")))
 	}
-	return append(out, r.revocation(rng))
+	return append(out, r.lag(rng), r.revocation(rng))
+}
+
+// lag is a tenant whose reads are behind its writes: lists show them late, and
+// whoever names a young message is told that it is not there.
+func (r *run) lag(rng *rand.Rand) trouble {
+	reads := time.Duration(100+rng.IntN(1400)) * time.Millisecond
+	writes := time.Duration(100+rng.IntN(1400)) * time.Millisecond
+	return trouble{name: "reads behind writes", want: 1, least: 2 * time.Second, most: 8 * time.Second, begin: func(context.Context) (func() int, func(context.Context) error, error) {
+		r.stack.Tenant.SetLag(reads)
+		r.stack.Tenant.SetWriteLag(writes)
+		return always, func(context.Context) error {
+			r.stack.Tenant.SetLag(0)
+			r.stack.Tenant.SetWriteLag(0)
+			return nil
+		}, nil
+	}}
 }
 
 // readers are settings with the readers in an order drawn by lot, one first.
