@@ -66,8 +66,6 @@ type health struct {
 	// other is what the running outage has become, since when.
 	other      outage
 	otherSince time.Time
-	// subscribedAt is since when every subscription is there, zero while not.
-	subscribedAt time.Time
 }
 
 func newHealth(probe func(ctx context.Context) error, now func() time.Time) *health {

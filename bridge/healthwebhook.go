@@ -28,14 +28,6 @@ const (
 // lookAtSubscriptions notes whether notifications can come at all.
 func (h *health) lookAtSubscriptions() {
 	state, detail := h.subscriptions()
-	h.mu.Lock()
-	switch {
-	case state != vitals.Up:
-		h.subscribedAt = time.Time{}
-	case h.subscribedAt.IsZero():
-		h.subscribedAt = h.now()
-	}
-	h.mu.Unlock()
 	h.note(h.monitor.Hold(vitals.Webhook, state, detail))
 }
 
@@ -123,13 +115,10 @@ func (w *watchedSink) Accept(ctx context.Context, source string, msgs []teams.Me
 // and were written while there were subscriptions. Of those written just now a
 // notification may still tell.
 func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (conversations []string) {
-	from, until := w.health.notified()
-	if from.IsZero() {
-		return nil
-	}
+	now := w.health.now()
 	checks := 0
 	for _, m := range msgs {
-		if m.Event != nil || !m.Deleted.IsZero() || m.Created.Before(from) || !w.wanted(m.Channel) {
+		if m.Event != nil || !m.Deleted.IsZero() || m.Created.Before(now.Add(-missedLife)) || !w.gaps.notifying(m.Channel, m.Created) || !w.wanted(m.Channel) {
 			continue
 		}
 		if checks++; checks > missedChecks {
@@ -143,32 +132,11 @@ func (w *watchedSink) missed(ctx context.Context, msgs []teams.Message) (convers
 		}
 		switch {
 		case row != nil:
-		case m.Created.After(until):
+		case m.Created.After(now.Add(-notificationGrace)):
 			w.gaps.expect(m.Ref())
 		default:
 			conversations = append(conversations, key)
 		}
 	}
 	return conversations
-}
-
-// notified returns between when a message must have been written for a
-// notification to have told of it; zero where there is no such time.
-func (h *health) notified() (from, until time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.subscribedAt.IsZero() {
-		return time.Time{}, time.Time{}
-	}
-	from, until = h.subscribedAt.Add(time.Minute), h.now().Add(-notificationGrace)
-	if oldest := h.now().Add(-missedLife); from.Before(oldest) {
-		from = oldest
-	}
-	return from, until
-}
-
-// notifying reports whether a notification ought to tell of what is written now.
-func (h *health) notifying() bool {
-	from, _ := h.notified()
-	return !from.IsZero() && !h.now().Before(from)
 }

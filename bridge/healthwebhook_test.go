@@ -23,7 +23,10 @@ func TestMessagesThatOnlyAReaderFound(t *testing.T) {
 	h.subscriptions = func() (vitals.State, string) { return subscribed, "" }
 	db := testDB(t)
 	ref := teams.ChannelRef{TeamID: "team", ChannelID: "channel"}
-	sink := &watchedSink{Sink: noSink{}, health: h, inbox: db.Inbox, wanted: func(r teams.ChannelRef) bool { return r == ref }}
+	var since time.Time
+	gaps := &webhookGaps{doubts: teams.NewWebhookDoubts(h.now), now: h.now, subscribed: func(teams.ChannelRef) time.Time { return since }}
+	gaps.wanted = func(teams.ChannelRef) bool { return true }
+	sink := &watchedSink{Sink: noSink{}, health: h, gaps: gaps, inbox: db.Inbox, wanted: func(r teams.ChannelRef) bool { return r == ref }}
 	message := func(id string, created time.Time) teams.Message {
 		return teams.Message{ID: id, Channel: ref, Created: created}
 	}
@@ -39,6 +42,7 @@ func TestMessagesThatOnlyAReaderFound(t *testing.T) {
 	}
 	three(teams.SourceExport, "before there were subscriptions ", now)
 	h.lookAtSubscriptions()
+	since = now
 	require.Equal(t, vitals.Up, state())
 	three(teams.SourceExport, "written before there were subscriptions ", now.Add(-time.Hour))
 	now = now.Add(time.Hour)

@@ -62,8 +62,10 @@ type runtime struct {
 	webLogin  *weblogin.Server // nil where it is off
 	keys      *keyring
 	audit     *audit.Log
-	// gaps is nil without a webhook.
-	gaps *webhookGaps
+	// gaps is nil without a webhook; unsubscribable are the channels for which
+	// there is no subscription left.
+	gaps           *webhookGaps
+	unsubscribable atomic.Pointer[[]teams.Scope]
 
 	// probes counts the probes, which go through the teams in turn.
 	probes       atomic.Int64

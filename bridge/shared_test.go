@@ -79,4 +79,5 @@ func TestSubscriptionsStayBelowTheQuota(t *testing.T) {
 	again, err := r.wantedSubscriptions(ctx)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
+	require.Equal(t, 502, len(r.leftOut()), "they are read all the time")
 }

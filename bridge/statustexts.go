@@ -175,7 +175,7 @@ func (s *statusReport) subscriptionLines(x texts.Texts) []string {
 
 var doubtReasons = map[string]texts.Key{
 	teams.DoubtStarted: texts.DoubtStarted, teams.DoubtSlow: texts.DoubtSlow, teams.DoubtRefused: texts.DoubtRefused,
-	teams.DoubtUnannounced: texts.DoubtUnannounced, teams.DoubtUnsubscribed: texts.DoubtUnsubscribed,
+	teams.DoubtLate: texts.DoubtLate, teams.DoubtUnannounced: texts.DoubtUnannounced, teams.DoubtUnsubscribed: texts.DoubtUnsubscribed,
 }
 
 // timeOf is a point in time, empty where there is none.

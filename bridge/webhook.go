@@ -77,6 +77,7 @@ func (r *runtime) wantedSubscriptions(ctx context.Context) ([]teams.WantedSubscr
 	if cfg.Scope == ScopeTenant {
 		wanted = append(wanted, teams.TenantMessages(cfg.ResourceData), teams.TenantChannels())
 	}
+	var left []teams.Scope
 	ownMembers := map[string]bool{}
 	for _, conv := range inOrder(r.catalog.all(isMirroredChannel)) {
 		if conv.Membership != teams.MembershipStandard {
@@ -85,13 +86,18 @@ func (r *runtime) wantedSubscriptions(ctx context.Context) ([]teams.WantedSubscr
 		if cfg.Scope != ScopeChannel && !isShared(conv) {
 			continue
 		}
+		ref := teams.ChannelRef{TeamID: conv.TeamID, ChannelID: conv.ChannelID}
 		if len(wanted) >= maxSubscriptions {
-			zerolog.Ctx(ctx).Warn().Int("subscriptions", len(wanted)).Str("portal_id", conv.Portal).
-				Msg("Too many channels to subscribe to all of them, the others are read by the readers alone")
-			break
+			left = append(left, teams.Scope(ref))
+			continue
 		}
-		wanted = append(wanted, teams.ChannelMessages(teams.ChannelRef{TeamID: conv.TeamID, ChannelID: conv.ChannelID}, cfg.ResourceData))
+		wanted = append(wanted, teams.ChannelMessages(ref, cfg.ResourceData))
 	}
+	if len(left) > 0 {
+		zerolog.Ctx(ctx).Warn().Int("subscriptions", len(wanted)).Int("channels", len(left)).
+			Msg("Too many channels to subscribe to all of them, the others are read by the readers alone")
+	}
+	r.unsubscribable.Store(&left)
 	for _, conv := range inOrder(r.catalog.all(isMirrored)) {
 		if conv.Kind != database.ConversationTeam {
 			continue

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,23 +15,25 @@ const gapsInterval = 5 * time.Second
 
 // webhookGaps reads around notifications that may be missing: Graph drops them
 // for an endpoint that is slow, and tells nobody. While there is a doubt the
-// readers read all the time, within poller.requests_per_second.
+// readers read all the time, within poller.requests_per_second, what it is about.
 type webhookGaps struct {
 	doubts *teams.WebhookDoubts
-	// notified reports whether notifications ought to come, subscribed whether
-	// all that is subscribed to can be.
-	notified   func() bool
-	subscribed func() bool
-	wanted     func(teams.ChannelRef) bool
-	// read asks for everything to be read.
-	read     func(reason string)
+	// subscribed says since when a channel's messages are subscribed to, zero
+	// where they are not; unsubscribed lists what ought to be and is not.
+	subscribed   func(teams.ChannelRef) time.Time
+	unsubscribed func() []teams.Scope
+	wanted       func(teams.ChannelRef) bool
+	// read asks for scopes to be read, for everything where there are none.
+	read     func(reason string, scopes ...teams.Scope)
 	counters teams.Counters
+	now      func() time.Time
 
-	doubting bool
+	// doubting is what was doubted at the last look.
+	doubting map[teams.Scope]bool
 }
 
 // doubtful is what the poller asks; there is nothing to doubt without a webhook.
-func (g *webhookGaps) doubtful() bool { return g != nil && g.doubts.State().Any() }
+func (g *webhookGaps) doubtful() []teams.Scope { return g.state().Scopes }
 
 // state is what status shows.
 func (g *webhookGaps) state() teams.WebhookDoubt {
@@ -40,9 +43,19 @@ func (g *webhookGaps) state() teams.WebhookDoubt {
 	return g.doubts.State()
 }
 
+// notifying reports whether a notification ought to tell of what is written in a
+// channel at a time: a subscription that is a moment old need not yet.
+func (g *webhookGaps) notifying(ch teams.ChannelRef, at time.Time) bool {
+	if g == nil {
+		return false
+	}
+	since := g.subscribed(ch)
+	return !since.IsZero() && !at.Before(since.Add(time.Minute))
+}
+
 // expect notes a message that a notification has to tell of.
 func (g *webhookGaps) expect(ref teams.MessageRef) {
-	if g != nil && g.notified() && g.wanted(ref.ChannelRef) {
+	if g != nil && g.notifying(ref.ChannelRef, g.now()) && g.wanted(ref.ChannelRef) {
 		g.doubts.Expect(ref)
 	}
 }
@@ -59,49 +72,52 @@ func (g *webhookGaps) run(ctx context.Context) error {
 	return every(gapsInterval, g.look)(ctx)
 }
 
-// look has everything read where a doubt begins. What comes while it lasts the
-// poller reads by itself.
+// look has read what a doubt begins about. What comes while it lasts the poller
+// reads by itself.
 func (g *webhookGaps) look(ctx context.Context) error {
-	if !g.subscribed() {
-		g.doubts.Note(teams.DoubtUnsubscribed)
-	}
+	g.doubts.Unsubscribed(g.unsubscribed())
 	state := g.doubts.State()
+	doubting := make(map[teams.Scope]bool, len(state.Scopes))
+	var fresh []teams.Scope
+	for _, scope := range state.Scopes {
+		doubting[scope] = true
+		// What is read anyway need not be read once more when less is in doubt.
+		if !g.doubting[scope] && !g.doubting[teams.Scope{}] {
+			fresh = append(fresh, scope)
+		}
+	}
 	switch log := zerolog.Ctx(ctx); {
-	case state.Any() && !g.doubting:
-		log.Warn().Strs("reasons", state.Reasons).Msg("Notifications may be missing, reading what there is")
+	case len(fresh) > 0:
+		log.Warn().Strs("reasons", state.Reasons).Int("scopes", len(fresh)).Bool("everything", fresh[0] == teams.Scope{}).
+			Msg("Notifications may be missing, reading what there is")
 		g.counters.Count(teams.CountDoubt, state.Reasons[0], 1)
-		g.read(state.Reasons[0])
-	case !state.Any() && g.doubting:
+		if fresh[0] == (teams.Scope{}) {
+			fresh = nil
+		}
+		g.read(state.Reasons[0], fresh...)
+	case len(doubting) == 0 && len(g.doubting) > 0:
 		log.Info().Msg("Notifications can be relied on again")
 	}
-	g.doubting = state.Any()
+	g.doubting = doubting
 	return nil
 }
 
 // newWebhookGaps makes the doubts about the webhook.
 func (r *runtime) newWebhookGaps() *webhookGaps {
 	return &webhookGaps{
-		doubts: teams.NewWebhookDoubts(r.now), wanted: r.catalog.wanted, subscribed: r.messagesSubscribed,
-		notified: r.health.notifying, read: func(reason string) { r.poller.Request(reason) }, counters: teamsCounters{r.metrics},
+		doubts: teams.NewWebhookDoubts(r.now), wanted: r.catalog.wanted, counters: teamsCounters{r.metrics}, now: r.now,
+		subscribed:   func(ch teams.ChannelRef) time.Time { return r.subs.Subscribed(ch) },
+		unsubscribed: func() []teams.Scope { return slices.Concat(r.subs.Unsubscribed(), r.leftOut()) },
+		read:         func(reason string, scopes ...teams.Scope) { r.poller.Request(reason, scopes...) },
 	}
 }
 
-// messagesSubscribed reports whether Graph has not refused a subscription to
-// messages.
-func (r *runtime) messagesSubscribed() bool {
-	if r.subs == nil {
-		return true
+// leftOut returns the channels that there is no room to subscribe to.
+func (r *runtime) leftOut() []teams.Scope {
+	if scopes := r.unsubscribable.Load(); scopes != nil {
+		return *scopes
 	}
-	for _, s := range r.subs.State() {
-		switch s.Status {
-		case teams.SubscriptionActive, teams.SubscriptionPending, teams.SubscriptionUnavailable:
-			continue
-		}
-		if res, ok := teams.ParseResource(s.Resource); ok && res.Kind == teams.ResourceMessage {
-			return false
-		}
-	}
-	return true
+	return nil
 }
 
 // wasAway notes that notifications may have found nobody here: where there were

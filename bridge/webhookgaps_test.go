@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	vitals "teamsbridge/bridge/health"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
 )
@@ -20,19 +19,23 @@ type gapsRig struct {
 	h      *health
 	now    time.Time
 	reads  int
-	active bool
+	scopes []teams.Scope
+	active time.Time
 	ref    teams.ChannelRef
+	// missing is what is not subscribed to.
+	missing []teams.Scope
 }
 
 func newGapsRig() *gapsRig {
-	r := &gapsRig{now: time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC), active: true, ref: teams.ChannelRef{TeamID: "team", ChannelID: "channel"}}
+	r := &gapsRig{now: time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC), ref: teams.ChannelRef{TeamID: "team", ChannelID: "channel"}}
 	clock := func() time.Time { return r.now }
 	r.h = newHealth(nil, clock)
-	r.h.subscriptions = func() (vitals.State, string) { return vitals.Up, "" }
 	r.webhookGaps = &webhookGaps{
-		doubts: teams.NewWebhookDoubts(clock), notified: r.h.notifying, subscribed: func() bool { return r.active },
-		wanted: func(ref teams.ChannelRef) bool { return ref == r.ref },
-		read:   func(string) { r.reads++ }, counters: noCounters{},
+		doubts: teams.NewWebhookDoubts(clock), now: clock,
+		subscribed:   func(teams.ChannelRef) time.Time { return r.active },
+		unsubscribed: func() []teams.Scope { return r.missing },
+		wanted:       func(ref teams.ChannelRef) bool { return ref == r.ref },
+		read:         func(_ string, scopes ...teams.Scope) { r.reads, r.scopes = r.reads+1, scopes }, counters: noCounters{},
 	}
 	return r
 }
@@ -66,10 +69,10 @@ func TestOwnPostsShowWhetherNotificationsCome(t *testing.T) {
 		require.Equal(t, posting.err, err)
 	}
 	post("before there were subscriptions")
-	r.h.lookAtSubscriptions()
+	r.active = r.now
 	post("when they were new")
 	r.after(t, time.Hour)
-	require.False(t, r.doubtful())
+	require.False(t, r.state().Any())
 
 	post("told")
 	r.doubts.Announced([]teams.MessageRef{{ChannelRef: r.ref, ID: "told"}})
@@ -77,23 +80,57 @@ func TestOwnPostsShowWhetherNotificationsCome(t *testing.T) {
 	post("not posted")
 	posting.err = nil
 	r.after(t, time.Hour)
-	require.False(t, r.doubtful())
+	require.False(t, r.state().Any())
 	require.Zero(t, r.reads)
 
 	post("nobody told")
 	r.after(t, time.Minute)
-	require.False(t, r.doubtful(), "it may be on its way")
+	require.False(t, r.state().Any(), "it may be on its way")
 	r.after(t, 2*time.Minute)
-	require.True(t, r.doubtful())
+	require.True(t, r.state().Any())
 	require.Equal(t, []string{teams.DoubtUnannounced}, r.state().Reasons)
 	r.after(t, time.Second)
 	require.Equal(t, 1, r.reads)
 	r.after(t, time.Hour)
-	require.False(t, r.doubtful())
-	r.active = false
-	r.after(t, time.Hour)
+	require.False(t, r.state().Any())
+}
+
+// What is not subscribed to is read, once as it begins, and gives no reason to
+// doubt what is: nobody expects a notification there.
+func TestDoubtOfAChannelIsThatChannels(t *testing.T) {
+	r := newGapsRig()
+	w := &announcedWriter{&postingWriter{id: "1"}, r.webhookGaps}
+	one, other := teams.Scope(r.ref), teams.Scope{TeamID: "other", ChannelID: "channel"}
+	r.missing = []teams.Scope{one}
+	for range 10 {
+		r.after(t, gapsInterval)
+	}
+	require.Equal(t, 1, r.reads)
+	require.Equal(t, r.missing, r.scopes)
+	require.Equal(t, r.missing, r.doubtful())
+	_, err := w.Post(t.Context(), r.ref, "", teams.Draft{})
+	require.NoError(t, err)
+	for range 100 {
+		r.after(t, gapsInterval)
+	}
 	require.Equal(t, []string{teams.DoubtUnsubscribed}, r.state().Reasons)
+	r.missing = []teams.Scope{one, other}
+	r.after(t, gapsInterval)
 	require.Equal(t, 2, r.reads)
+	require.Equal(t, []teams.Scope{other}, r.scopes)
+	r.doubts.Note(teams.DoubtSlow)
+	r.after(t, gapsInterval)
+	require.Equal(t, 3, r.reads)
+	require.Empty(t, r.scopes, "everything")
+	require.Equal(t, []teams.Scope{{}}, r.doubtful())
+	for range 1000 {
+		r.after(t, gapsInterval)
+	}
+	require.ElementsMatch(t, r.missing, r.doubtful())
+	require.Equal(t, 3, r.reads, "it was read all the time")
+	r.missing = nil
+	r.after(t, time.Hour)
+	require.Empty(t, r.doubtful())
 }
 
 // What a reader finds first is announced as well, or there is a doubt.
@@ -105,19 +142,19 @@ func TestWhatReadersFindIsAnnounced(t *testing.T) {
 		t.Helper()
 		require.NoError(t, sink.Accept(t.Context(), teams.SourceExport, []teams.Message{{ID: id, Channel: r.ref, Created: r.now.Add(-age)}}))
 	}
-	r.h.lookAtSubscriptions()
+	r.active = r.now
 	r.after(t, time.Hour)
 	read("told soon", time.Second)
 	r.doubts.Announced([]teams.MessageRef{{ChannelRef: r.ref, ID: "told soon"}})
 	r.after(t, time.Hour)
-	require.False(t, r.doubtful())
+	require.False(t, r.state().Any())
 	read("never told", time.Second)
 	r.after(t, 3*time.Minute)
-	require.True(t, r.doubtful())
+	require.True(t, r.state().Any())
 	r.after(t, time.Hour)
-	require.False(t, r.doubtful())
+	require.False(t, r.state().Any())
 	read("found late", 30*time.Minute)
-	require.True(t, r.doubtful())
+	require.True(t, r.state().Any())
 }
 
 // The start doubts where Graph has found nobody; without a webhook nobody does.
@@ -125,16 +162,16 @@ func TestStartDoubtsNotifications(t *testing.T) {
 	r := newGapsRig()
 	rt := &runtime{db: testDB(t), gaps: r.webhookGaps}
 	require.NoError(t, rt.wasAway(t.Context()))
-	require.False(t, r.doubtful(), "there was nothing to be away from")
+	require.False(t, r.state().Any(), "there was nothing to be away from")
 	require.NoError(t, subscriptionRecords{rt.db.Subscriptions}.SaveSubscription(t.Context(), teams.SubscriptionRecord{ID: "s", Resource: "/teams/getAllMessages", Expires: r.now, CreatedAt: r.now}))
 	require.NoError(t, rt.wasAway(t.Context()))
-	require.True(t, r.doubtful())
+	require.True(t, r.state().Any())
 	r.after(t, time.Second)
 	require.Equal(t, 1, r.reads)
 
 	var none *webhookGaps
-	require.False(t, none.doubtful())
 	require.False(t, none.state().Any())
+	require.Empty(t, none.doubtful())
 	none.missed()
 	none.expect(teams.MessageRef{})
 }

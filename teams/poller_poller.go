@@ -61,9 +61,9 @@ type PollerOptions struct {
 	// Without it, scopes are read at start, on request and for the daily
 	// reconciliation.
 	Continuous bool
-	// Doubtful may be nil; while it says so, scopes are read as if Continuous
-	// were set. Whoever begins to doubt requests everything.
-	Doubtful          func() bool
+	// Doubtful may be nil; the scopes that it returns are read as if Continuous
+	// were set. Whoever begins to doubt requests them.
+	Doubtful          func() []Scope
 	Interval          time.Duration
 	RequestsPerSecond float64
 	// Overlap is read again each time, ReplyDepth is how old a post may be and
@@ -295,6 +295,17 @@ func (u *unit) covers(scopes []Scope) bool {
 			return true
 		case s.TeamID != u.scope.TeamID:
 		case s.ChannelID == "" || u.scope.ChannelID == "" || s.ChannelID == u.scope.ChannelID:
+			return true
+		}
+	}
+	return false
+}
+
+// doubted reports whether the unit reads what there is a doubt about. p.mu is
+// held.
+func (p *Poller) doubted(u *unit, scopes []Scope) bool {
+	for _, s := range scopes {
+		if u.covers([]Scope{s}) && (u.scope == s || !p.separate[s]) {
 			return true
 		}
 	}

@@ -262,8 +262,12 @@ func (p *Poller) reach(st *readState) time.Time {
 func (p *Poller) finish(ctx context.Context, u *unit, done bool, err error) {
 	now := p.opts.Now()
 	missing := false
-	often := p.opts.Continuous || p.opts.Doubtful != nil && p.opts.Doubtful()
+	var doubtful []Scope
+	if p.opts.Doubtful != nil && done {
+		doubtful = p.opts.Doubtful()
+	}
 	p.mu.Lock()
+	often := p.opts.Continuous || p.doubted(u, doubtful)
 	u.running = false
 	switch {
 	case ctx.Err() != nil:

@@ -84,7 +84,8 @@ type SubscriptionManager struct {
 
 	mu     sync.Mutex
 	states map[string]*subscriptionState // by resource key
-	loaded bool
+	began  time.Time                     // the first round
+	loaded bool                          // Graph's list was read once
 	listed error
 	pause  time.Time
 }
@@ -93,6 +94,7 @@ type SubscriptionManager struct {
 type subscriptionState struct {
 	wanted   WantedSubscription
 	record   SubscriptionRecord // zero ID: there is none
+	since    time.Time          // when that became so
 	life     time.Duration      // as granted
 	renewing bool
 	err      error

@@ -19,6 +19,9 @@ func (m *SubscriptionManager) Reconcile(ctx context.Context) error {
 	now := m.opts.Now()
 	m.mu.Lock()
 	pause := m.pause
+	if m.began.IsZero() {
+		m.began = now
+	}
 	m.mu.Unlock()
 	if now.Before(pause) {
 		return nil
@@ -39,9 +42,6 @@ func (m *SubscriptionManager) Reconcile(ctx context.Context) error {
 	// What exists is kept alive before anything new is made.
 	errs := []error{m.saveAdopted(ctx, found.adopted), m.renewDue(ctx), m.deleteStrays(ctx, found.strays)}
 	errs = append(errs, m.forgetGone(ctx, found.gone), m.createMissing(ctx))
-	m.mu.Lock()
-	m.loaded = true
-	m.mu.Unlock()
 	return errors.Join(errs...)
 }
 
@@ -103,6 +103,7 @@ func (m *SubscriptionManager) match(wanted []WantedSubscription, existing []Subs
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.loaded = true
 	for key := range m.states {
 		if _, ok := byKey[key]; !ok {
 			delete(m.states, key)
@@ -120,7 +121,7 @@ func (m *SubscriptionManager) match(wanted []WantedSubscription, existing []Subs
 				out.adopted = append(out.adopted, state.record)
 			}
 		} else {
-			state.record = SubscriptionRecord{}
+			state.become(SubscriptionRecord{}, now)
 		}
 	}
 	for id, record := range known {
@@ -160,7 +161,8 @@ func (m *SubscriptionManager) adopt(state *subscriptionState, s Subscription, kn
 			record = SubscriptionRecord{ID: s.ID, Resource: s.Resource, ClientState: m.digest, CreatedAt: m.opts.Now()}
 		}
 		fresh = !recorded
-		state.record, state.life = record, maxSubscriptionLife
+		state.become(record, m.opts.Now())
+		state.life = maxSubscriptionLife
 		if life := record.Expires.Sub(record.RenewedAt); !record.RenewedAt.IsZero() && life > 0 {
 			state.life = life
 		}
@@ -295,7 +297,8 @@ func (m *SubscriptionManager) create(ctx context.Context, state *subscriptionSta
 		ClientState: m.digest, CreatedAt: now, RenewedAt: now,
 	}
 	m.mu.Lock()
-	state.record, state.life = record, got.Expires.Sub(now)
+	state.become(record, m.opts.Now())
+	state.life = got.Expires.Sub(now)
 	state.err, state.failures, state.next = nil, 0, time.Time{}
 	m.mu.Unlock()
 	m.opts.Counters.Count(CountSubscription, "created", 1)

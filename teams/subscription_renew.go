@@ -81,7 +81,8 @@ func (m *SubscriptionManager) renew(ctx context.Context, state *subscriptionStat
 	if newKey {
 		record.CertificateID = certs.Current.ID
 	}
-	state.record, state.life, state.err = record, got.Expires.Sub(now), nil
+	state.become(record, now)
+	state.life, state.err = got.Expires.Sub(now), nil
 	m.mu.Unlock()
 	m.opts.Counters.Count(CountSubscription, "renewed", 1)
 	if unreadable {
@@ -97,7 +98,8 @@ func (m *SubscriptionManager) lost(ctx context.Context, record SubscriptionRecor
 	m.mu.Lock()
 	for _, s := range m.states {
 		if s.record.ID == record.ID {
-			s.record, s.err, s.next, s.failures = SubscriptionRecord{}, nil, time.Time{}, 0
+			s.become(SubscriptionRecord{}, m.opts.Now())
+			s.err, s.next, s.failures = nil, time.Time{}, 0
 		}
 	}
 	m.mu.Unlock()

@@ -46,11 +46,12 @@ type SubscriptionState struct {
 func (m *SubscriptionManager) State() []SubscriptionState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := m.opts.Now()
 	out := make([]SubscriptionState, 0, len(m.states))
 	for _, s := range m.states {
 		one := SubscriptionState{
 			Resource: s.wanted.Resource, ID: s.record.ID, Expires: s.record.Expires,
-			Status: s.status(), NextTry: s.next,
+			Status: s.status(now), NextTry: s.next,
 		}
 		if s.err != nil {
 			one.LastError = s.err.Error()
@@ -70,16 +71,30 @@ func (m *SubscriptionManager) Healthy() bool {
 		return false
 	}
 	for _, s := range m.states {
-		if s.record.ID == "" {
+		if !s.works(m.opts.Now()) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *subscriptionState) status() SubscriptionStatus {
+// become notes which subscription there is now; none if the record is empty.
+func (s *subscriptionState) become(record SubscriptionRecord, now time.Time) {
+	if s.since.IsZero() || s.record.ID != record.ID {
+		s.since = now
+	}
+	s.record = record
+}
+
+// works reports whether there is a subscription that has not run out: while
+// Graph can't be asked for its list, one may do so without being renewed.
+func (s *subscriptionState) works(now time.Time) bool {
+	return s.record.ID != "" && (s.record.Expires.IsZero() || now.Before(s.record.Expires))
+}
+
+func (s *subscriptionState) status(now time.Time) SubscriptionStatus {
 	switch {
-	case s.record.ID != "":
+	case s.works(now):
 		return SubscriptionActive
 	case s.err == nil:
 		return SubscriptionPending

@@ -19,6 +19,9 @@ const (
 	lateShare  = 5
 	// announceGrace is how late a notification may be; Graph promises a minute.
 	announceGrace = 2 * time.Minute
+	// longestDelay is for how long Graph tries to deliver: what comes later than
+	// that was not delayed but, for example, moved here from elsewhere.
+	longestDelay = 4 * time.Hour
 	// What is remembered is bounded. To forget something can only mean a doubt
 	// without a reason, or one that another message will give a reason for.
 	rememberExpected  = 2000
@@ -33,15 +36,18 @@ const (
 	DoubtSlow = "slow"
 	// DoubtRefused: a notification was refused; Graph repeats it, but not soon.
 	DoubtRefused = "refused"
+	// DoubtLate: Graph delivers late, as it does before it drops.
+	DoubtLate = "late"
 	// DoubtUnannounced: a message was found of which no notification told.
 	DoubtUnannounced = "unannounced"
-	// DoubtUnsubscribed: messages are not all subscribed to.
+	// DoubtUnsubscribed: messages are not all subscribed to; it holds for what
+	// is not.
 	DoubtUnsubscribed = "unsubscribed"
 )
 
 // DoubtReasons returns every reason.
 func DoubtReasons() []string {
-	return []string{DoubtStarted, DoubtSlow, DoubtRefused, DoubtUnannounced, DoubtUnsubscribed}
+	return []string{DoubtStarted, DoubtSlow, DoubtRefused, DoubtLate, DoubtUnannounced, DoubtUnsubscribed}
 }
 
 // doubtLife is how long a doubt outlives its reason. Late answers count for a
@@ -58,8 +64,9 @@ func doubtLife(reason string) time.Duration {
 }
 
 // WebhookDoubts judges whether notifications may be missing. It goes by how
-// long our own answers took, and by messages that are known to exist and that
-// a notification has to announce.
+// long our own answers took, by how old what is new is when it is announced, by
+// messages that are known to exist and that a notification has to announce, and
+// by the subscriptions.
 type WebhookDoubts struct {
 	now func() time.Time
 
@@ -71,6 +78,11 @@ type WebhookDoubts struct {
 	announced, before map[MessageRef]bool
 	since             time.Time
 	until             map[string]time.Time
+	// unsubscribed is until when a scope is one of which nothing tells.
+	unsubscribed map[Scope]time.Time
+	// excused is until when we are the reason why a notification comes late:
+	// nobody was here, or it was refused before.
+	excused time.Time
 }
 
 // answered is what was answered within a second: how often, and how often late.
@@ -84,6 +96,8 @@ type answered struct {
 type WebhookDoubt struct {
 	Since, Until time.Time
 	Reasons      []string
+	// Scopes is of what they may be missing; the zero Scope stands for everything.
+	Scopes []Scope
 }
 
 // Any reports whether there is a doubt.
@@ -94,7 +108,10 @@ func NewWebhookDoubts(now func() time.Time) *WebhookDoubts {
 	if now == nil {
 		now = time.Now
 	}
-	return &WebhookDoubts{now: now, expected: map[MessageRef]time.Time{}, announced: map[MessageRef]bool{}, until: map[string]time.Time{}}
+	return &WebhookDoubts{
+		now: now, expected: map[MessageRef]time.Time{}, announced: map[MessageRef]bool{}, until: map[string]time.Time{},
+		unsubscribed: map[Scope]time.Time{}, excused: now(),
+	}
 }
 
 // Note begins a doubt or makes it last.
@@ -104,10 +121,32 @@ func (d *WebhookDoubts) Note(reason string) {
 	d.note(reason, d.now())
 }
 
-func (d *WebhookDoubts) note(reason string, at time.Time) {
+// Unsubscribed begins a doubt about scopes, or makes it last, because no
+// subscription tells of their messages.
+func (d *WebhookDoubts) Unsubscribed(scopes []Scope) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := d.now()
+	for scope, until := range d.unsubscribed {
+		if !now.Before(until) {
+			delete(d.unsubscribed, scope)
+		}
+	}
+	for _, scope := range scopes {
+		d.begin(now)
+		d.unsubscribed[scope] = now.Add(doubtLife(DoubtUnsubscribed))
+	}
+}
+
+// begin notes since when there is a doubt.
+func (d *WebhookDoubts) begin(at time.Time) {
 	if len(d.reasons(at)) == 0 {
 		d.since = at
 	}
+}
+
+func (d *WebhookDoubts) note(reason string, at time.Time) {
+	d.begin(at)
 	if until := at.Add(doubtLife(reason)); until.After(d.until[reason]) {
 		d.until[reason] = until
 	}
@@ -137,6 +176,7 @@ func (d *WebhookDoubts) Answered(took time.Duration, refused bool) {
 		d.note(DoubtSlow, now)
 	}
 	if refused {
+		d.excused = now
 		d.note(DoubtRefused, now)
 	}
 }
@@ -161,6 +201,9 @@ func (d *WebhookDoubts) Announced(refs []MessageRef) {
 	now := d.now()
 	for _, ref := range refs {
 		ref.RootID = ""
+		if late := now.Sub(ref.Created()); late > announceGrace && late < longestDelay && ref.Created().After(d.excused) {
+			d.note(DoubtLate, now)
+		}
 		if due, ok := d.expected[ref]; ok && !now.After(due) {
 			delete(d.expected, ref)
 		}
@@ -187,10 +230,23 @@ func (d *WebhookDoubts) State() WebhookDoubt {
 		return WebhookDoubt{}
 	}
 	out := WebhookDoubt{Since: d.since, Reasons: reasons}
-	for _, reason := range reasons {
-		if until := d.until[reason]; until.After(out.Until) {
+	everything := now.Before(d.unsubscribed[Scope{}])
+	for _, until := range d.until {
+		everything = everything || now.Before(until)
+		if until.After(out.Until) {
 			out.Until = until
 		}
+	}
+	for scope, until := range d.unsubscribed {
+		if now.Before(until) {
+			out.Scopes = append(out.Scopes, scope)
+		}
+		if until.After(out.Until) {
+			out.Until = until
+		}
+	}
+	if everything {
+		out.Scopes = []Scope{{}}
 	}
 	return out
 }
@@ -198,7 +254,13 @@ func (d *WebhookDoubts) State() WebhookDoubt {
 // reasons returns those that hold at a time, always in the same order.
 func (d *WebhookDoubts) reasons(at time.Time) (out []string) {
 	for _, reason := range DoubtReasons() {
-		if at.Before(d.until[reason]) {
+		holds := at.Before(d.until[reason])
+		if reason == DoubtUnsubscribed {
+			for _, until := range d.unsubscribed {
+				holds = holds || at.Before(until)
+			}
+		}
+		if holds {
 			out = append(out, reason)
 		}
 	}

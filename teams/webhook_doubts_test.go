@@ -121,7 +121,7 @@ func TestDroppedNotificationsAreReadAround(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		doubts := NewWebhookDoubts(nil)
-		b := newPollerBundle(1, func(o *PollerOptions) { o.Doubtful = func() bool { return doubts.State().Any() } })
+		b := newPollerBundle(1, func(o *PollerOptions) { o.Doubtful = func() []Scope { return doubts.State().Scopes } })
 		log := newMemLog()
 		block := make(chan struct{})
 		close(block)

@@ -229,6 +229,7 @@ const (
 	DoubtStarted           Key = "doubt_started"
 	DoubtSlow              Key = "doubt_slow"
 	DoubtRefused           Key = "doubt_refused"
+	DoubtLate              Key = "doubt_late"
 	DoubtUnannounced       Key = "doubt_unannounced"
 	DoubtUnsubscribed      Key = "doubt_unsubscribed"
 	StatusAccounts         Key = "status_accounts"
