@@ -48,6 +48,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
 		"ALTER TABLE teams_sent DROP COLUMN content_hash", "ALTER TABLE teams_outbox DROP COLUMN held_until",
+		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
 	} {
 		_, err := raw.Exec(ctx, query)
@@ -68,6 +69,8 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	_, err = db.Uploads.IsTaken(ctx, "x")
 	require.NoError(t, err)
 	_, err = db.Sent.ByEvent(ctx, "$1")
+	require.NoError(t, err)
+	_, err = db.Inbox.LateRooms(ctx, 1, 0, 0)
 	require.NoError(t, err)
 	_, err = db.Polls.Dirty(ctx, 1)
 	require.NoError(t, err)

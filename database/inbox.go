@@ -37,6 +37,14 @@ type Inbox struct{ base }
 const inboxColumns = `portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at, received_at,
 	delivered_at, reason, source`
 
+// When a message came first and when Matrix had it first, in whichever version.
+// What received_at and delivered_at say moves with every change of it. Rows that a
+// version of the program wrote that did not keep that yet know no better.
+const (
+	inboxFirst = `(CASE WHEN teams_inbox.first_at = 0 THEN teams_inbox.received_at ELSE teams_inbox.first_at END)`
+	inboxShown = `(CASE WHEN teams_inbox.shown_at = 0 THEN teams_inbox.delivered_at ELSE teams_inbox.shown_at END)`
+)
+
 // Accept stores the rows in one transaction and returns how many were news. A
 // row is news when its message is unknown, or its version is higher than the
 // stored one; it then is pending at once, even if it was parked. Anything else
@@ -70,11 +78,11 @@ func (s *Inbox) accept(ctx context.Context, r InboxRow) (int, error) {
 	}
 	n, err := s.exec(ctx, "accept", `
 		INSERT INTO teams_inbox (portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at,
-			received_at, delivered_at, reason, source)
-		VALUES ($1, $2, $3, $4, 0, $5, $6, 'pending', 0, 0, $7, 0, '', $8)
+			received_at, delivered_at, reason, source, first_at)
+		VALUES ($1, $2, $3, $4, 0, $5, $6, 'pending', 0, 0, $7, 0, '', $8, $7)
 		ON CONFLICT (portal, message_id) DO UPDATE SET root_id = excluded.root_id, version = excluded.version,
 			created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 0, next_at = 0,
-			received_at = excluded.received_at, reason = '', source = excluded.source
+			received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`
 		WHERE excluded.version > teams_inbox.version`,
 		r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
 	return int(n), err
@@ -124,7 +132,7 @@ func (s *Inbox) PortalsDue(ctx context.Context, now time.Time) ([]string, error)
 // version was accepted meanwhile; then it stays pending.
 func (s *Inbox) Delivered(ctx context.Context, portal, messageID string, version int64) error {
 	_, err := s.exec(ctx, "mark delivered", `
-		UPDATE teams_inbox SET delivered = $3, delivered_at = $4, attempts = 0, next_at = 0, reason = '',
+		UPDATE teams_inbox SET delivered = $3, shown_at = CASE WHEN `+inboxShown+` = 0 THEN $4 ELSE `+inboxShown+` END, delivered_at = $4, attempts = 0, next_at = 0, reason = '',
 			state = CASE WHEN version <= $3 THEN 'done' ELSE state END,
 			payload = CASE WHEN version <= $3 THEN $5 ELSE payload END
 		WHERE portal = $1 AND message_id = $2 AND delivered < $3`,

@@ -58,11 +58,11 @@ func (s *Inbox) PendingUntil(ctx context.Context, portal string, until time.Time
 }
 
 // Late counts the portal's messages that were written between two times and
-// got to Matrix since a third one. What the bridge itself posted is none of
-// them.
+// got to Matrix since a third one; what was there before is not late when it is
+// edited or reacted to. What the bridge itself posted is none of them.
 func (s *Inbox) Late(ctx context.Context, portal string, from, to, since time.Time) (int, error) {
 	return s.count(ctx, `
-		SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND created_at >= $2 AND created_at <= $3 AND delivered_at >= $4
+		SELECT COUNT(*) FROM teams_inbox WHERE portal = $1 AND created_at >= $2 AND created_at <= $3 AND `+inboxShown+` >= $4
 			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
 				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')`, portal, ms(from), ms(to), ms(since))
 }
@@ -76,16 +76,17 @@ type LateRoom struct {
 }
 
 // LateRooms returns the portals with messages that were written while Teams could
-// not be read in an outage, or shortly before, and came late. Where a
-// room was told of that before, what came until then does not count again. What
-// the bridge itself posted is none of them. It reads the whole ledger.
+// not be read in an outage, or shortly before, and came late: they
+// themselves, not an edit of them or a reaction to them. Where a room was told of
+// that before, what came until then does not count again. What the bridge itself
+// posted is none of them. It reads the whole ledger.
 func (s *Inbox) LateRooms(ctx context.Context, outageID int64, before, late time.Duration) ([]LateRoom, error) {
 	return list(ctx, s.base, "list rooms of late messages", scanLateRoom, `
-		SELECT portal, COUNT(*), SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END) FROM teams_inbox
-		WHERE received_at >= created_at + $2 AND EXISTS (SELECT 1 FROM teams_outage_span WHERE outage_id = $1 AND what = 'read' AND to_at <> 0
+		SELECT portal, COUNT(*), SUM(CASE WHEN state = 'pending' AND `+inboxShown+` = 0 THEN 1 ELSE 0 END) FROM teams_inbox
+		WHERE `+inboxFirst+` >= created_at + $2 AND EXISTS (SELECT 1 FROM teams_outage_span WHERE outage_id = $1 AND what = 'read' AND to_at <> 0
 				AND teams_inbox.created_at >= from_at - $3 AND teams_inbox.created_at <= to_at)
 			AND NOT EXISTS (SELECT 1 FROM teams_outage_room WHERE outage_id = $1 AND teams_outage_room.portal = teams_inbox.portal
-				AND gap_told_at >= teams_inbox.received_at)
+				AND gap_told_at >= `+inboxFirst+`)
 			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
 				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')
 		GROUP BY portal ORDER BY portal`, outageID, late.Milliseconds(), before.Milliseconds())

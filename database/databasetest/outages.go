@@ -185,6 +185,10 @@ func testLateRooms(t *testing.T, ctx context.Context, e *env) {
 	part := database.SentPart{EventID: "$own", Portal: "c:4", State: database.StateSending, StartedAt: at(5)}
 	require.NoError(t, e.db.Sent.Begin(ctx, part))
 	require.NoError(t, e.db.Sent.Confirm(ctx, "$own", 0, "own", ""))
+	// What came in time is not late because it was edited or reacted to later.
+	arrive("c:5", "changed", at(5), at(5))
+	changed := database.InboxRow{Portal: "c:5", MessageID: "changed", Version: 2, CreatedAt: at(5), ReceivedAt: at(20)}
+	accept(t, ctx, e, 1, changed)
 	late := func() []database.LateRoom {
 		all, err := e.other.Inbox.LateRooms(ctx, o.ID, time.Minute, time.Minute)
 		require.NoError(t, err)
@@ -194,6 +198,11 @@ func testLateRooms(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanRead, at(10)))
 	require.Equal(t, []database.LateRoom{{Portal: "c:1", Count: 2}, {Portal: "c:3", Count: 1, Pending: 1}}, late())
 
+	require.NoError(t, e.db.Inbox.Delivered(ctx, "c:5", "changed", 2))
+	// What came late has come, even if a change of it has not yet.
+	accept(t, ctx, e, 1, database.InboxRow{Portal: "c:1", MessageID: "within", Version: 2, CreatedAt: at(5), ReceivedAt: at(20).Add(time.Second)})
+	require.Equal(t, []database.LateRoom{{Portal: "c:1", Count: 2}, {Portal: "c:3", Count: 1, Pending: 1}}, late())
+
 	// It goes on again: what was told is not told again.
 	require.NoError(t, e.db.Outages.TellRoom(ctx, database.OutageRoom{OutageID: o.ID, Portal: "c:1", EndedTold: at(21)}))
 	require.NoError(t, e.db.Outages.Resume(ctx, o))
@@ -201,6 +210,7 @@ func testLateRooms(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, e.db.Outages.Block(ctx, o.ID, database.SpanRead, at(22)))
 	require.NoError(t, e.db.Outages.Unblock(ctx, o.ID, database.SpanRead, at(30)))
 	arrive("c:1", "again", at(25), at(31))
+	accept(t, ctx, e, 1, database.InboxRow{Portal: "c:1", MessageID: "just-before", Version: 3, CreatedAt: at(0).Add(-30 * time.Second), ReceivedAt: at(31)})
 	require.Equal(t, []database.LateRoom{{Portal: "c:1", Count: 1}, {Portal: "c:3", Count: 1, Pending: 1}}, late())
 }
 
@@ -318,7 +328,11 @@ func testInboxGap(t *testing.T, ctx context.Context, e *env) {
 	for _, id := range []string{"before", "in", "own", "after"} {
 		require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1/x", id, 1))
 	}
+	seen := write("seen", began.Add(time.Minute))
+	seen.Version = 2
+	accept(t, ctx, e, 1, seen)
+	require.NoError(t, e.db.Inbox.Delivered(ctx, "c:1/x", "seen", 2))
 	late, err := e.other.Inbox.Late(ctx, "c:1/x", began, ended, ended)
 	require.NoError(t, err)
-	require.Equal(t, 1, late)
+	require.Equal(t, 1, late, "what was edited since was there before")
 }

@@ -1,4 +1,4 @@
--- v0 -> v12: Latest schema
+-- v0 -> v13: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -98,6 +98,8 @@ CREATE TABLE teams_inbox (
 	delivered_at BIGINT NOT NULL,
 	reason       TEXT   NOT NULL,
 	source       TEXT   NOT NULL,
+	first_at     BIGINT NOT NULL DEFAULT 0,
+	shown_at     BIGINT NOT NULL DEFAULT 0,
 
 	PRIMARY KEY (portal, message_id)
 );
