@@ -246,6 +246,8 @@ type rendered struct {
 	media  *MediaMetadata
 }
 
+func (r rendered) isText() bool { return r.id == "" || kindOf(r.id) == "text" }
+
 // render converts the message.
 func (d *delivery) render() []rendered {
 	x := d.in.o.Texts

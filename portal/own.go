@@ -31,13 +31,18 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if err != nil {
 		return err
 	}
-	if ours, err := d.isOurs(ctx, p, row, d.own.Part, all); err != nil || ours {
-		if err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
+	ours, err := d.isOurs(ctx, p, row, d.own.Part, all)
+	if err != nil {
+		return err
+	}
+	shown := d.render()
+	if ours {
+		// The text is, which says nothing of what somebody has put beside it.
+		if err = d.tellAdded(ctx, p, row, shown); err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
 			return err
 		}
 		return d.settleOwn(ctx, p, row, hash)
 	}
-	shown := d.render()
 	parts := slices.DeleteFunc(slices.Clone(shown), func(part rendered) bool {
 		_, file := fileIndex(part.id)
 		return file // the event has it

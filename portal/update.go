@@ -31,14 +31,14 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 		if ours, err := d.isOurs(ctx, p, first, 0, all); err != nil {
 			return nil, err
 		} else if ours {
-			return existing, d.settleHash(ctx, p, existing, hash)
+			return d.settle(ctx, p, existing, hash)
 		}
 	}
 	parts := d.render()
 	if len(parts) == 0 {
 		return existing, nil
 	}
-	rows, err := d.showParts(ctx, p, existing, parts)
+	rows, err := d.showParts(ctx, p, first, existing, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -51,22 +51,6 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	}
 	d.count("edit")
 	return rows, nil
-}
-
-// settleHash notes that a message's rows show this version already.
-func (d *delivery) settleHash(ctx context.Context, p *bridgev2.Portal, rows []*brdb.Message, hash string) error {
-	parts := d.render()
-	paired, left := pairParts(parts, rows)
-	if err := renumber(ctx, p, parts, paired, left); err != nil {
-		return err
-	}
-	row := firstRow(rows)
-	meta := metaOf(row)
-	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Unseen = hash, d.row.Version, unixMS(d.m.Edited), false
-	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
-		return fmt.Errorf("store row edited in Matrix: %w", err)
-	}
-	return nil
 }
 
 func (d *delivery) editTime() time.Time {

@@ -120,8 +120,9 @@ func areDeleting(rows []*brdb.Message) bool {
 		!slices.ContainsFunc(rows, func(row *brdb.Message) bool { return !isOnTheWayOut(row) })
 }
 
-// showParts makes a message's events those of its parts, and returns its rows.
-func (d *delivery) showParts(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message, parts []rendered) ([]*brdb.Message, error) {
+// showParts makes a message's events those of its parts, and returns its rows; what
+// is new is sent like another part of the message.
+func (d *delivery) showParts(ctx context.Context, p *bridgev2.Portal, like *brdb.Message, existing []*brdb.Message, parts []rendered) ([]*brdb.Message, error) {
 	ts := d.editTime()
 	paired, left := pairParts(parts, existing)
 	rows := make([]*brdb.Message, 0, len(parts))
@@ -142,11 +143,11 @@ func (d *delivery) showParts(ctx context.Context, p *bridgev2.Portal, existing [
 		var err error
 		switch {
 		case row == nil:
-			row, err = d.addPart(ctx, p, existing[0], part, ts)
+			row, err = d.addPart(ctx, p, like, part, ts)
 		case metaOf(row).TakenOut:
 			// What was taken out is there again, as something new.
 			if err = p.Bridge.DB.Message.Delete(ctx, row.RowID); err == nil {
-				row, err = d.addPart(ctx, p, existing[0], part, ts)
+				row, err = d.addPart(ctx, p, like, part, ts)
 			}
 		case metaOf(row).Deleting:
 		default:
