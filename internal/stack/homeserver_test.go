@@ -2,7 +2,9 @@ package stack
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -39,4 +41,24 @@ func TestDendriteKeepsItsDataOverARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, evt.Content.ParseRaw(event.EventMessage))
 	require.Equal(t, "hello", evt.Content.AsMessage().Body)
+}
+
+// Synapse takes by itself files of 50 MB and no more. What the environment asks
+// for besides is kept.
+func TestSynapseTakesLargeFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("/proc is Linux's")
+	}
+	dir := t.TempDir()
+	script, got, asked := filepath.Join(dir, "up"), filepath.Join(dir, "got"), filepath.Join(dir, "asked")
+	require.NoError(t, os.WriteFile(asked, []byte("experimental_features: {}"), 0o600))
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\ncp \"$SYNAPSE_EXTRA\" '"+got+"'\nsleep 60 >/dev/null 2>&1 &\necho $!\n"), 0o700))
+	t.Setenv("SYNAPSE_EXTRA", asked)
+	hs, err := NewSynapse(script, nil)
+	require.NoError(t, err)
+	require.NoError(t, hs.Start(t.Context()))
+	hs.Stop()
+	config, err := os.ReadFile(got)
+	require.NoError(t, err)
+	require.Equal(t, "experimental_features: {}\nmax_upload_size: 4096M\n", string(config))
 }

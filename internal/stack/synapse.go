@@ -18,8 +18,15 @@ import (
 // SynapseScriptEnv names the environment variable that holds the path of a
 // program which starts Synapse: called with a port and registration files, it
 // prints the pid on its last line once the server answers. The server's name
-// must be synapse.test and its registration shared secret "testsecret".
+// must be synapse.test and its registration shared secret "testsecret". What the
+// YAML file that SYNAPSE_EXTRA names has in it must get into its config.
 const SynapseScriptEnv = "TEAMSBRIDGE_SYNAPSE_UP"
+
+const synapseExtraEnv = "SYNAPSE_EXTRA"
+
+// synapseExtra takes files as large as the tests' Dendrite does, and not the
+// 50 MB that Synapse takes by itself.
+const synapseExtra = "max_upload_size: 4096M\n"
 
 type synapse struct {
 	script        string
@@ -67,7 +74,12 @@ func (s *synapse) Start(ctx context.Context) error {
 		return fmt.Errorf("start Synapse: %w", err)
 	}
 	defer func() { _ = os.Remove(errs.Name()); _ = errs.Close() }()
-	cmd.Stdout, cmd.Stderr = out, errs
+	extra, err := extraFile()
+	defer func() { _ = os.Remove(extra) }()
+	if err != nil {
+		return fmt.Errorf("start Synapse: %w", err)
+	}
+	cmd.Stdout, cmd.Stderr, cmd.Env = out, errs, append(os.Environ(), synapseExtraEnv+"="+extra)
 	if err = cmd.Run(); err != nil {
 		text, _ := os.ReadFile(errs.Name())
 		return fmt.Errorf("start Synapse: %w\n%s", err, tailOf(text, 3000))
@@ -87,6 +99,23 @@ func (s *synapse) Start(ctx context.Context) error {
 	}
 	s.first = &first
 	return nil
+}
+
+// extraFile writes what Synapse's config is to have besides, behind what the
+// environment asks for.
+func extraFile() (path string, err error) {
+	var asked []byte
+	if name := os.Getenv(synapseExtraEnv); name != "" {
+		if asked, err = os.ReadFile(name); err != nil {
+			return "", err
+		}
+	}
+	f, err := os.CreateTemp("", "synapse-extra-*.yaml")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(append(bytes.TrimSpace(asked), "\n"+synapseExtra...))
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 // restart starts it as the program did, with the data that it had.
