@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
+	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/teams"
 	"teamsbridge/texts"
@@ -45,6 +46,7 @@ func goldenCases(tb testing.TB, dir string, each func(name string, files map[str
 // timed converts a case again and again and notes it in slow where even the
 // shortest time, which nothing else on the machine has disturbed, is too long.
 func timed(b *testing.B, size int, slow *[]string, convert func()) {
+	b.ReportAllocs()
 	b.SetBytes(int64(size))
 	best, runs := time.Hour, 0
 	for b.Loop() {
@@ -149,19 +151,29 @@ func BenchmarkGoldenToMatrix(b *testing.B) {
 	reportSlow(b, slow)
 }
 
+// contentSize is how large a message from Matrix is.
+func contentSize(c *event.MessageEventContent) int { return max(len(c.Body), len(c.FormattedBody)) }
+
+// largerContent repeats what an event says up to benchSize.
+func largerContent(c *event.MessageEventContent) *event.MessageEventContent {
+	times := benchSize / max(1, contentSize(c))
+	if times < 2 {
+		return c
+	}
+	larger := *c
+	larger.Body, larger.FormattedBody = strings.Repeat(c.Body, times), strings.Repeat(c.FormattedBody, times)
+	return &larger
+}
+
 // BenchmarkGoldenToTeams does the same for what Matrix has.
 func BenchmarkGoldenToTeams(b *testing.B) {
 	var slow []string
 	goldenCases(b, "toteams", func(name string, files map[string]string) {
 		c, env := teamsCase(b, texts.Texts{}, files)
-		size := max(len(c.Body), len(c.FormattedBody))
+		c = largerContent(c)
+		size := contentSize(c)
 		if size > 2*benchSize {
 			return
-		}
-		if times := benchSize / max(1, size); times > 1 {
-			larger := *c
-			larger.Body, larger.FormattedBody = strings.Repeat(c.Body, times), strings.Repeat(c.FormattedBody, times)
-			c, size = &larger, size*times
 		}
 		b.Run(name, func(b *testing.B) {
 			timed(b, size, &slow, func() {
@@ -194,5 +206,18 @@ func TestGoldenCasesGrow(t *testing.T) {
 		checkRendered(t, ToMatrix(m, env))
 	})
 	require.Greater(t, all, 2*len(small), "most kinds grow: %v", small)
+	goldenCases(t, "toteams", func(name string, files map[string]string) {
+		c, env := teamsCase(t, texts.Texts{}, files)
+		if contentSize(c) == 0 {
+			return // a file without a caption and the like
+		}
+		c = largerContent(c)
+		require.Greater(t, contentSize(c), benchSize/2, name)
+		drafts, err := ToTeams(c, env)
+		require.Equal(t, isCaseError(files["want"]), err != nil, name)
+		for _, d := range drafts {
+			require.LessOrEqual(t, DraftSize(d), MaxDraftSize, name)
+		}
+	})
 	require.JSONEq(t, `{"a":[1,1],"b":2}`, string(largerLists([]byte(`{"a":[1],"b":2}`), 2)))
 }
