@@ -15,6 +15,7 @@ import (
 
 	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
+	"teamsbridge/database/databasetest"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
@@ -214,6 +215,28 @@ func TestWritingIsRevoked(t *testing.T) {
 		require.Zero(t, r.writingRevoked())
 		require.EqualValues(t, 1, r.began.Load())
 	})
+}
+
+// The only room in use, right after a start: what was written there before is
+// remembered, so that a refusal is known for a revoked permission.
+func TestRevokedAcrossARestart(t *testing.T) {
+	db := databasetest.New(t, databasetest.SQLite(t))
+	const channel = "19:a@thread.tacv2"
+	portalID := "c:t/" + channel
+	require.NoError(t, db.Conversations.Upsert(t.Context(), database.Conversation{
+		Portal: portalID, Kind: database.ConversationChannel, TeamID: "t", ChannelID: channel, State: database.ConversationWanted,
+	}))
+	require.NoError(t, db.Sent.Begin(t.Context(), database.SentPart{EventID: "$a", Portal: portalID, TeamID: "t", ChannelID: channel}))
+	require.NoError(t, db.Sent.Confirm(t.Context(), "$a", 0, "1700000000000", ""))
+	now := time.Now()
+	h := newHealth(func(context.Context) error { return nil }, func() time.Time { return now })
+	require.NoError(t, h.remember(t.Context(), db.Sent))
+	for range 3 {
+		h.GraphAttempt(teams.Attempt{Op: opPost, Scope: channel, Write: true, Account: "relay", Status: http.StatusForbidden,
+			Err: &teams.Error{Op: opPost, Kind: teams.KindPermission, Status: http.StatusForbidden}})
+		now = now.Add(40 * time.Second)
+	}
+	require.False(t, h.writingRevoked().IsZero())
 }
 
 func TestSilenceOfBothServicesIsOurOwnWayOut(t *testing.T) {

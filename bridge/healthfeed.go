@@ -3,11 +3,13 @@ package bridge
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	vitals "teamsbridge/bridge/health"
+	"teamsbridge/database"
 	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
@@ -15,9 +17,26 @@ import (
 // opPoke is the operation of a request that only sees if Graph answers.
 const opPoke = "GET root"
 
+// opPost is the operation that posts a message or reply.
+const opPost = "POST channel message"
+
+// writtenLately is how far back it is asked at the start which conversations are
+// in use.
+const writtenLately = 10 * time.Minute
+
+// remember has health know in which conversations something was posted before this
+// process began: a refusal there is news.
+func (h *health) remember(ctx context.Context, sent *database.Sent) error {
+	written, err := sent.Written(ctx, h.now().Add(-writtenLately))
+	for _, w := range written {
+		h.monitor.Worked(vitals.GraphWrite, opPost, w.ChannelID, w.LastAt)
+	}
+	return err
+}
+
 // coreOps are the operations that carry messages.
 var coreOps = map[string]bool{
-	"GET channel messages": true, "GET team messages export": true, "POST channel message": true,
+	"GET channel messages": true, "GET team messages export": true, opPost: true,
 }
 
 var _ teams.HTTPObserver = (*health)(nil)

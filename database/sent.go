@@ -140,6 +140,26 @@ func (s *Sent) InDoubt(ctx context.Context, portal string) ([]SentPart, error) {
 		`SELECT `+sentColumns+` FROM teams_sent WHERE state = 'sending' AND portal = $1 ORDER BY started_at, event_id, part`, portal)
 }
 
+// Written is a conversation that something was posted in.
+type Written struct {
+	ChannelID string
+	// LastAt is when something came to its end there last, zero before the asked time.
+	LastAt time.Time
+}
+
+// Written returns the conversations that something was ever posted in.
+func (s *Sent) Written(ctx context.Context, since time.Time) ([]Written, error) {
+	return list(ctx, s.base, "conversations that were written in", func(r dbutil.Scannable) (w Written, err error) {
+		var at int64
+		err = r.Scan(&w.ChannelID, &at)
+		w.LastAt = fromMS(at)
+		return w, err
+	}, `
+		SELECT c.channel_id, COALESCE(o.last_at, 0) FROM teams_conversation c
+		LEFT JOIN (SELECT portal, MAX(done_at) AS last_at FROM teams_outbox WHERE done_at >= $1 AND done_at <> 0 AND state = 'done' GROUP BY portal) o ON o.portal = c.portal
+		WHERE c.channel_id <> '' AND EXISTS (SELECT 1 FROM teams_sent s WHERE s.portal = c.portal AND s.remote_id <> '')`, ms(since))
+}
+
 func (s *Sent) get(ctx context.Context, eventID string, part int) (*SentPart, error) {
 	return one(ctx, s.base, "sent part", scanSent, `SELECT `+sentColumns+` FROM teams_sent WHERE event_id = $1 AND part = $2`, eventID, part)
 }

@@ -33,9 +33,12 @@
 //
 // A request that is answered with 400, 404 or 409 says nothing about the
 // service. Failures of a single conversation never make more of it than that,
-// however many they are, unless a probe fails too. A 403 is the conversation's
-// problem, until the same operation is refused in RevokedScopes conversations
-// over RevokedFor without a success: then a permission was taken away. What the
+// however many they are, unless a probe fails too, or it worked and no other was in
+// use lately (AloneAfter, AloneFor, Lately). A 403 is the conversation's problem,
+// until the same operation is refused in RevokedScopes conversations, or in all
+// that are in use where those are fewer, over RevokedFor without a success: then
+// a permission was taken away. One that fails while another works (talk.own)
+// speaks for itself alone, until it works again. What the
 // sign-in service says about one account never gets here.
 //
 // Graph may answer what is light (the organisation, a list of members) while

@@ -53,6 +53,7 @@ type Machine struct {
 	window window
 	run    run
 	perms  permissions
+	talks  talks
 	// pauses is until when which scope is throttled.
 	pauses map[string]time.Time
 
@@ -90,6 +91,7 @@ func (m *Machine) State() (State, time.Time) { return m.shown, m.since }
 // Observe takes one outcome into account and returns the steps it made.
 func (m *Machine) Observe(o Observation) []Change {
 	m.heardAt = o.At
+	m.talks.note(o)
 	if !o.Probe {
 		m.window.add(o)
 	}
@@ -109,7 +111,11 @@ func (m *Machine) Observe(o Observation) []Change {
 // Tick lets time pass and returns the steps that it made.
 func (m *Machine) Tick(now time.Time) []Change {
 	switch m.state {
-	case Up, Degraded:
+	case Unknown, Up, Degraded:
+		// Others may not be in use any more since it was refused.
+		for op := range m.perms.ops {
+			m.judgeRefusals(op, now)
+		}
 		m.assess(now)
 	case Recovering:
 		quiet := now.Sub(later(m.recoverAt, m.failedAt))
@@ -182,7 +188,7 @@ func (m *Machine) failure(o Observation) {
 	case m.state == Recovering && m.byLight && len(m.run.coreIn) >= m.opts.DownScopes:
 		m.needCore = true
 		m.fail(o.At)
-	case m.run.down(&m.opts, m.guard(o.At)):
+	case m.run.down(&m.opts, m.guard(o.At)), m.alone(o.At):
 		m.fail(o.At)
 	}
 }
@@ -211,18 +217,35 @@ func (m *Machine) fail(now time.Time) {
 	m.to(Down, now)
 }
 
+// alone reports whether the run is an outage although one conversation alone has
+// failed: because no other was in use lately.
+func (m *Machine) alone(now time.Time) bool {
+	o := &m.opts
+	if o.AloneAfter == 0 || m.run.n < o.AloneAfter+m.guard(now) || m.run.last.Sub(m.run.first) < o.AloneFor {
+		return false
+	}
+	_, all := m.talks.all(m.run.in, now, m.opts.Lately)
+	return all
+}
+
 func (m *Machine) forbidden(o Observation) {
-	_, blocked := m.perms.revoked(o, &m.opts)
-	if !blocked || m.state == Recovering {
+	m.perms.of(o.Op).add(o)
+	m.judgeRefusals(o.Op, o.At)
+}
+
+// judgeRefusals takes the machine down where an operation is refused in general.
+func (m *Machine) judgeRefusals(op string, now time.Time) {
+	r := m.perms.of(op)
+	if !m.perms.blocked(r, &m.opts, &m.talks, now) || m.state == Recovering {
 		return
 	}
 	if m.state == Down {
-		m.why, m.detail = Forbidden, o.Detail
+		m.why, m.detail = Forbidden, r.detail
 		return
 	}
-	m.downAt = m.perms.of(o.Op).first
-	m.why, m.detail = Forbidden, o.Detail
-	m.to(Down, o.At)
+	m.downAt = r.first
+	m.why, m.detail = Forbidden, r.detail
+	m.to(Down, now)
 }
 
 func (m *Machine) throttled(o Observation) {
@@ -284,7 +307,7 @@ func (m *Machine) trouble(now time.Time) Outcome {
 	case len(m.pauses) >= m.opts.DegradedScopes,
 		sum.throttled >= least && sum.share(sum.throttled) >= limit && (m.state == Degraded || len(sum.throttledIn) >= m.opts.DegradedScopes):
 		return Throttled
-	case m.perms.lost(&m.opts):
+	case m.perms.lost(&m.opts, &m.talks, now):
 		return Forbidden
 	case sum.bad >= least && sum.share(sum.bad) >= limit && (m.state == Degraded || len(sum.badIn) >= m.opts.DegradedScopes || slices.Contains(sum.badIn, "")):
 		return ServerError

@@ -92,6 +92,16 @@ func (m *Monitor) noteReach(o Observation) {
 	}
 }
 
+// Worked tells what a process before knew: that an operation has succeeded in a
+// conversation, at the zero time if that is long ago.
+func (m *Monitor) Worked(d Dependency, op, scope string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	machine := m.machines[d]
+	machine.perms.of(op).ever = true
+	machine.talks.remember(scope, at)
+}
+
 // GraphReached notes whether Graph can be reached over the network, from a
 // request that tells nothing else.
 func (m *Monitor) GraphReached(ok bool) {

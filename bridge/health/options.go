@@ -37,6 +37,14 @@ type Options struct {
 	// permission that is gone.
 	RevokedScopes int
 	RevokedFor    time.Duration
+	// Lately is how long ago a conversation may have been used to count as one
+	// that is in use. All of those, where they are fewer than RevokedScopes, show a
+	// revoked permission as well; 0 means that they never do.
+	Lately time.Duration
+	// AloneAfter failures in a row that span AloneFor make it down although they
+	// are of one conversation, where no other is in use; 0 means never.
+	AloneAfter int
+	AloneFor   time.Duration
 	// IdleFor ends a down state of which nothing has been heard any more, not
 	// even failures; 0 never does. It is for what can't be probed.
 	IdleFor time.Duration
@@ -56,6 +64,10 @@ func DefaultOptions(d Dependency) Options {
 		// A write is the only probe of writing there is. More conversations than
 		// for reading, because an account that is no member gets a 403 as well.
 		o.IdleFor, o.RevokedScopes = 10*time.Minute, 5
+		o.Lately, o.AloneAfter, o.AloneFor = 10*time.Minute, 2, time.Minute
+	case GraphRead:
+		// Where notifications come, a channel is read once a day.
+		o.Lately = 25 * time.Hour
 	case Webhook:
 		// Three changes that only a reader found, whenever it read, with no
 		// notification between. One notification that comes is the end of it.

@@ -13,6 +13,9 @@ type refusals struct {
 	ever        bool
 	in          scopes
 	first, last time.Time
+	// core is set for an operation that carries messages.
+	core   bool
+	detail string
 }
 
 func (r *refusals) add(o Observation) {
@@ -23,14 +26,22 @@ func (r *refusals) add(o Observation) {
 		r.first = o.At
 	}
 	r.in.add(o.Scope)
-	r.last = o.At
+	r.last, r.core, r.detail = o.At, o.Core, o.Detail
 }
 
 func (r *refusals) success() { r.ever, r.in = true, nil }
 
-// general reports whether it is not one conversation that refuses.
-func (r *refusals) general(o *Options) bool {
-	return len(r.in) >= o.RevokedScopes && r.last.Sub(r.first) >= o.RevokedFor
+// general reports whether it is not one conversation that refuses: several do, or
+// all that are in use.
+func (r *refusals) general(o *Options, t *talks, now time.Time) bool {
+	if len(r.in) >= o.RevokedScopes {
+		return r.last.Sub(r.first) >= o.RevokedFor
+	}
+	if !r.core || !r.ever || r.last.Sub(r.first) < o.RevokedFor || now.Sub(r.last) > refusalLife {
+		return false
+	}
+	since, all := t.all(r.in, now, o.Lately)
+	return all && r.last.Sub(since) >= o.RevokedFor
 }
 
 // permissions follows 403s by operation.
@@ -49,24 +60,17 @@ func (p *permissions) of(op string) *refusals {
 	return r
 }
 
-// revoked says what a 403 means: whether a permission is gone, and whether
-// messages have no other way. Graph refuses some readers from the start, for
-// which others stand in; only what worked before, or had nothing in its place,
-// is an outage.
-func (p *permissions) revoked(o Observation, opts *Options) (gone, blocked bool) {
-	r := p.of(o.Op)
-	r.add(o)
-	if !r.general(opts) {
-		return false, false
-	}
-	blocked = o.Core && !p.coreAt.After(r.first) && (r.ever || p.coreAt.IsZero())
-	return r.ever || blocked, blocked
+// blocked reports whether refusals mean that a permission is gone and messages
+// have no other way. Graph refuses some readers from the start, for which others
+// stand in; only what worked before, or had nothing in its place, is an outage.
+func (p *permissions) blocked(r *refusals, o *Options, t *talks, now time.Time) bool {
+	return r.core && !p.coreAt.After(r.first) && (r.ever || p.coreAt.IsZero()) && r.general(o, t, now)
 }
 
 // lost reports whether an operation that has worked is refused in general.
-func (p *permissions) lost(opts *Options) bool {
+func (p *permissions) lost(o *Options, t *talks, now time.Time) bool {
 	for _, r := range p.ops {
-		if r.ever && r.general(opts) {
+		if r.ever && r.general(o, t, now) {
 			return true
 		}
 	}

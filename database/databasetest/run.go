@@ -75,6 +75,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"JournalMany", testJournalMany},
 		{"Outbox", testOutbox},
 		{"OutboxOrder", testOutboxOrder},
+		{"Written", testWritten},
 		{"OutboxCoalescing", testOutboxCoalescing},
 		{"OutboxRace", testOutboxRace},
 		{"OutboxStates", testOutboxStates},
