@@ -350,10 +350,8 @@ func (o *outages) end(ctx context.Context, rec *database.Outage) (err error) {
 	if rec.Kind == database.OutageDetected && upAt.After(latest(rec.Began, rec.Resumed)) {
 		rec.Ended = upAt
 	}
-	for _, what := range []string{database.SpanRead, database.SpanWrite} {
-		if err = o.db.Outages.Unblock(ctx, rec.ID, what, rec.Ended); err != nil {
-			return err
-		}
+	if err = o.endSpans(ctx, rec, upAt); err != nil {
+		return err
 	}
 	if rec.LastRow, err = o.db.Outbox.LastID(ctx); err != nil {
 		return err

@@ -19,6 +19,28 @@ func unwritable(seen *outage, hold *database.Hold) (since time.Time) {
 	return since
 }
 
+// unwritableNow reports whether this process knows that nothing can be written.
+func (o *outages) unwritableNow() bool {
+	o.mu.Lock()
+	seen := o.seen
+	o.mu.Unlock()
+	return !unwritable(seen, o.holdOf(database.HoldOutage)).IsZero()
+}
+
+// endSpans ends what an outage is about. Where this process has found Teams usable
+// from its beginning on, nobody knows when that began: what was said since the
+// process before ended goes.
+func (o *outages) endSpans(ctx context.Context, rec *database.Outage, upAt time.Time) error {
+	writable := rec.Ended
+	if upAt.IsZero() && latest(rec.Began, rec.Resumed).Before(o.started) {
+		writable = earliest(writable, o.started)
+	}
+	if err := o.db.Outages.Unblock(ctx, rec.ID, database.SpanWrite, writable); err != nil {
+		return err
+	}
+	return o.db.Outages.Unblock(ctx, rec.ID, database.SpanRead, rec.Ended)
+}
+
 // spans makes the spans of an outage that goes on say what can't be done now. They
 // decide what a policy keeps in Matrix and which gap rooms are told of: an outage
 // may be one of reading alone, or become one.

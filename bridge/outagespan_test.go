@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -15,10 +16,14 @@ import (
 func (w *outageTest) stays(said time.Time) bool {
 	w.t.Helper()
 	w.rows++
-	r := &retention{cfg: OutageConfig{Policy: portal.PolicyNone}, outages: w.db.Outages}
-	ok, err := r.kept(w.t.Context(), &database.OutboxRow{Portal: roomA, EventAt: said, CreatedAt: said})
+	ok, err := w.kept(said, said)
 	require.NoError(w.t, err)
 	return ok
+}
+
+func (w *outageTest) kept(said, came time.Time) (bool, error) {
+	r := &retention{cfg: OutageConfig{Policy: portal.PolicyNone}, outages: w.db.Outages, goesOn: w.unwritableNow}
+	return r.kept(w.t.Context(), &database.OutboxRow{Portal: roomA, EventAt: said, CreatedAt: came})
 }
 
 // With the policy none, what is said within an outage stays in Matrix, and
@@ -51,6 +56,64 @@ func TestOnlyWhatIsSaidInAnOutageStays(t *testing.T) {
 	require.False(t, w.stays(between))
 	require.True(t, w.stays(within))
 	require.True(t, w.stays(w.clock()))
+}
+
+// After a restart in an outage nobody knows whether it goes on: what is said then
+// waits until Teams was asked, and goes where Teams is back.
+func TestWhatIsSaidAfterARestartWaitsForTeams(t *testing.T) {
+	for _, back := range []bool{true, false} {
+		t.Run(fmt.Sprint("back ", back), func(t *testing.T) {
+			w := newOutageTest(t)
+			w.teamsDown()
+			w.pass(time.Minute)
+			within := w.clock()
+			w.pass(time.Minute)
+			// Said while the bridge is away, and come after its start.
+			away := w.clock()
+			w.mu.Lock()
+			w.now = w.now.Add(time.Hour)
+			w.mu.Unlock()
+			w.restart()
+			w.down = !back
+			w.pass(3 * time.Second)
+			after := w.clock()
+			for _, said := range []time.Time{within, away, after} {
+				_, err := w.kept(said, after)
+				require.ErrorIs(t, err, portal.ErrUndecided)
+			}
+			w.pass(time.Minute)
+			if _, err := w.kept(after, after); true {
+				require.ErrorIs(t, err, portal.ErrUndecided, "as long as nobody knows")
+			}
+			w.ask()
+			if back {
+				_, err := w.kept(after, after)
+				require.ErrorIs(t, err, portal.ErrUndecided, "the record does not know yet")
+			}
+			w.pass(3 * time.Second)
+			require.True(t, w.stays(within))
+			for _, said := range []time.Time{away, after} {
+				kept, err := w.kept(said, after)
+				require.NoError(t, err)
+				require.Equal(t, !back, kept)
+			}
+			require.Len(t, w.records(), 1)
+		})
+	}
+}
+
+// What is said between the end of an outage and the look that writes it down goes.
+func TestWhatIsSaidAtTheEndOfAnOutageWaits(t *testing.T) {
+	w := newOutageTest(t)
+	w.teamsDown()
+	w.pass(time.Minute)
+	w.teamsUp()
+	w.now = w.now.Add(time.Second)
+	said := w.clock()
+	_, err := w.kept(said, said)
+	require.ErrorIs(t, err, portal.ErrUndecided)
+	w.pass(3 * time.Second)
+	require.False(t, w.stays(said))
 }
 
 // An outage of reading alone keeps nothing in Matrix, until it is one of writing.

@@ -61,6 +61,9 @@ type retention struct {
 	name func(teamID string) string
 	// noWriting reports whether it is known that Teams takes nothing; nil for never.
 	noWriting func() bool
+	// goesOn reports whether this process knows of an outage in which nothing can
+	// be written; nil for always.
+	goesOn func() bool
 }
 
 // policy returns how what waited in a portal goes to Teams, and from which age
@@ -120,10 +123,28 @@ func (r *retention) team(teamID string) (TeamOutageConfig, bool) {
 	return r.cfg.Teams[best], bestRank >= 0
 }
 
-// kept reports whether a message was said while nothing could be written.
+// kept reports whether a message was said while nothing could be written. A span
+// that nobody has ended proves nothing by itself: after a restart nobody has asked
+// Teams yet, and for a moment after an outage the record does not know of its end.
 func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, error) {
 	spans, err := r.outages.Spans(ctx, database.SpanWrite, outagesAsked)
-	return slices.ContainsFunc(spans, func(s database.OutageSpan) bool { return s.Has(row) }), err
+	if err != nil {
+		return false, err
+	}
+	open := false
+	for _, s := range spans {
+		switch {
+		case !s.Has(row):
+		case !s.To.IsZero():
+			return true, nil
+		default:
+			open = true
+		}
+	}
+	if open && r.goesOn != nil && !r.goesOn() {
+		return false, portal.ErrUndecided
+	}
+	return open, nil
 }
 
 // outage reports whether an outage is on for a portal. Where that can't be

@@ -124,6 +124,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
 	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
 	r.wireOutages()
+	r.retention.goesOn = r.outages.unwritableNow
 	r.wirePortal()
 	r.queues = r.newQueues()
 	r.wireMirror()

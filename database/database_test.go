@@ -2,9 +2,11 @@ package database_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.mau.fi/util/dbutil"
@@ -122,4 +124,46 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		require.Contains(t, text, index, query)
 		require.NotContains(t, text, "TEMP B-TREE", query)
 	}
+}
+
+// TestUpgradeInAnOutage upgrades from before there were spans: what was said until
+// then in an outage that goes on counts as said in it, as before.
+func TestUpgradeInAnOutage(t *testing.T) {
+	ctx := context.Background()
+	raw := databasetest.SQLite(t)
+	db := databasetest.New(t, raw)
+	began := time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)
+	at := func(minutes int) time.Time { return began.Add(time.Duration(minutes) * time.Minute) }
+	begin := func(o database.Outage) int64 {
+		o.Began = began
+		require.NoError(t, db.Outages.Begin(ctx, &o))
+		require.NoError(t, db.Outages.Update(ctx, &o))
+		return o.ID
+	}
+	begin(database.Outage{Kind: database.OutageDetected, Ended: at(2), Drained: at(3)})
+	begin(database.Outage{Kind: database.OutageDrill})
+	waits := begin(database.Outage{Kind: database.OutageDetected, Ended: at(4)})
+	open := begin(database.Outage{Kind: database.OutageDeclared})
+	back := func(version int, queries ...string) {
+		for _, query := range append(queries, fmt.Sprintf("UPDATE %s SET version = %d, compat = 5", database.VersionTable, version)) {
+			_, err := raw.Exec(ctx, query)
+			require.NoError(t, err)
+		}
+		db = databasetest.New(t, raw)
+	}
+	back(11, "DROP TABLE teams_outage_span", "ALTER TABLE teams_outage_room DROP COLUMN gap_told_at", "ALTER TABLE teams_outbox DROP COLUMN held_until",
+		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at")
+	spans := func() []database.OutageSpan {
+		all, err := db.Outages.Spans(ctx, database.SpanWrite, 10)
+		require.NoError(t, err)
+		return all
+	}
+	want := []database.OutageSpan{{OutageID: open, From: began}, {OutageID: waits, From: began, To: at(4)}}
+	require.Equal(t, want, spans())
+
+	// Where there are spans they are right: an outage of reading alone has none of writing.
+	reading := begin(database.Outage{Kind: database.OutageDetected})
+	require.NoError(t, db.Outages.Block(ctx, reading, database.SpanRead, at(5)))
+	back(13)
+	require.Equal(t, want, spans())
 }

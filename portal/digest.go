@@ -59,9 +59,9 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 	part, used := 0, 0
 	from, to := row.EventAt, row.EventAt
 	for _, r := range rows {
-		if reason, _, err := s.retention(ctx, r); err != nil {
+		if stays, err := s.mayStay(ctx, r); err != nil {
 			return err
-		} else if reason != "" {
+		} else if stays {
 			if err = s.o.DB.Digests.Leave(ctx, r.ID); err != nil {
 				return err
 			}

@@ -223,7 +223,8 @@ type SenderOptions struct {
 	// more; 0 is never. nil means all of it always.
 	Policy func(portal string) (policy string, maxAge time.Duration)
 	// Kept reports whether a message was said while nothing could be written to
-	// Teams, so that with PolicyNone it stays in Matrix. It is asked for such portals only.
+	// Teams, so that with PolicyNone it stays in Matrix, or ErrUndecided. It is
+	// asked for such portals only.
 	Kept func(ctx context.Context, row *database.OutboxRow) (bool, error)
 	// Outage reports whether an outage is on for a portal: a room is told how
 	// many messages stay in Matrix when it is over. nil means never.

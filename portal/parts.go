@@ -33,9 +33,9 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 	}
 	if doubted && len(parts) == 0 {
 		// Teams has nothing of it after all: it may have to stay.
-		if reason, _, err := s.retention(ctx, row); err != nil {
+		if stays, err := s.mayStay(ctx, row); err != nil {
 			return err
-		} else if reason != "" {
+		} else if stays {
 			return errNotThere
 		}
 	}

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -37,6 +38,10 @@ func staysQuietly(row *database.OutboxRow) bool {
 	return row.State == database.StateFailed && (row.Reason == ReasonKept || row.Reason == ReasonTooOld || row.Reason == ReasonDropped)
 }
 
+// ErrUndecided is what SenderOptions.Kept returns while nobody knows whether
+// Teams can be written again; the message waits until that is known.
+var ErrUndecided = errors.New("whether Teams can be written is not known yet")
+
 // retention returns why a message that Teams has nothing of is to stay in
 // Matrix, empty where it is to go. Of edits, reactions and deletions only those
 // stay whose message does.
@@ -56,6 +61,15 @@ func (s *Sender) retention(ctx context.Context, row *database.OutboxRow) (reason
 		return "", "", err
 	}
 	return ReasonTooOld, detailTooOld, nil
+}
+
+// mayStay reports whether a message is to stay in Matrix, or may have to.
+func (s *Sender) mayStay(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	reason, _, err := s.retention(ctx, row)
+	if errors.Is(err, ErrUndecided) {
+		return true, nil
+	}
+	return reason != "", err
 }
 
 // isTooOld reports whether a message has waited for longer than the limit, 0 for

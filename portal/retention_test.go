@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -274,4 +275,44 @@ func TestNoDigestOfWhatIsTooOld(t *testing.T) {
 	require.Contains(t, all, "two")
 	require.NotContains(t, all, "old")
 	require.Equal(t, event.MessageStatusFail, lastStatus(r, old))
+}
+
+// While nobody knows whether Teams can be written, a message that may have to stay
+// waits, and what is behind it.
+func TestUndecidedMessagesWait(t *testing.T) {
+	for _, stays := range []bool{true, false} {
+		t.Run(fmt.Sprint("stays ", stays), func(t *testing.T) {
+			var known atomic.Bool
+			var asked atomic.Int64
+			r := started(t, func(r *portaltest.Rig) {
+				r.Fast = true
+				r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+					out.RetryMin = 20 * time.Millisecond
+					out.Policy = func(string) (string, time.Duration) { return portal.PolicyNone, 0 }
+					out.Kept = func(context.Context, *database.OutboxRow) (bool, error) {
+						asked.Add(1)
+						if !known.Load() {
+							return false, portal.ErrUndecided
+						}
+						return stays, nil
+					}
+				}
+			})
+			evt := r.Say(portaltest.BobMXID, "when?")
+			r.Eventually(func() bool { return asked.Load() > 3 })
+			require.Empty(t, r.TeamsTexts())
+			row, err := r.DB.Outbox.ByEvent(t.Context(), evt.String())
+			require.NoError(t, err)
+			require.Equal(t, database.StateQueued, row.State)
+			require.Zero(t, row.Attempts, "it waits, it does not fail")
+			known.Store(true)
+			r.Quiet()
+			if stays {
+				require.Empty(t, r.TeamsTexts())
+				require.Equal(t, event.MessageStatusFail, lastStatus(r, evt))
+			} else {
+				require.Equal(t, []string{"bob: when?"}, r.TeamsTexts())
+			}
+		})
+	}
 }

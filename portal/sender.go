@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -150,7 +151,9 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 	if err == nil {
 		kept, err = s.keep(ctx, row)
 	}
-	if err != nil {
+	if errors.Is(err, ErrUndecided) {
+		return s.indicate(ctx, portal, s.o.Now().Add(s.o.RetryMin))
+	} else if err != nil {
 		if ctx.Err() == nil {
 			zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not read the outbox")
 		}
