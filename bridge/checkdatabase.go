@@ -176,16 +176,15 @@ func checkVersions(ctx context.Context, db *dbutil.Database, area *check.Area) (
 
 // checkInstance says whether a bridge works on the database now.
 func (c *Connector) checkInstance(ctx context.Context, area *check.Area) (running bool) {
-	lock, err := database.TryLock(ctx, c.main.Config.Database.PoolConfig)
+	running, err := database.InUse(ctx, c.main.Config.Database.PoolConfig)
 	switch {
-	case errors.Is(err, database.ErrLocked):
-		area.Right("running", "a bridge is running on this database")
-		return true
 	case err != nil:
 		area.Doubt("lock", fmt.Sprintf("whether a bridge runs on this database can't be told: %v", err), "let the bridge's user write beside the database")
 		return false
+	case running:
+		area.Right("running", "a bridge is running on this database")
+		return true
 	}
-	_ = lock.Close()
 	area.Right("free", "no bridge is running on this database")
 	return false
 }

@@ -22,8 +22,8 @@ const (
 
 // What an instance is.
 const (
-	// roleWaiting: another instance has the database.
-	roleWaiting = "waiting"
+	// roleStandby: another instance has the database.
+	roleStandby = "standby"
 	// roleStarting: it has the database, and the homeserver has not answered yet.
 	roleStarting = "starting"
 	// roleActive: it works.
@@ -59,10 +59,10 @@ func (v *condition) add(status string, reason conditionReason) {
 	v.Reasons = append(v.Reasons, reason)
 }
 
-// waitingCondition is said while another instance has the database.
-func waitingCondition() condition {
-	return condition{Status: statusOK, Role: roleWaiting, Reasons: []conditionReason{{
-		What: "instance", State: roleWaiting, Text: "another instance has the database, this one takes over when that ends",
+// standbyCondition is said while another instance has the database.
+func standbyCondition() condition {
+	return condition{Status: statusOK, Role: roleStandby, Reasons: []conditionReason{{
+		What: "instance", State: roleStandby, Text: "another instance has the database, this one takes over when that ends",
 	}}}
 }
 

@@ -29,6 +29,9 @@ type Connector struct {
 	homeserver *matrix.Connector
 	// texts is what people are told in.
 	texts texts.Texts
+	// instance is this process among those on the database, nil where it looks at
+	// things only.
+	instance *instance
 	// temp is where this process's temporary files are, nil where that is not its own.
 	temp *tempFolder
 	// generatedKey is the encryption key that this start has made up.
@@ -118,6 +121,7 @@ func forceFramework(br *bridgev2.Bridge) {
 // been started. A mistake in the configuration ends the program here, and a
 // second instance waits here.
 func (c *Connector) postInit() {
+	c.instance = newInstance(c.br.Log)
 	c.main.Config.Matrix.MessageStatusEvents = true
 	c.main.Config.Matrix.DeliveryReceipts = true
 	if err := c.setup(); err != nil {
@@ -127,6 +131,7 @@ func (c *Connector) postInit() {
 		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
 		Present: c.rt.present, OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
+		Leash: c.instance.leash,
 		Words: matrix.Words{
 			Reset: c.texts.Say(texts.HelpEncryption), WasReset: c.texts.Say(texts.EncryptionReset), NoEncryption: c.texts.Say(texts.EncryptionNone),
 		},

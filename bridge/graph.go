@@ -74,6 +74,7 @@ func (c *Connector) openGraph(ctx context.Context, secrets secrets, metrics team
 	a := &graphAccess{endpoints: endpoints}
 	a.http, err = teams.NewHTTPClient(teams.HTTPOptions{
 		Endpoints: endpoints, Proxy: cfg.Proxy, CAFile: cfg.CAFile, UserAgent: c.userAgent(), Metrics: metrics, Observer: health, Logger: log,
+		Leash: c.instance.leash,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the HTTP client: %w", err)

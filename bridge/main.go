@@ -15,6 +15,8 @@ import (
 	"maunium.net/go/mautrix/appservice"
 	"maunium.net/go/mautrix/bridgev2/bridgeconfig"
 	"maunium.net/go/mautrix/bridgev2/matrix/mxmain"
+
+	"teamsbridge/database"
 )
 
 // Run is the bridge as a program: flags, configuration, start, and stop on a
@@ -43,7 +45,14 @@ func Run(m *mxmain.BridgeMain, c *Connector) {
 	if exit, code := earlyFlags(m, puppets); exit {
 		os.Exit(code)
 	}
-	m.Run()
+	m.PreInit()
+	m.Config.Database.PoolConfig = database.Fenced(m.Config.Database.PoolConfig)
+	m.Init()
+	m.Start()
+	code := m.WaitForInterrupt()
+	m.Stop()
+	c.instance.leave()
+	os.Exit(code)
 }
 
 // earlyFlags handles the flags that the framework would handle without this

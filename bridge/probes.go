@@ -18,7 +18,8 @@ import (
 // and load balancers ask for.
 //
 //	/livez    200 while the process serves: only where it does not, a restart helps
-//	/readyz   200 while this instance is the one that works, and its database answers
+//	/readyz   200 while this instance is the one that works, and its database answers;
+//	          503 on standby
 //	/healthz  the condition, 503 where it is down
 //
 // It opens before the instance waits for the database, so that one that waits
@@ -105,7 +106,7 @@ func (p *probes) condition(ctx context.Context) condition {
 	if r := p.leading(); r != nil {
 		return r.condition(ctx)
 	}
-	return waitingCondition()
+	return standbyCondition()
 }
 
 func (p *probes) handler() http.Handler {
@@ -125,7 +126,7 @@ func (p *probes) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
 		v := p.condition(req.Context())
-		p.answer(w, v, v.Status != statusDown && v.Role != roleWaiting)
+		p.answer(w, v, v.Status != statusDown && v.Role != roleStandby)
 	})
 	return mux
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -35,7 +36,9 @@ func lockFile(path string) (*Lock, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	stop := make(chan struct{})
-	l := newLock(0, sync.OnceValue(func() error {
+	var over atomic.Bool
+	l := newLock(func() bool { return !over.Load() }, sync.OnceValue(func() error {
+		over.Store(true)
 		close(stop)
 		return file.Close()
 	}))
@@ -49,6 +52,7 @@ func lockFile(path string) (*Lock, error) {
 			case <-ticker.C:
 			}
 			if err := isAt(file, path); errors.Is(err, errReplaced) {
+				over.Store(true)
 				l.lost <- err
 				return
 			}

@@ -3,7 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -23,8 +23,8 @@ const (
 	logTakes = "This instance has the database now"
 )
 
-// A second instance on the same database waits and does nothing: no port, no
-// request to the homeserver or Graph. When the first is killed in the middle of
+// A second instance on the same database waits and does nothing: no request to the
+// homeserver or Graph, and who calls it is told to come back. When the first is killed in the middle of
 // a burst, it takes over within seconds, and nothing is lost or doubled.
 func TestSecondInstanceWaits(t *testing.T) {
 	t.Parallel()
@@ -85,11 +85,11 @@ func testSecondInstance(t *testing.T, database map[string]any) {
 	require.Zero(t, toHomeserver.Connections(), "the waiting instance spoke to the homeserver")
 	require.Equal(t, before, tokens(), "the waiting instance signed in to Graph")
 	for _, port := range []int{second.Port, second.WebhookPort} {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = conn.Close()
-		}
-		require.Error(t, err, "the waiting instance listens on port %d", port)
+		resp, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/", port), "application/json", nil)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+		require.NotEmpty(t, resp.Header.Get("Retry-After"))
 	}
 
 	say("burst", 0, 10)

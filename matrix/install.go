@@ -3,6 +3,7 @@ package matrix
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"time"
 
@@ -57,6 +58,9 @@ type Options struct {
 	// 0 takes the defaults (32 MiB, 32).
 	MaxBody  int64
 	MaxConns int
+	// Leash, where it is set, makes the connections to the homeserver, on top of
+	// the usual way.
+	Leash func(next func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error)
 	// Words are what commands say.
 	Words Words
 	// Now is the clock, time.Now where nil.
@@ -101,7 +105,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	outer.Handle("/", inner)
 	as.Router = outer
 
-	as.HTTPClient.Transport = limitConns(as.HTTPClient.Transport, opts.MaxConns)
+	as.HTTPClient.Transport = limitConns(as.HTTPClient.Transport, opts)
 	bound(as.HTTPClient)
 	sends := &roundTripper{next: as.HTTPClient.Transport, prover: prover, answered: opts.OnAnswer}
 	as.HTTPClient.Transport = sends
@@ -169,7 +173,7 @@ func isPortal(br *bridgev2.Bridge) func(context.Context, id.RoomID) bool {
 
 // limitConns bounds the connections to the homeserver, which is the bridge's
 // global limit of requests in flight, and keeps them open between requests.
-func limitConns(base http.RoundTripper, conns int) http.RoundTripper {
+func limitConns(base http.RoundTripper, opts Options) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
@@ -177,8 +181,14 @@ func limitConns(base http.RoundTripper, conns int) http.RoundTripper {
 	if !ok {
 		return base
 	}
-	transport = transport.Clone()
+	transport, conns := transport.Clone(), opts.MaxConns
 	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost, transport.MaxIdleConns = conns, conns, max(conns, transport.MaxIdleConns)
+	if opts.Leash != nil {
+		if transport.DialContext == nil {
+			transport.DialContext = (&net.Dialer{}).DialContext
+		}
+		transport.DialContext = opts.Leash(transport.DialContext)
+	}
 	return transport
 }
 

@@ -53,6 +53,8 @@ type HTTPOptions struct {
 	// Observer may be nil.
 	Observer HTTPObserver
 	Logger   zerolog.Logger
+	// Leash, where it is set, makes the connections, on top of the usual way.
+	Leash func(next func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error)
 	// Transport replaces the network in tests; Proxy and CAFile are then unused.
 	Transport http.RoundTripper
 }
@@ -75,6 +77,9 @@ func NewHTTPClient(o HTTPOptions) (*http.Client, error) {
 		t, err := NewTransport(o.Proxy, o.CAFile)
 		if err != nil {
 			return nil, err
+		}
+		if o.Leash != nil {
+			t.DialContext = o.Leash(t.DialContext)
 		}
 		transport, traced = t, true
 	}
