@@ -258,7 +258,7 @@ func (d *delivery) render() []rendered {
 	}
 	out := msgconv.ToMatrix(d.m, msgconv.MatrixEnv{
 		People: d.in.o.Directory, Texts: x, ChannelID: d.m.Channel.ChannelID,
-		Media: spokenMedia(x, d.media), Snippets: snippets, Files: spokenMedia(x, d.files),
+		Media: spokenMedia(x, d.media), Snippets: snippets, Files: spokenMedia(x, d.files), Head: d.head,
 	})
 	images, files := msgconv.Images(d.m), msgconv.Files(d.m)
 	parts := make([]rendered, 0, len(out.Parts))

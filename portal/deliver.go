@@ -41,6 +41,8 @@ type delivery struct {
 	snippets map[string]msgconv.Snippet
 	// files are the message's files by URL, rootFiles those of root.
 	files, rootFiles map[string]msgconv.Media
+	// head is what the message has in front of its text where that is from Matrix.
+	head *msgconv.Head
 
 	source *bridgev2.UserLogin
 	room   id.RoomID

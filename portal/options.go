@@ -69,6 +69,8 @@ type Common struct {
 	// WithKey puts the key of an event that is to be sent into the context, so
 	// that its transaction id is deterministic (matrix.WithKey).
 	WithKey func(ctx context.Context, key string) context.Context
+	// Link returns where an event can be read in Matrix; nil means matrix.to.
+	Link func(roomID id.RoomID, eventID id.EventID) string
 }
 
 func (c *Common) setDefaults() {
@@ -80,6 +82,11 @@ func (c *Common) setDefaults() {
 	}
 	if c.WithKey == nil {
 		c.WithKey = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+	if c.Link == nil {
+		c.Link = func(roomID id.RoomID, eventID id.EventID) string {
+			return roomID.EventURI(eventID, c.Bridge.Matrix.ServerName()).MatrixToURL()
+		}
 	}
 }
 
@@ -264,8 +271,6 @@ type SenderOptions struct {
 	// MediaPatience is how long a file waits for a host of files that fails while
 	// Graph works. Default 15 minutes.
 	MediaPatience time.Duration
-	// Link returns where an event can be read in Matrix; nil means matrix.to.
-	Link func(roomID id.RoomID, eventID id.EventID) string
 	// Sweep is how often the outbox is looked over for portals without a lane
 	// and for rows that were not acknowledged. Default 30 s.
 	Sweep time.Duration
@@ -296,11 +301,6 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Outage == nil {
 		o.Outage = func(context.Context, string) bool { return false }
-	}
-	if o.Link == nil {
-		o.Link = func(roomID id.RoomID, eventID id.EventID) string {
-			return roomID.EventURI(eventID, o.Bridge.Matrix.ServerName()).MatrixToURL()
-		}
 	}
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)

@@ -35,6 +35,9 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if err != nil {
 		return err
 	}
+	if d.head, err = d.ownHead(ctx, p, row); err != nil {
+		return err
+	}
 	shown := d.render()
 	if ours {
 		// The text is, which says nothing of what somebody has put beside it.

@@ -19,6 +19,18 @@ const maxQuotes = 10
 // attachment shows what is attached: a file as a link, a quoted message as a
 // quote, a card with what is in it, anything else as a line that says what it is.
 func (t *toMatrix) attachment(a *teams.Attachment) {
+	if t.apart != nil {
+		message := t.out
+		t.out = newBuilder(forMatrix)
+		t.attached(a)
+		t.apart(t.out.finish())
+		t.out = message
+		return
+	}
+	t.attached(a)
+}
+
+func (t *toMatrix) attached(a *teams.Attachment) {
 	name := cleanName(a.Name)
 	kind := cardKind(a.ContentType)
 	if t.cardOf(a, kind) {

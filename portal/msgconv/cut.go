@@ -78,9 +78,14 @@ func WithoutText(m teams.Message) teams.Draft {
 // Matrix, else behind it.
 func WithText(m teams.Message, d teams.Draft, x texts.Texts) teams.Draft {
 	for _, image := range hostedImages(m) {
-		if holder := lock(teamsPolicy, teamsTags, &node{kids: []*node{{tag: "em", kids: []*node{{text: textImage(x, image.ref.Alt, image.number+1)}}}}}); strings.Contains(d.HTML, holder) {
-			d.HTML = strings.Replace(d.HTML, holder, image.html, 1)
-		} else {
+		place := &node{text: textImage(x, image.ref.Alt, image.number+1)}
+		written := d.HTML
+		for _, holder := range []*node{{tag: "em", kids: []*node{place}}, place} {
+			if written == d.HTML {
+				d.HTML = strings.Replace(d.HTML, lock(teamsPolicy, teamsTags, &node{kids: []*node{holder}}), image.html, 1)
+			}
+		}
+		if written == d.HTML {
 			d.HTML += image.html
 		}
 	}
@@ -100,88 +105,6 @@ func WithText(m teams.Message, d teams.Draft, x texts.Texts) teams.Draft {
 	d.Attachments = append(kept, d.Attachments...)
 	return d
 }
-
-// Quoted says what the text of a message shows that Teams keeps beside its body:
-// its subject and the messages that it quotes.
-func Quoted(m teams.Message, env MatrixEnv) *Kept {
-	k := &Kept{}
-	t := newToMatrix(teams.Message{Subject: m.Subject, Importance: m.Importance, Channel: m.Channel, WebURL: m.WebURL}, env)
-	t.heading()
-	k.heading = seenText(t.out.finish())
-	for i := range m.Attachments {
-		if a := &m.Attachments[i]; isQuote(a) {
-			t = newToMatrix(m, env)
-			t.attachment(a)
-			root := t.out.finish()
-			quote := keptQuote{text: seenText(root)}
-			walk(root, func(n *node) bool {
-				if n.tag == "p" && quote.author == "" {
-					quote.author = seenText(n)
-				}
-				return quote.author == ""
-			})
-			k.quotes = append(k.quotes, quote)
-		}
-	}
-	if k.heading == "" && len(k.quotes) == 0 {
-		return nil
-	}
-	return k
-}
-
-// Kept is what a text that comes back from Matrix is not to say once more.
-type Kept struct {
-	heading string
-	quotes  []keptQuote
-}
-
-type keptQuote struct{ author, text string }
-
-// drop takes what is kept out of a tree for Teams: the heading where it is the
-// first line, and the quotes.
-func (k *Kept) drop(root *node) {
-	left := slices.Clone(k.quotes)
-	root.kids = slices.DeleteFunc(root.kids, func(n *node) bool {
-		if n.tag != "blockquote" {
-			return false
-		}
-		text := seenText(n)
-		i := slices.IndexFunc(left, func(q keptQuote) bool { return q.text == text || q.author != "" && strings.HasPrefix(text, q.author) })
-		if i >= 0 {
-			left = slices.Delete(left, i, i+1)
-		}
-		return i >= 0
-	})
-	if k.heading != "" {
-		dropFirstLine(root, k.heading)
-	}
-}
-
-// dropFirstLine takes the first line away where it says a text.
-func dropFirstLine(root *node, text string) {
-	said, end := "", 0
-	for end < len(root.kids) {
-		n := root.kids[end]
-		if n.tag == "br" || n.block && said != "" {
-			break
-		}
-		said += seenText(n)
-		end++
-		if n.block && said != "" {
-			break
-		}
-	}
-	if said != text {
-		return
-	}
-	for end < len(root.kids) && (root.kids[end].tag == "br" || root.kids[end].tag == "" && isBlank(root.kids[end].text)) {
-		end++
-	}
-	root.kids = root.kids[end:]
-}
-
-// seenText is what can be seen of a text below n, without spaces.
-func seenText(n *node) string { return string(appendVisible(nil, textContent(n))) }
 
 func isQuote(a *teams.Attachment) bool {
 	kind := cardKind(a.ContentType)

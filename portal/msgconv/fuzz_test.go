@@ -1,6 +1,7 @@
 package msgconv
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -219,5 +220,43 @@ func TestHuge(t *testing.T) {
 		checkToMatrix(t, src, src, true)
 		checkToTeams(t, src, src, src)
 		checkFingerprint(t, src)
+	}
+}
+
+func FuzzRounds(f *testing.F) {
+	for _, s := range hostile() {
+		f.Add(s, "at nine?", `{"type":"AdaptiveCard","body":[{"type":"TextBlock","text":"Menu"}]}`)
+	}
+	f.Add("<attachment id=\"q\"></attachment><p>yes</p>", "a\n> b", `{"body":[{"type":"TextBlock","text":"a"},{"type":"TextBlock","text":"a"}],"type":"AdaptiveCard"}`)
+	f.Fuzz(checkRounds)
+}
+
+// checkRounds: the text of a message goes to Matrix and comes back, over and over,
+// and nobody changes it. What is attached is there once all the time, and neither
+// side grows.
+func checkRounds(t *testing.T, body, quoted, card string) {
+	quote, err := json.Marshal(map[string]any{"messageId": "1", "messagePreview": quoted, "messageSender": map[string]any{"user": map[string]any{"id": "u-bob"}}})
+	require.NoError(t, err)
+	first := teams.Message{
+		Channel: teams.ChannelRef{TeamID: "team-1", ChannelID: "19:chan"}, ID: "1", Body: body, BodyType: teams.BodyHTML, From: teams.Identity{ID: "u-ana", Kind: "user"},
+		Attachments: []teams.Attachment{
+			{ID: "q", ContentType: "messageReference", Content: string(quote)}, {ID: "c", ContentType: "application/vnd.microsoft.card.adaptive", Content: card},
+		},
+	}
+	for client, edit := range clients {
+		m, told, shown := first, "", ""
+		for n := range 4 {
+			next, said, ok := roundTrip(t, m, MatrixEnv{People: staff{}}, edit, "", "")
+			if !ok {
+				break
+			}
+			require.Len(t, next.Attachments, 2)
+			now := string(appendVisible(nil, renderedText(ToMatrix(next, MatrixEnv{People: staff{}}))))
+			if n > 1 {
+				require.Equal(t, told, said, client)
+				require.Equal(t, shown, now, client)
+			}
+			m, told, shown = next, said, now
+		}
 	}
 }

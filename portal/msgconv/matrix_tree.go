@@ -23,6 +23,8 @@ type toTeams struct {
 	// listed are the people that the event says it mentions; nil where it
 	// says nothing, as old clients do, and every pill mentions.
 	listed map[id.UserID]bool
+	// kept says that the text has lost what Teams keeps.
+	kept bool
 }
 
 func newToTeams(c *event.MessageEventContent, env TeamsEnv) *toTeams {
@@ -46,11 +48,12 @@ func (t *toTeams) convert() *node {
 	}
 	root := t.out.finish()
 	dropEmpty(root)
+	had := t.kept
 	if t.env.Kept != nil {
-		t.env.Kept.drop(root)
+		had = t.env.Kept.drop(root) || had
 	}
 	said := &node{kids: root.kids[min(quoted, len(root.kids)):]}
-	if !hasContent(said) && !hasImage(said) && !t.showsFile() {
+	if !hasContent(said) && !hasImage(said) && !t.showsFile() && !had {
 		return nil
 	}
 	if quoted == 0 {
@@ -107,7 +110,12 @@ func (t *toTeams) text(c *event.MessageEventContent) {
 			return
 		}
 	}
-	t.plain(stripFallback(c))
+	body := stripFallback(c)
+	if t.env.Kept != nil {
+		left := t.env.Kept.dropLines(body)
+		t.kept, body = left != body, left
+	}
+	t.plain(body)
 }
 
 // showsImage reports whether there are images with names, or formulas, which

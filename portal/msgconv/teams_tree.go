@@ -36,6 +36,8 @@ type toMatrix struct {
 	// pictured those that are shown.
 	cardImages map[string]int
 	pictured   map[int]bool
+	// apart, if not nil, gets what each attachment shows instead of the text.
+	apart func(root *node)
 }
 
 func newToMatrix(m teams.Message, env MatrixEnv) *toMatrix {
@@ -67,6 +69,9 @@ func (t *toMatrix) convert() *node {
 		tree = parse(t.m.Body, fromTeams)
 	}
 	inBody := bodyImages(tree)
+	if t.env.Head != nil {
+		t.env.Head.drop(tree, t.env.Texts)
+	}
 	t.alone = len(t.m.Attachments) == 1 && !hasContent(tree) && len(inBody) == 0
 	inCards := cardImages(t.m)
 	t.cardImages, t.pictured = make(map[string]int, len(inCards)), map[int]bool{}

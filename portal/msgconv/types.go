@@ -61,6 +61,8 @@ type MatrixEnv struct {
 	// ChannelID is the channel whose mention means everybody in the room. Empty
 	// means the message's own channel.
 	ChannelID string
+	// Head is what is not shown in front of the text, or nil.
+	Head *Head
 }
 
 // Rendered is a Teams message as Matrix shows it.
