@@ -125,3 +125,21 @@ func TestLeaseOfAnother(t *testing.T) {
 	require.ErrorContains(t, lost(t, lock), "has taken the lease")
 	require.False(t, lock.Held())
 }
+
+// TestInUseOnPostgres: who only looks leaves nothing behind.
+func TestInUseOnPostgres(t *testing.T) {
+	uri := databasetest.Postgres(t).URI(t)
+	admin := databasetest.OpenPostgres(t, uri)
+	cfg := dbutil.PoolConfig{Type: "postgres", URI: uri}
+	used, err := database.InUse(t.Context(), cfg)
+	require.NoError(t, err)
+	require.False(t, used)
+	var tables int
+	require.NoError(t, admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE tablename = 'teams_lease'").Scan(&tables))
+	require.Zero(t, tables)
+	lock := taken(t, cfg)
+	used, err = database.InUse(t.Context(), cfg)
+	require.NoError(t, err)
+	require.True(t, used)
+	require.NoError(t, lock.Close())
+}

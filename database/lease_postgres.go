@@ -36,9 +36,11 @@ var errShared = errors.New("the connection to the database is shared with others
 // postgresLease keeps the lease in a row of the database that it is for. It has
 // a connection of its own, outside of any pool.
 type postgresLease struct {
-	uri     string
-	session *leaseSession // nil where it has to be made
-	key     int64         // of the fence, once it has been asked
+	uri string
+	// onlyLook makes no table.
+	onlyLook bool
+	session  *leaseSession // nil where it has to be made
+	key      int64         // of the fence, once it has been asked
 }
 
 func newPostgresLease(uri string) (*postgresLease, error) {
@@ -50,6 +52,10 @@ func newPostgresLease(uri string) (*postgresLease, error) {
 
 func (p *postgresLease) read(ctx context.Context) (row leaseRow, err error) {
 	err = p.do(ctx, func(ctx context.Context, s *leaseSession) error {
+		if !s.there {
+			row.Released = true
+			return nil
+		}
 		return s.db.QueryRowContext(ctx, "SELECT term, beat, holder, released FROM teams_lease WHERE id = 1").Scan(&row.Term, &row.Beat, &row.Holder, &row.Released)
 	})
 	return row, err
@@ -112,7 +118,7 @@ func (p *postgresLease) do(ctx context.Context, query func(context.Context, *lea
 	stop := context.AfterFunc(ctx, s.cut)
 	defer stop()
 	uncut := context.WithoutCancel(ctx)
-	err := s.open(uncut, p.uri)
+	err := s.open(uncut, p.uri, p.onlyLook)
 	if err == nil {
 		err = query(uncut, s)
 	}
@@ -133,6 +139,8 @@ type leaseSession struct {
 	// pid is the server's process, key the number of the fence.
 	pid int
 	key int64
+	// there: the table is.
+	there bool
 
 	mu   sync.Mutex
 	conn net.Conn
@@ -140,7 +148,7 @@ type leaseSession struct {
 	made, gone bool
 }
 
-func (s *leaseSession) open(ctx context.Context, uri string) error {
+func (s *leaseSession) open(ctx context.Context, uri string, onlyLook bool) error {
 	if s.db != nil {
 		return nil
 	}
@@ -162,15 +170,15 @@ func (s *leaseSession) open(ctx context.Context, uri string) error {
 		return err
 	}
 	s.key = fenceKey(schema.String)
+	err = s.db.QueryRowContext(ctx, "SELECT to_regclass('teams_lease') IS NOT NULL").Scan(&s.there)
+	if err != nil || s.there || onlyLook {
+		return err
+	}
 	return s.prepare(ctx)
 }
 
-// prepare makes the table where there is none, one contender at a time.
+// prepare makes the table, one contender at a time.
 func (s *leaseSession) prepare(ctx context.Context) error {
-	var there bool
-	if err := s.db.QueryRowContext(ctx, "SELECT to_regclass('teams_lease') IS NOT NULL").Scan(&there); err != nil || there {
-		return err
-	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -185,7 +193,11 @@ func (s *leaseSession) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	return tx.Commit()
+	if err = tx.Commit(); err != nil {
+		return err
+	}
+	s.there = true
+	return nil
 }
 
 // update runs an update of the lease, and reports whether there was something to

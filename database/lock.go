@@ -110,7 +110,8 @@ func (c *Contender) Close() {
 }
 
 // InUse reports whether a process works on the database, without getting into
-// its way: on PostgreSQL it looks for a while whether somebody renews the lease.
+// its way: on PostgreSQL it looks for a while whether somebody renews the lease,
+// and changes nothing.
 func InUse(ctx context.Context, cfg dbutil.PoolConfig) (bool, error) {
 	c, err := NewContender(cfg)
 	if err != nil {
@@ -118,6 +119,9 @@ func InUse(ctx context.Context, cfg dbutil.PoolConfig) (bool, error) {
 	}
 	defer c.Close()
 	if c.lease != nil {
+		if store, ok := c.lease.store.(*postgresLease); ok {
+			store.onlyLook = true
+		}
 		return c.lease.inUse(ctx)
 	}
 	lock, err := c.Try(ctx)
