@@ -76,23 +76,27 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	if written != nil {
 		drafts[0] = msgconv.WithText(*written, drafts[0], s.o.Texts)
 	}
-	next := givenBy(drafts)
-	unsure, err := s.maybeEdited(ctx, row, t, next)
+	next := revisionOf(drafts)
+	there, err := s.isThere(ctx, row, t, next)
+	if err == nil && !there && written == nil {
+		if next, err = s.keepAdded(ctx, row, t, next); err == nil {
+			there, err = s.isThere(ctx, row, t, next)
+		}
+	}
 	if err != nil {
 		return err
-	}
-	if isGiven(t.given(), next) && sameFiles(t.parts, drafts) && !unsure {
+	} else if there {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, nil) })
 	}
-	return s.sendEdit(ctx, row, t, drafts, next)
+	return s.sendEdit(ctx, row, t, next)
 }
 
 // sendEdit gives a message new texts, in the name of whoever posted it.
-func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, drafts []teams.Draft, next []given) error {
+func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target, next revision) error {
 	if row.State == database.StateSending {
 		// The process before may have sent it.
-		if err := s.noteLateEdit(ctx, row, t, next); err != nil {
+		if err := s.noteLateEdit(ctx, row, t, next.given); err != nil {
 			return err
 		}
 	}
@@ -102,10 +106,10 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 	}
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
-	s.o.Echo.editing(t.event(row), printsOf(next))
-	if err = s.editParts(ctx, row, w, t, drafts); err != nil {
+	s.o.Echo.editing(t.event(row), next.given)
+	if err = s.editParts(ctx, row, w, t, next); err != nil {
 		if isAmbiguous(err) {
-			err = errors.Join(err, s.noteLateEdit(ctx, row, t, next))
+			err = errors.Join(err, s.noteLateEdit(ctx, row, t, next.given))
 		}
 		if teams.KindOf(err) == teams.KindSignInExpired {
 			s.o.Writers.Failed(ctx, t.account, err)
@@ -113,7 +117,7 @@ func (s *Sender) sendEdit(ctx context.Context, row *database.OutboxRow, t target
 		}
 		return err
 	}
-	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next) })
+	err = s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next.given) })
 	if err == nil {
 		s.o.Echo.edited(t.event(row))
 		s.o.Echoed(row.Portal)
@@ -132,7 +136,7 @@ func (t target) given() []given {
 	return givenBefore(meta, t.parts)
 }
 
-func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams.Writer, t target, drafts []teams.Draft) error {
+func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams.Writer, t target, next revision) error {
 	part := func(i int) *database.SentPart {
 		at := slices.IndexFunc(t.parts, func(p database.SentPart) bool { return p.Part == i })
 		if at < 0 {
@@ -140,7 +144,7 @@ func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams
 		}
 		return &t.parts[at]
 	}
-	for i, d := range drafts {
+	for i, d := range next.drafts {
 		have := part(i)
 		switch {
 		case have == nil && i == 0:
@@ -167,15 +171,15 @@ func (s *Sender) editParts(ctx context.Context, row *database.OutboxRow, w teams
 			if err := w.Edit(ctx, partRef(*have), dropFile(d, have)); err != nil {
 				return fmt.Errorf("edit part %d: %w", i, err)
 			}
-			if have.Attachment != fileOf(d) {
-				if err := s.o.DB.Sent.SetAttachment(ctx, have.EventID, have.Part, fileOf(d)); err != nil {
+			if have.Attachment != next.files[i] {
+				if err := s.o.DB.Sent.SetAttachment(ctx, have.EventID, have.Part, next.files[i]); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	for _, p := range t.parts {
-		if p.Part >= len(drafts) && p.State == database.StateSent {
+		if p.Part >= len(next.drafts) && p.State == database.StateSent {
 			if err := s.deletePart(ctx, w, p); err != nil {
 				return err
 			}

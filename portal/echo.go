@@ -29,9 +29,9 @@ type Echo struct {
 
 	mu      sync.Mutex
 	portals map[string]*echoPortal
-	// edits holds the fingerprints of texts that edits which are not finished
-	// may have given to messages, by event.
-	edits map[string][]string
+	// edits holds the texts that edits which are not finished may have given to
+	// messages, by event.
+	edits map[string][]given
 }
 
 type echoPortal struct {
@@ -59,7 +59,7 @@ func NewEcho(db *database.Database, skew time.Duration, metrics Metrics, decided
 	if skew == 0 {
 		skew = ClockSkew
 	}
-	return &Echo{sent: db.Sent, late: &late{db: db}, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]string{}}
+	return &Echo{sent: db.Sent, late: &late{db: db}, skew: skew, metrics: metrics, decided: decided, portals: map[string]*echoPortal{}, edits: map[string][]given{}}
 }
 
 // OnDecided sets the function that NewEcho takes, where its receiver is made
@@ -133,13 +133,13 @@ func (e *Echo) await(ctx context.Context, portal, account string, limit time.Dur
 }
 
 // editing announces the texts that an edit is about to give to a message.
-func (e *Echo) editing(eventID string, prints []string) {
+func (e *Echo) editing(eventID string, texts []given) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	all := e.edits[eventID]
-	for _, p := range prints {
-		if !slices.Contains(all, p) {
-			all = append(all, p)
+	for _, g := range texts {
+		if !slices.Contains(all, g) {
+			all = append(all, g)
 		}
 	}
 	e.edits[eventID] = all
@@ -157,7 +157,25 @@ func (e *Echo) edited(eventID string) {
 func (e *Echo) isEdit(eventID, print string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Contains(e.edits[eventID], print)
+	return slices.ContainsFunc(e.edits[eventID], func(g given) bool { return g.print == print })
+}
+
+// unfinished returns the texts that a message may have got from edits that are on
+// their way, or of which nobody knows the outcome.
+func (e *Echo) unfinished(ctx context.Context, portal, eventID string) ([]given, error) {
+	writes, err := e.late.of(ctx, portal, eventID)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	texts := slices.Clone(e.edits[eventID])
+	e.mu.Unlock()
+	for _, w := range writes {
+		if g, isEdit := lateText(w.What); isEdit {
+			texts = append(texts, g)
+		}
+	}
+	return texts, nil
 }
 
 // judge holds the right to decide about parts in doubt of a portal.

@@ -27,7 +27,7 @@ const notGiven = "-"
 func givenBy(drafts []teams.Draft) []given {
 	all := make([]given, len(drafts))
 	for i, d := range drafts {
-		all[i] = given{fingerprint(d.HTML), msgconv.ContentHash(d)}
+		all[i] = given{fingerprint(d.HTML), contentOf(d)}
 	}
 	return all
 }

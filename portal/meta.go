@@ -95,6 +95,8 @@ type MessageMetadata struct {
 	// Added names what of an outbound message's post was added to it in Teams and
 	// is told: hashes of addresses.
 	Added []string `json:"added,omitempty"`
+	// Pictured says which pictures of an outbound message's post came with it.
+	Pictured []Pictured `json:"pictured,omitempty"`
 	// Relayed marks an outbound message that somebody else's account posted.
 	Relayed bool `json:"relayed,omitempty"`
 	// Prints are the fingerprints of what an outbound message says in Teams

@@ -20,10 +20,11 @@ const staleEdit = 2 * time.Minute
 // ownUpdate shows in Matrix what somebody edited in Teams in a message that was
 // written in Matrix. The echo of our own post or edit is no such thing.
 func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.Message) error {
-	if d.m.Edited.IsZero() {
-		return nil
-	}
 	meta, hash := metaOf(row), contentHash(d.m)
+	if d.m.Edited.IsZero() {
+		own, posted := ownPictures(meta, d.m, given{d.own.Fingerprint, d.own.ContentHash}, nil)
+		return d.learnPictures(ctx, p, row, posted, own)
+	}
 	if meta.ContentHash == hash {
 		return nil
 	}
@@ -39,9 +40,19 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		return err
 	}
 	shown := d.render()
+	maybe, err := d.in.o.Echo.unfinished(ctx, d.row.Portal, row.MXID.String())
+	if err != nil {
+		return err
+	}
+	own, with := ownPictures(meta, d.m, all[d.own.Part], maybe)
 	if ours {
+		if with.isShownBy(d.m) {
+			if err = d.learnPictures(ctx, p, row, with, own); err != nil {
+				return err
+			}
+		}
 		// The text is, which says nothing of what somebody has put beside it.
-		if err = d.tellAdded(ctx, p, row, shown); err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
+		if err = d.tellAdded(ctx, p, row, shown, own); err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
 			return err
 		}
 		return d.settleOwn(ctx, p, row, hash)
@@ -51,7 +62,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		return file // the event has it
 	})
 	if len(parts) == 0 {
-		return d.tellAdded(ctx, p, row, shown)
+		return d.tellAdded(ctx, p, row, shown, own)
 	}
 	// Nobody edits in somebody else's name: what was changed in a relay
 	// account's post, or in one of several parts, is told by the bot.
@@ -64,9 +75,10 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		return err
 	}
 	// The first part is shown by then; of an event that is a picture it is its own.
-	if err = d.tellAdded(ctx, p, row, slices.DeleteFunc(shown, func(part rendered) bool { return part.id == parts[0].id && part.source == "" })); err != nil {
+	if err = d.tellAdded(ctx, p, row, slices.DeleteFunc(shown, func(part rendered) bool { return part.id == parts[0].id && part.source == "" }), own); err != nil {
 		return err
 	}
+	meta.learnPictures(with, own)
 	meta.ContentHash, meta.ETag = hash, d.row.Version
 	d.writtenInTeams(meta, d.own.Part, all)
 	row.EditCount++
@@ -84,6 +96,17 @@ func (d *delivery) settleOwn(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	meta.ContentHash, meta.Unseen = hash, false
 	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
 		return fmt.Errorf("store how an edit is listed: %w", err)
+	}
+	return nil
+}
+
+// learnPictures stores which pictures came with a text of ours.
+func (d *delivery) learnPictures(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, g given, own []string) error {
+	if !metaOf(row).learnPictures(g, own) {
+		return nil
+	}
+	if err := p.Bridge.DB.Message.Update(ctx, row); err != nil {
+		return fmt.Errorf("store which pictures came from Matrix: %w", err)
 	}
 	return nil
 }

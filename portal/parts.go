@@ -231,7 +231,7 @@ func (s *Sender) post(
 	part := database.SentPart{
 		EventID: event, Part: i, Portal: portal, TeamID: ch.TeamID, ChannelID: ch.ChannelID, RootID: rootID,
 		AccountID: account, Fingerprint: fingerprint(d.HTML), State: database.StateSending, Attachment: fileOf(d),
-		ContentHash: msgconv.ContentHash(d),
+		ContentHash: contentOf(d),
 	}
 	m, marked, landed, err := s.markAndPost(ctx, w, &part, d)
 	defer landed()

@@ -138,7 +138,7 @@ func (s *Sender) takeOut(ctx context.Context, row *database.OutboxRow, t target)
 	next := givenBy([]teams.Draft{d})
 	landed := s.o.Echo.takeOff(row.Portal, t.account)
 	defer landed()
-	s.o.Echo.editing(t.event(row), printsOf(next))
+	s.o.Echo.editing(t.event(row), next)
 	if err = w.Edit(ctx, t.ref, d); err != nil {
 		err = fmt.Errorf("take a part out: %w", err)
 		if isAmbiguous(err) {

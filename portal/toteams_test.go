@@ -670,7 +670,7 @@ func TestMatrixImages(t *testing.T) {
 	r.Quiet()
 	msgs := r.Tenant.Messages(portaltest.Channel)
 	require.Len(t, msgs, 3)
-	require.Contains(t, msgs[0].Body, "hostedContents/1")
+	require.Contains(t, msgs[0].Body, "hostedContents/own1")
 	require.Len(t, msgs[1].Attachments, 1, "larger than what goes inline")
 	require.Equal(t, "big.png", msgs[1].Attachments[0].Name)
 	require.Contains(t, msgs[2].Body, "matrix.to")

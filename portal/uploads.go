@@ -236,10 +236,10 @@ func fileOf(d teams.Draft) string {
 	return d.Attachments[0].ID
 }
 
-// sameFiles reports whether a message's parts have attached what drafts attach.
-func sameFiles(parts []database.SentPart, drafts []teams.Draft) bool {
+// sameFiles reports whether a message's parts have these files of its own attached.
+func sameFiles(parts []database.SentPart, files []string) bool {
 	for _, p := range parts {
-		if p.State == database.StateSent && p.Part < len(drafts) && p.Attachment != fileOf(drafts[p.Part]) {
+		if p.State == database.StateSent && p.Part < len(files) && p.Attachment != files[p.Part] {
 			return false
 		}
 	}

@@ -39,6 +39,8 @@ type Tenant struct {
 	// changed is told about every change, as a notification would.
 	changed func(m teams.Message)
 	images  map[string][]byte
+	// hosted counts the pictures that came with what the bridge wrote.
+	hosted int
 	// ImageType is what images say they are, a PNG where it is empty; set it
 	// before a start.
 	ImageType string

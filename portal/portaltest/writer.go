@@ -3,6 +3,7 @@ package portaltest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -114,9 +115,23 @@ func (w *writer) Post(ctx context.Context, ch teams.ChannelRef, rootID string, d
 		// Teams wraps what it is given.
 		id := w.t.post(ch, rootID, w.user, "<div><div>\n"+d.HTML+"</div></div>").ID
 		m := w.t.find(ch, id)
+		m.Body = w.t.host(m, m.Body, d.Images)
 		m.Attachments, m.Mentions = d.Attachments, d.Mentions
 		return clone(m), nil
 	})
+}
+
+// host keeps the pictures that come with a text and gives each an address of its
+// own; t is locked.
+func (t *Tenant) host(m *teams.Message, html string, images []teams.InlineImage) string {
+	for _, image := range images {
+		t.hosted++
+		url := fmt.Sprintf("https://graph.microsoft.com/v1.0/teams/%s/channels/%s/messages/%s/hostedContents/own%d/$value",
+			m.Channel.TeamID, m.Channel.ChannelID, m.ID, t.hosted)
+		t.images[url] = image.Data
+		html = strings.ReplaceAll(html, "../hostedContents/"+image.ID+"/$value", url)
+	}
+	return html
 }
 
 func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef, author bool, f func(m *teams.Message, at time.Time)) error {
@@ -138,7 +153,7 @@ func (w *writer) onMessage(ctx context.Context, what Write, ref teams.MessageRef
 
 func (w *writer) Edit(ctx context.Context, ref teams.MessageRef, d teams.Draft) error {
 	return w.onMessage(ctx, Write{Op: "edit", HTML: d.HTML}, ref, true, func(m *teams.Message, at time.Time) {
-		SetText("<div><div>\n"+d.HTML+"</div></div>")(m, at)
+		SetText(w.t.host(m, "<div><div>\n"+d.HTML+"</div></div>", d.Images))(m, at)
 		m.Mentions = d.Mentions
 		if d.Attachments != nil { // what is not said stays
 			m.Attachments = d.Attachments
