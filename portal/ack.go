@@ -165,6 +165,9 @@ func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, t target,
 func (s *Sender) noteGiven(meta *MessageMetadata, next []given) {
 	meta.Before = lastBefore(append(meta.Before, meta.Prints...))
 	setGiven(meta, next)
+	if !meta.Unseen {
+		meta.ListedMS = meta.EditedMS
+	}
 	meta.EditedMS, meta.Unseen = s.o.Now().UnixMilli(), true
 	if meta.Outbound {
 		meta.ContentHash = "" // somebody may write the same in Teams again

@@ -338,6 +338,17 @@ func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
 	return echo.EventID, nil
 }
 
+// isShownBy reports whether a row says that the message's events show this version.
+// What it said before an edit made in Matrix it may say again, if it was edited in
+// Teams since: the edit from Matrix need not have been listed in between.
+func (d *delivery) isShownBy(meta *MessageMetadata, hash string) bool {
+	edited := meta.EditedMS
+	if meta.Unseen {
+		edited = meta.ListedMS
+	}
+	return meta.ContentHash == hash && (meta.Outbound || unixMS(d.m.Edited) <= edited)
+}
+
 // isShown reports whether the message's rows show this version of it already, so
 // that nothing has to be fetched for it.
 func (d *delivery) isShown(ctx context.Context) (bool, error) {
@@ -347,7 +358,7 @@ func (d *delivery) isShown(ctx context.Context) (bool, error) {
 	}
 	hash := contentHash(d.m)
 	for _, row := range rows {
-		if metaOf(row).ContentHash == hash {
+		if d.isShownBy(metaOf(row), hash) {
 			return true, nil
 		}
 	}

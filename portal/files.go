@@ -62,7 +62,7 @@ func (d *delivery) knownMedia(ctx context.Context) (known map[string]msgconv.Med
 	hash := contentHash(d.m)
 	for _, row := range rows {
 		meta := metaOf(row)
-		if meta.ContentHash == hash {
+		if d.isShownBy(meta, hash) {
 			return nil, true, nil
 		}
 		// Of an encrypted file the keys are not kept, so it is copied anew.

@@ -109,7 +109,7 @@ func (d *delivery) isOurs(ctx context.Context, p *bridgev2.Portal, row *brdb.Mes
 	}
 	recent := d.m.Edited.Before(time.UnixMilli(meta.EditedMS).Add(staleEdit))
 	switch {
-	case sameWords && meta.Unseen && recent:
+	case sameWords && meta.Unseen && recent && meta.ContentHash != contentHash(d.m):
 		// Teams writes some texts another way than they were given to it.
 		return true, nil
 	case d.own != nil && now.print != print && slices.Contains(meta.Before, print) && recent:

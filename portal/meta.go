@@ -60,6 +60,9 @@ type MessageMetadata struct {
 	ETag int64 `json:"etag,omitempty"`
 	// EditedMS is when the text was edited last, in Unix milliseconds.
 	EditedMS int64 `json:"edited,omitempty"`
+	// ListedMS is, while Unseen is set, when what ContentHash covers was edited, by
+	// Teams' clock.
+	ListedMS int64 `json:"listed,omitempty"`
 	// ContentHash covers everything of the Teams message that can show in
 	// Matrix, reactions excepted: while it stays, nothing is converted again.
 	ContentHash string `json:"hash,omitempty"`

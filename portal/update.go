@@ -19,7 +19,7 @@ import (
 func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) ([]*brdb.Message, error) {
 	first := firstRow(existing)
 	hash := contentHash(d.m)
-	if metaOf(first).ContentHash == hash || metaOf(first).ETag > d.row.Version {
+	if d.isShownBy(metaOf(first), hash) || metaOf(first).ETag > d.row.Version {
 		return existing, nil
 	}
 	if !p.Bridge.IsGhostMXID(first.SenderMXID) {
