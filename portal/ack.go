@@ -150,6 +150,7 @@ func (s *Sender) ackEdit(ctx context.Context, row *database.OutboxRow, t target,
 	}
 	if stored != nil {
 		stored.EditCount++
+		metaOf(stored).Edit = row.EventID
 		if next != nil {
 			s.noteGiven(metaOf(stored), next)
 			metaOf(stored).PartHash = "" // the event shows the edit made in Matrix

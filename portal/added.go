@@ -11,14 +11,10 @@ import (
 
 // tellAdded has the bot show, under a message that was written in Matrix, the
 // pictures, files and snippets that somebody has added to it in Teams: each once.
-// own are the addresses of its own pictures.
-func (d *delivery) tellAdded(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, parts []rendered, own []string) error {
+func (d *delivery) tellAdded(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, parts []rendered) error {
 	meta := metaOf(row)
 	for _, part := range parts {
-		switch {
-		case part.source == "", slices.Contains(meta.Added, hashOf(part.source)), part.source == attachedAs(d.m, d.own.Attachment):
-			continue
-		case slices.Contains(own, part.source):
+		if part.source == "" || slices.Contains(meta.Added, hashOf(part.source)) {
 			continue
 		}
 		key := d.onceKey("edit:" + hashOf(part.source))

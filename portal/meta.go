@@ -98,6 +98,8 @@ type MessageMetadata struct {
 	// Added names what of an outbound message's post was added to it in Teams and
 	// is told: hashes of addresses.
 	Added []string `json:"added,omitempty"`
+	// Edit is the newest edit made in Matrix that Teams has.
+	Edit string `json:"edit,omitempty"`
 	// Pictured says which pictures of an outbound message's post came with it.
 	Pictured []Pictured `json:"pictured,omitempty"`
 	// Relayed marks an outbound message that somebody else's account posted.

@@ -39,12 +39,12 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 	if d.head, err = d.ownHead(ctx, p, row); err != nil {
 		return err
 	}
-	shown := d.render()
 	maybe, err := d.in.o.Echo.unfinished(ctx, d.row.Portal, row.MXID.String())
 	if err != nil {
 		return err
 	}
 	own, with := ownPictures(meta, d.m, all[d.own.Part], maybe)
+	shown := d.renderBeside(own)
 	if ours {
 		if with.isShownBy(d.m) {
 			if err = d.learnPictures(ctx, p, row, with, own); err != nil {
@@ -52,7 +52,7 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 			}
 		}
 		// The text is, which says nothing of what somebody has put beside it.
-		if err = d.tellAdded(ctx, p, row, shown, own); err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
+		if err = d.tellAdded(ctx, p, row, shown); err != nil || !meta.Unseen || len(all) > 1 || all[0].print != msgconv.FingerprintOf(d.m) {
 			return err
 		}
 		return d.settleOwn(ctx, p, row, hash)
@@ -61,21 +61,17 @@ func (d *delivery) ownUpdate(ctx context.Context, p *bridgev2.Portal, row *brdb.
 		_, file := fileIndex(part.id)
 		return file // the event has it
 	})
-	if len(parts) == 0 {
-		return d.tellAdded(ctx, p, row, shown, own)
-	}
 	// Nobody edits in somebody else's name: what was changed in a relay
 	// account's post, or in one of several parts, is told by the bot.
-	if len(all) > 1 || string(row.SenderID) != d.own.AccountID {
+	if len(all) == 1 && string(row.SenderID) == d.own.AccountID {
+		err = d.editOwn(ctx, p, row, parts)
+	} else if len(parts) > 0 && parts[0].isText() {
 		err = d.noticeEdit(ctx, p, row, parts[0], d.editTime(), d.key("edit:"))
-	} else {
-		err = d.sendEdit(ctx, p, row, parts[0], d.editTime())
 	}
 	if err != nil {
 		return err
 	}
-	// The first part is shown by then; of an event that is a picture it is its own.
-	if err = d.tellAdded(ctx, p, row, slices.DeleteFunc(shown, func(part rendered) bool { return part.id == parts[0].id && part.source == "" }), own); err != nil {
+	if err = d.tellAdded(ctx, p, row, shown); err != nil {
 		return err
 	}
 	meta.learnPictures(with, own)

@@ -76,6 +76,7 @@ type Homeserver struct {
 	puppets  map[id.UserID]bool
 	seq      int
 	requests int
+	hidden   id.EventID
 
 	// Before is asked before a send is accepted, After when it has been; an
 	// error of After is an answer that got lost.
@@ -263,6 +264,19 @@ func (h *Homeserver) Events(room id.RoomID) []Event {
 		out = append(out, *e)
 	}
 	return out
+}
+
+// SetHidden makes an event answer that it is not there.
+func (h *Homeserver) SetHidden(eventID id.EventID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hidden = eventID
+}
+
+func (h *Homeserver) isHidden(eventID id.EventID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hidden == eventID
 }
 
 // Event returns one event.
