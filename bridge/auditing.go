@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/commands"
 
 	"teamsbridge/bridge/audit"
@@ -15,6 +17,15 @@ import (
 type AuditConfig struct {
 	// File takes the records; without one they are lines of the log.
 	File string `yaml:"file"`
+}
+
+// auditLog opens the log; the error is a mistake of the configuration.
+func (c *Config) auditLog(log zerolog.Logger, now func() time.Time) (*audit.Log, error) {
+	l := audit.New(c.Audit.File, log, now)
+	if err := l.Check(); err != nil {
+		return nil, &ConfigError{Key: "audit.file", Problem: "can't be written to", Fix: "name a file in a folder that is there and that the bridge may write to, or leave it empty", Err: err}
+	}
+	return l, nil
 }
 
 // The reasons of records, which are for programs and stay as they are.

@@ -59,6 +59,7 @@ func (c *Connector) handlers() (out []commands.CommandHandler) {
 	add("mirror", "TEAM[/CHANNEL]", texts.HelpMirror, true, c.commandMirror)
 	add("unmirror", "TEAM[/CHANNEL]", texts.HelpUnmirror, true, c.commandUnmirror)
 	add("sync", "[TEAM]", texts.HelpSync, true, c.commandSync)
+	add("page", "", texts.HelpPage, true, c.commandPage)
 	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", texts.HelpQueue, true, c.commandQueue)
 	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", texts.HelpVerify, true, c.commandVerify)
 	add("outage", "[start REASON|end]", texts.HelpOutage, true, c.commandOutage)

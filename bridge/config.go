@@ -37,19 +37,20 @@ type Config struct {
 	EncryptionKey     string `yaml:"encryption_key"`
 	EncryptionKeyFile string `yaml:"encryption_key_file"`
 
-	Teams             SelectionConfig `yaml:"teams"`
-	Mapping           MappingConfig   `yaml:"mapping"`
-	History           int             `yaml:"history"`
-	DirectoryInterval time.Duration   `yaml:"directory_interval"`
-	Redactions        string          `yaml:"redactions"`
-	Webhook           WebhookConfig   `yaml:"webhook"`
-	WebLogin          WebLoginConfig  `yaml:"web_login"`
-	Poller            PollerConfig    `yaml:"poller"`
-	Limits            LimitsConfig    `yaml:"limits"`
-	Outage            OutageConfig    `yaml:"outage"`
-	Metrics           MetricsConfig   `yaml:"metrics"`
-	Audit             AuditConfig     `yaml:"audit"`
-	OpsRoom           string          `yaml:"ops_room"`
+	Teams             SelectionConfig  `yaml:"teams"`
+	Mapping           MappingConfig    `yaml:"mapping"`
+	History           int              `yaml:"history"`
+	DirectoryInterval time.Duration    `yaml:"directory_interval"`
+	Redactions        string           `yaml:"redactions"`
+	Webhook           WebhookConfig    `yaml:"webhook"`
+	WebLogin          WebLoginConfig   `yaml:"web_login"`
+	Poller            PollerConfig     `yaml:"poller"`
+	Limits            LimitsConfig     `yaml:"limits"`
+	Outage            OutageConfig     `yaml:"outage"`
+	Metrics           MetricsConfig    `yaml:"metrics"`
+	Audit             AuditConfig      `yaml:"audit"`
+	StatusPage        StatusPageConfig `yaml:"status_page"`
+	OpsRoom           string           `yaml:"ops_room"`
 	// Language and TimeZone are those of what the bridge itself says in rooms and
 	// in Teams.
 	Language string `yaml:"language"`

@@ -141,6 +141,15 @@ func TestConfigMistakes(t *testing.T) {
 		{"files from anywhere", "endpoints.files", func(c *Config) { c.Endpoints.Files = []string{"*"} }},
 		{"metrics without port", "metrics.listen", func(c *Config) { c.Metrics.Listen = "here" }},
 		{"metrics in public", "metrics.listen", func(c *Config) { c.Metrics.Listen = c.Webhook.Listen }},
+		{"status page without port", "status_page.listen", func(c *Config) {
+			c.StatusPage = StatusPageConfig{Enabled: true, Listen: "here", PublicURL: "https://x.example"}
+		}},
+		{"status page in public", "status_page.listen", func(c *Config) {
+			c.StatusPage = StatusPageConfig{Enabled: true, Listen: c.Webhook.Listen, PublicURL: "https://x.example"}
+		}},
+		{"status page in clear", "status_page.public_url", func(c *Config) {
+			c.StatusPage = StatusPageConfig{Enabled: true, Listen: "127.0.0.1:29321", PublicURL: "http://x.example"}
+		}},
 		{"unknown policy", "outage.policy", func(c *Config) { c.Outage.Policy = "some" }},
 		{"no digest threshold", "outage.digest_above", func(c *Config) { c.Outage.DigestAbove = 0 }},
 		{"negative age", "outage.max_age", func(c *Config) { c.Outage.MaxAge = Age(-time.Hour) }},

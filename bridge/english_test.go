@@ -29,7 +29,7 @@ var unsaid = map[string]string{
 	"cut short": "a cause in the database", "its room is there": "for the log",
 	"this is not your account": "an error that is put into other words", "the room did not take everything": "an error of no command",
 	"listing people: Graph listed nobody, which can't be": "an error of no command", "the bridge's own login can't be loaded": "an error of the start",
-	"Tenant mirror": "the name of a login that nobody sees",
+	"no such command": "an error of no command", "Tenant mirror": "the name of a login that nobody sees",
 }
 
 // quiet are the functions whose words go to the log, or name what was tried.

@@ -14,6 +14,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/bridge/audit"
+	"teamsbridge/bridge/statuspage"
 	"teamsbridge/bridge/weblogin"
 	"teamsbridge/database"
 	"teamsbridge/matrix"
@@ -60,8 +61,10 @@ type runtime struct {
 	process   *teams.Processor
 	listener  *teams.Listener
 	webLogin  *weblogin.Server // nil where it is off
-	keys      *keyring
-	audit     *audit.Log
+	// statusPage is nil where it is off.
+	statusPage *statuspage.Server
+	keys       *keyring
+	audit      *audit.Log
 	// gaps is nil without a webhook; unsubscribable are the channels for which
 	// there is no subscription left.
 	gaps           *webhookGaps
@@ -99,9 +102,8 @@ func newRuntime(c *Connector) (*runtime, error) {
 	if c.texts, err = c.Config.texts(); err != nil {
 		return nil, err
 	}
-	r.audit = audit.New(c.Config.Audit.File, r.log, r.now)
-	if err = r.audit.Check(); err != nil {
-		return nil, &ConfigError{Key: "audit.file", Problem: "can't be written to", Fix: "name a file in a folder that is there and that the bridge may write to, or leave it empty", Err: err}
+	if r.audit, err = c.Config.auditLog(r.log, r.now); err != nil {
+		return nil, err
 	}
 	r.health = newHealth(r.probe, r.now)
 	if r.graph, err = c.openGraph(ctx, r.secrets, &httpMetrics{r.metrics}, r.health, func() {
@@ -133,6 +135,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	}
 	r.wireHealth()
 	r.webLogin = r.newWebLogin()
+	r.statusPage = r.newStatusPage()
 	r.writers.expired, r.writers.lost = r.notices.accountExpired, r.keys.noteLoss
 	return r, nil
 }
@@ -285,8 +288,10 @@ func (r *runtime) intake(ctx context.Context) error {
 		return err
 	}
 	r.services.start("metrics and probes", r.monitoring.run)
-	if err := r.serveWebLogin(ctx); err != nil {
-		return err
+	for _, serve := range []func(context.Context) error{r.serveWebLogin, r.serveStatusPage} {
+		if err := serve(ctx); err != nil {
+			return err
+		}
 	}
 	if !r.c.Config.Webhook.Enabled {
 		return nil

@@ -102,6 +102,9 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str|up.Null, "outage", "reaction")
 	helper.Copy(up.Str|up.Null, "metrics", "listen")
 	helper.Copy(up.Str|up.Null, "audit", "file")
+	helper.Copy(up.Bool, "status_page", "enabled")
+	helper.Copy(up.Str|up.Null, "status_page", "listen")
+	helper.Copy(up.Str|up.Null, "status_page", "public_url")
 }
 
 // upgradeKey generates the encryption key once, unless a file is to hold it.
@@ -125,7 +128,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
 			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
-			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"audit"}, {"ops_room"}, {"language"}, {"custom_reactions"},
+			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"audit"}, {"status_page"}, {"ops_room"}, {"language"}, {"custom_reactions"},
 		},
 		Base: exampleNetworkConfig,
 	}

@@ -188,6 +188,7 @@ func (c *Config) validateReading() checks {
 		e.that(isURL(w.PublicURL, "https") || isLoopback(w.PublicURL), "webhook.public_url", "is not an https URL", "write the address under which Microsoft reaches the listener, as https://host/path")
 	}
 	e = append(e, c.validateWebLogin()...)
+	e = append(e, c.validateStatusPage()...)
 	p := c.Poller
 	e.that(oneOf(p.Mode, ModeCatchUp, ModeContinuous), "poller.mode", fmt.Sprintf("is %q", p.Mode), "use catchup or continuous")
 	e.that(w.Enabled || p.Mode == ModeContinuous, "poller.mode", "is catchup while webhook.enabled is false, so that messages would come once a day",
@@ -214,6 +215,22 @@ func (c *Config) validateWebLogin() checks {
 	u, err := url.Parse(w.PublicURL)
 	e.that(err == nil && (isURL(w.PublicURL, "https") || isLoopback(w.PublicURL)) && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
 		"web_login.public_url", "is not an https URL", "write the address under which people's browsers reach the listener, as https://host/path")
+	return e
+}
+
+func (c *Config) validateStatusPage() checks {
+	var e checks
+	p := c.StatusPage
+	if !p.Enabled {
+		return e
+	}
+	e.that(isListen(p.Listen), "status_page.listen", "is not an address to listen on", "write it as host:port, such as 127.0.0.1:29321")
+	for other, used := range map[string]bool{c.Webhook.Listen: c.Webhook.Enabled, c.WebLogin.Listen: c.WebLogin.Enabled, c.Metrics.Listen: true} {
+		e.that(!used || other == "" || p.Listen != other, "status_page.listen", "is another listener of the bridge", "use another port")
+	}
+	u, err := url.Parse(p.PublicURL)
+	e.that(err == nil && (isURL(p.PublicURL, "https") || isLoopback(p.PublicURL)) && u.RawQuery == "" && u.Fragment == "" && u.User == nil,
+		"status_page.public_url", "is not an https URL", "write the address under which administrators' browsers reach the listener, as https://host/path")
 	return e
 }
 

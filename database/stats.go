@@ -77,6 +77,16 @@ func (s *Outbox) PortalStats(ctx context.Context, portal string) (Stats, error) 
 		SELECT state, COUNT(*), MIN(created_at) FROM teams_outbox WHERE portal = $1 AND done_at = 0 GROUP BY state`, portal)
 }
 
+// Backlogs returns the portals in which messages from Teams wait or are parked.
+func (s *Inbox) Backlogs(ctx context.Context) ([]Backlog, error) {
+	return list(ctx, s.base, "list inbox backlogs", scanBacklog, `
+		SELECT portal, CAST(SUM(waiting) AS BIGINT), CAST(SUM(parked) AS BIGINT), MAX(oldest), 0 FROM (
+			SELECT portal, COUNT(*) AS waiting, 0 AS parked, MIN(received_at) AS oldest FROM teams_inbox WHERE state = 'pending' GROUP BY portal
+			UNION ALL
+			SELECT portal, 0, COUNT(*), 0 FROM teams_inbox WHERE state = 'parked' GROUP BY portal
+		) AS parts GROUP BY portal ORDER BY portal`)
+}
+
 // Stats counts the pending and the parked rows.
 func (s *Inbox) Stats(ctx context.Context) (Stats, error) {
 	return s.stats(ctx, "inbox stats", `

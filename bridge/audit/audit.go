@@ -27,6 +27,8 @@ const (
 	SignIn  Act = "sign-in"
 	SignOut Act = "sign-out"
 	Expired Act = "sign-in expired"
+	// Page is that somebody opened the status page.
+	Page Act = "status page"
 	// Credential is that the application's secret or certificate was replaced.
 	Credential Act = "credential replaced"
 )
@@ -52,7 +54,8 @@ type Record struct {
 	Outcome Outcome   `json:"outcome"`
 	// By is the Matrix user who did it, empty where the bridge did.
 	By string `json:"by,omitempty"`
-	// Room and Event are where a command was given.
+	// Room and Event are where a command was given; both are empty where it was a
+	// button of the status page.
 	Room  string `json:"room,omitempty"`
 	Event string `json:"event,omitempty"`
 	// Command is the command's name, Arguments what stood behind it. InTheNameOf

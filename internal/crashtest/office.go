@@ -168,7 +168,8 @@ func (r *run) signInAll() (err error) {
 }
 
 // signIn asks the bot until the account is signed in: a question that it has
-// read when it is killed is not answered.
+// read when it is killed is not answered. The homeserver hands the question on
+// behind all that was said before, which may take it minutes.
 func (r *run) signIn(chat *stack.BotChat, command string, account *teamstest.User) error {
 	var err error
 	for range 5 {
@@ -176,8 +177,8 @@ func (r *run) signIn(chat *stack.BotChat, command string, account *teamstest.Use
 		if err = chat.Say(r.ctx, command); err != nil {
 			return err
 		}
-		if err = chat.Approve(r.ctx, 20*time.Second, account); err == nil {
-			if err = stack.Eventually(r.ctx, 30*time.Second, chat.SignedIn); err == nil {
+		if err = chat.Approve(r.ctx, 10*time.Minute, account); err == nil {
+			if err = stack.Eventually(r.ctx, 5*time.Minute, chat.SignedIn); err == nil {
 				return nil
 			}
 		}
