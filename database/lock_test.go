@@ -22,6 +22,9 @@ import (
 const lockEnv = "TEAMSBRIDGE_TEST_HOLD_LOCK"
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv(leadEnv); what != "" {
+		leadAndWrite(what)
+	}
 	if held := os.Getenv(lockEnv); held != "" {
 		holdLock(held)
 	}
