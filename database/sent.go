@@ -160,6 +160,14 @@ func (s *Sent) Written(ctx context.Context, since time.Time) ([]Written, error) 
 		WHERE c.channel_id <> '' AND EXISTS (SELECT 1 FROM teams_sent s WHERE s.portal = c.portal AND s.remote_id <> '')`, ms(since))
 }
 
+// IsUnfinished reports whether what a part belongs to, a message or a digest, is
+// not finished: somebody will find out what became of it.
+func (s *Sent) IsUnfinished(ctx context.Context, p SentPart) (bool, error) {
+	n, err := one(ctx, s.base, "look for a part's row", dbutil.ScanSingleColumn[int64], `SELECT id FROM teams_outbox
+		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' AND (event_id = $2 OR digest = $2) LIMIT 1`, p.Portal, p.EventID)
+	return n != nil, err
+}
+
 func (s *Sent) get(ctx context.Context, eventID string, part int) (*SentPart, error) {
 	return one(ctx, s.base, "sent part", scanSent, `SELECT `+sentColumns+` FROM teams_sent WHERE event_id = $1 AND part = $2`, eventID, part)
 }

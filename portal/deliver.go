@@ -51,7 +51,8 @@ type delivery struct {
 // deliver brings one version of one message to Matrix.
 func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.Message) (err error) {
 	d := &delivery{in: in, row: row, m: m, id: MessageID(m.Channel, m.ID)}
-	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait); err != nil {
+	unseen := row.Delivered == 0 && in.o.Now().Before(row.ReceivedAt.Add(undecidedFor))
+	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait, unseen); err != nil {
 		return err
 	}
 	if m.Deleted.IsZero() {

@@ -38,6 +38,7 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 	if err != nil {
 		return nil, err
 	}
+	var seen changedPosts
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for looks := 0; ; looks++ {
@@ -49,14 +50,14 @@ func (s *Sender) settle(ctx context.Context, part database.SentPart) (*database.
 		// A look proves that the post is not there only if Teams had its time
 		// before the look began: a long one takes longer than the window.
 		late := s.o.Now().Sub(since) >= s.o.DoubtWindow
-		found, lookErr := s.look(ctx, part, late)
+		found, lookErr := s.look(ctx, part, &seen, late)
 		if found != nil {
 			s.o.Metrics.Count(MetricDoubt, "found")
 			return found, nil
 		}
 		switch {
 		case lookErr == nil && late:
-			return s.giveUp(ctx, part)
+			return s.giveUp(ctx, part, seen)
 		case late, teams.RetryAfter(lookErr) > s.nextLook(looks, since):
 			s.o.Metrics.Count(MetricDoubt, "unknown")
 			return nil, fmt.Errorf("%w: %w", errUnsettled, lookErr)
@@ -116,14 +117,18 @@ func (s *Sender) current(ctx context.Context, part database.SentPart) (*database
 	return nil, fmt.Errorf("part %d of %s is gone", part.Part, part.EventID)
 }
 
-// giveUp forgets a part that Teams does not have, unless its echo came first.
-func (s *Sender) giveUp(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
+// giveUp forgets a part that Teams does not have, unless its echo came first, or
+// one of the changed posts is it.
+func (s *Sender) giveUp(ctx context.Context, part database.SentPart, changed changedPosts) (*database.SentPart, error) {
 	defer s.o.Echo.judge(part.Portal)()
 	now, err := s.current(ctx, part)
 	if err != nil {
 		return nil, err
 	} else if now.State != database.StateSending {
 		return now, nil
+	}
+	if found, err := s.takeChanged(ctx, part, changed); err != nil || found != nil {
+		return found, err
 	}
 	s.o.Metrics.Count(MetricDoubt, "absent")
 	return nil, s.o.DB.Sent.Abort(ctx, part.EventID, part.Part)
@@ -135,14 +140,16 @@ func (s *Sender) take(ctx context.Context, part database.SentPart, m teams.Messa
 		return nil, nil
 	}
 	defer s.o.Echo.judge(part.Portal)()
-	// What was delivered as news was written in Teams.
-	known, err := s.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(m.Channel, m.ID))
-	if err != nil {
-		return nil, fmt.Errorf("look for the message's row: %w", err)
-	} else if known != nil && !metaOf(known).Outbound {
-		return nil, nil
+	return s.confirmAs(ctx, part, m)
+}
+
+// confirmAs says that a part is a message, unless that is somebody else's; only
+// who judges may call it.
+func (s *Sender) confirmAs(ctx context.Context, part database.SentPart, m teams.Message) (*database.SentPart, error) {
+	if news, err := s.isNews(ctx, m); err != nil || news {
+		return nil, err
 	}
-	err = s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, m.ID, part.RootID)
+	err := s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, m.ID, part.RootID)
 	if errors.Is(err, database.ErrClaimed) {
 		return nil, nil
 	} else if err != nil {
@@ -150,4 +157,13 @@ func (s *Sender) take(ctx context.Context, part database.SentPart, m teams.Messa
 	}
 	part.RemoteID, part.State = m.ID, database.StateSent
 	return &part, nil
+}
+
+// isNews reports whether a message was delivered as news: it was written in Teams.
+func (s *Sender) isNews(ctx context.Context, m teams.Message) (bool, error) {
+	known, err := s.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(m.Channel, m.ID))
+	if err != nil {
+		return false, fmt.Errorf("look for the message's row: %w", err)
+	}
+	return known != nil && !metaOf(known).Outbound, nil
 }

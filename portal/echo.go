@@ -189,11 +189,13 @@ func (e *Echo) judge(portal string) (done func()) {
 }
 
 // Own returns the part that a message is, nil where it is not ours. It may
-// wait for a post that is on its way.
+// wait for a post that is on its way. With unseen, of a message that nobody has
+// seen yet, it fails with errUndecided where Sender has yet to say if the message
+// is a post in doubt that was changed since.
 //
 // A part goes from being on its way, maybe through doubt, to being confirmed,
 // and the order of looking follows that, so that none slips through between.
-func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit time.Duration) (*database.SentPart, error) {
+func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit time.Duration, unseen bool) (*database.SentPart, error) {
 	if !m.From.IsUser() {
 		return nil, nil
 	}
@@ -212,6 +214,9 @@ func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit ti
 	if err == nil && part == nil && slices.ContainsFunc(doubts, func(p database.SentPart) bool { return e.matches(&p, m) }) {
 		how = "doubt"
 		part, err = e.claim(ctx, portal, m)
+	}
+	if err == nil && part == nil && unseen {
+		err = e.undecided(ctx, doubts, m)
 	}
 	if err != nil || part == nil {
 		return nil, err
@@ -250,12 +255,18 @@ func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*data
 
 // matches reports whether a message can be what became of a part in doubt.
 func (e *Echo) matches(part *database.SentPart, m teams.Message) bool {
-	return m.From.IsUser() && m.From.ID == part.AccountID &&
-		m.ReplyToID == part.RootID &&
-		!m.Created.Before(part.StartedAt.Add(-e.skew)) &&
+	return e.isBeside(part, m) &&
 		m.Deleted.IsZero() &&
 		(part.Attachment == "" || slices.ContainsFunc(m.Attachments, func(a teams.Attachment) bool { return strings.EqualFold(a.ID, part.Attachment) })) &&
 		msgconv.FingerprintOf(m) == part.Fingerprint
+}
+
+// isBeside reports whether a message is by the account of a part in doubt, in its
+// thread, and not from before it.
+func (e *Echo) isBeside(part *database.SentPart, m teams.Message) bool {
+	return m.From.IsUser() && m.From.ID == part.AccountID &&
+		m.ReplyToID == part.RootID &&
+		!m.Created.Before(part.StartedAt.Add(-e.skew))
 }
 
 // fingerprint is what an HTML text says, however Teams writes it.

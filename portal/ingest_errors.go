@@ -41,6 +41,8 @@ func reasonOf(err error) (reason string, own bool) {
 		return "timeout", false
 	case errors.Is(err, errOwnEdit):
 		return "own edit on its way", false
+	case errors.Is(err, errUndecided):
+		return "in doubt", false
 	case errors.As(err, &hs):
 		return homeserverReason(hs)
 	}

@@ -64,7 +64,8 @@ const (
 	MetricUntold = "outbox_untold"
 	// MetricSendRetry counts rows that are tried again, by reason.
 	MetricSendRetry = "outbox_retry"
-	// MetricDoubt counts posts of unknown outcome (found, absent, unknown).
+	// MetricDoubt counts posts of unknown outcome (found, changed, absent,
+	// unclear, unknown).
 	MetricDoubt = "outbox_doubt"
 	// MetricRelayed counts rows that went through a relay account, by kind.
 	MetricRelayed = "outbox_relayed"

@@ -29,7 +29,7 @@ var toldKeys = []texts.Key{
 	texts.ReactionNotEmoji, texts.ReactionCustom, texts.NothingToSend,
 
 	texts.WhyKept, texts.WhyTooOld, texts.WhyNotConvertible, texts.WhyNoChannel, texts.WhyTargetUnknown, texts.WhyOnlyPart, texts.WhyPanic,
-	texts.WhyOwnAccount, texts.WhyPermission, texts.WhyNotThere, texts.WhyTooLarge, texts.WhyRefused, texts.WhyForeign,
+	texts.WhyOwnAccount, texts.WhyPermission, texts.WhyNotThere, texts.WhyTooLarge, texts.WhyRefused, texts.WhyForeign, texts.WhyUnclear,
 }
 
 // kindKeys are the kinds of teams.Error, and what stands behind them.
@@ -41,7 +41,7 @@ var kindKeys = []texts.Key{
 
 // rowKeys are the reasons of rows of the outbox and the ledger.
 var rowKeys = []texts.Key{
-	texts.RowNoAccount, texts.RowInDoubt, texts.RowBehind, texts.RowYoung, texts.RowAnnounced, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
+	texts.RowNoAccount, texts.RowInDoubt, texts.RowUnclear, texts.RowBehind, texts.RowYoung, texts.RowAnnounced, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
 	texts.RowNotConvertible, texts.RowNotAChannel, texts.RowUnreadable, texts.RowUnknownKind, texts.RowUnknownKindDetail,
 	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowOnlyPart, texts.RowKept, texts.RowTooOld,
 	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowMessageDeleted, texts.RowMessageTakenBack,

@@ -28,6 +28,8 @@ var errEndless = errors.New("the list has no end")
 // walk is a list of messages that is read page by page.
 type walk struct {
 	read func(ctx context.Context, link string) (teams.Page, error)
+	// changed are the messages that may be the part, if somebody has changed it.
+	changed *changedPosts
 	// past, if not nil, tells from a page that all behind it is too old.
 	past func(page teams.Page) bool
 	link string
@@ -36,20 +38,21 @@ type walk struct {
 }
 
 // look reads Teams back once. nil without an error means that the part was not
-// seen. Where the look is whole, that proves that it is not there: otherwise
-// only the newest messages are looked at.
-func (s *Sender) look(ctx context.Context, part database.SentPart, whole bool) (*database.SentPart, error) {
+// seen. Where the look is whole, that proves that it is not there as it was
+// posted: otherwise only the newest messages are looked at.
+func (s *Sender) look(ctx context.Context, part database.SentPart, changed *changedPosts, whole bool) (*database.SentPart, error) {
 	conversation := s.conversation(part)
+	conversation.changed = changed
 	found, err := s.walk(ctx, part, conversation, recentPages)
 	switch {
 	case isMissing(err) && part.RootID != "" && conversation.link == "" && whole:
-		return s.lookBeside(ctx, part)
+		return s.lookBeside(ctx, part, changed)
 	case err != nil:
 		return nil, fmt.Errorf("read the conversation back: %w", err)
 	case found != nil || conversation.done || !whole:
 		return found, nil
 	}
-	found, proved, err := s.lookInExport(ctx, part)
+	found, proved, err := s.lookInExport(ctx, part, changed)
 	if proved || err != nil {
 		return found, err
 	}
@@ -65,11 +68,12 @@ func (s *Sender) look(ctx context.Context, part database.SentPart, whole bool) (
 // marked. That is a few pages, and the export has an allowance of its own, while
 // a conversation may have any length. proved says that it was read to its end, or
 // that the part is there.
-func (s *Sender) lookInExport(ctx context.Context, part database.SentPart) (found *database.SentPart, proved bool, err error) {
+func (s *Sender) lookInExport(ctx context.Context, part database.SentPart, changed *changedPosts) (found *database.SentPart, proved bool, err error) {
 	export, err := s.export(ctx, part)
 	if err != nil || export == nil {
 		return nil, false, err
 	}
+	export.changed = changed
 	found, err = s.walk(ctx, part, export, maxLookPages)
 	switch {
 	case err == nil && (found != nil || export.done):
@@ -146,6 +150,9 @@ func (s *Sender) walk(ctx context.Context, part database.SentPart, w *walk, page
 			}
 			if found, err := s.take(ctx, part, m); err != nil || found != nil {
 				return found, err
+			}
+			if s.o.Echo.isChanged(&part, m) {
+				w.changed.add(m)
 			}
 		}
 		switch {

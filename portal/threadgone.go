@@ -21,8 +21,8 @@ var errThreadHidden = errors.New("the thread is there and not known to Graph")
 // behind gives it, and so does a gateway. So the reply is looked for in what
 // lists the thread from outside, and only a list that was read as far as the
 // reply has to be in it proves that it is not there.
-func (s *Sender) lookBeside(ctx context.Context, part database.SentPart) (*database.SentPart, error) {
-	found, proved, err := s.lookInExport(ctx, part)
+func (s *Sender) lookBeside(ctx context.Context, part database.SentPart, changed *changedPosts) (*database.SentPart, error) {
+	found, proved, err := s.lookInExport(ctx, part, changed)
 	if proved || err != nil {
 		return found, err
 	}
@@ -35,6 +35,7 @@ func (s *Sender) lookBeside(ctx context.Context, part database.SentPart) (*datab
 	}
 	// The channel's list has what is deleted, too, and each post's replies.
 	channel, alive := s.channelDownTo(ref), false
+	channel.changed = changed
 	read := channel.read
 	channel.read = func(ctx context.Context, link string) (teams.Page, error) {
 		page, err := read(ctx, link)

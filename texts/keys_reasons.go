@@ -33,6 +33,7 @@ const (
 	RowDelete               Key = "row_delete"
 	RowNoAccount            Key = "row_no_account"
 	RowInDoubt              Key = "row_in_doubt"
+	RowUnclear              Key = "row_unclear"
 	RowBehind               Key = "row_behind"
 	RowYoung                Key = "row_young"
 	RowAnnounced            Key = "row_announced"

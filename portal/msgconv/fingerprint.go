@@ -3,7 +3,6 @@ package msgconv
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"html"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -18,8 +17,20 @@ import (
 // spaces, emoji as elements, mentions in several pieces, rewritten addresses of
 // images. It is a means to find one's own message, not proof of equality.
 func Fingerprint(body string) string {
-	var text []byte
-	images := 0
+	text, images := seenIn(body)
+	text = append(text, 0)
+	text = strconv.AppendInt(text, int64(images), 10)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// seen returns what can be seen of an HTML text, apart from spaces.
+func seen(body string) string {
+	text, _ := seenIn(body)
+	return string(text)
+}
+
+func seenIn(body string) (text []byte, images int) {
 	walk(parse(body, fromTeams), func(n *node) bool {
 		switch n.tag {
 		case "":
@@ -32,20 +43,12 @@ func Fingerprint(body string) string {
 		}
 		return true
 	})
-	text = append(text, 0)
-	text = strconv.AppendInt(text, int64(images), 10)
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:16])
+	return text, images
 }
 
 // FingerprintOf returns the fingerprint of a message as Teams lists it, whose
 // body need not be HTML.
-func FingerprintOf(m teams.Message) string {
-	if m.BodyType == teams.BodyText {
-		return Fingerprint(html.EscapeString(m.Body))
-	}
-	return Fingerprint(m.Body)
-}
+func FingerprintOf(m teams.Message) string { return Fingerprint(bodyOf(m)) }
 
 // appendVisible appends what of s can be seen, apart from spaces.
 func appendVisible(dst []byte, s string) []byte {
