@@ -62,7 +62,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 	return &Database{
 		Database:      child,
 		Journal:       &Journal{b},
-		Outbox:        &Outbox{b},
+		Outbox:        &Outbox{base: b},
 		Sent:          &Sent{b},
 		SentReactions: &SentReactions{b},
 		Inbox:         &Inbox{b},

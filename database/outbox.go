@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -72,7 +73,12 @@ func (r *OutboxRow) Said() time.Time {
 
 // Outbox is what Teams does not have yet, in the order in which it was said.
 // Rows leave the queue only through Finish, Cancel, Park, Fail or Drop.
-type Outbox struct{ base }
+type Outbox struct {
+	base
+	// taking is held by whoever takes a row from the queue, or puts one back, so
+	// that each sees what the other did. Neither belongs into a transaction.
+	taking sync.Mutex
+}
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
@@ -84,6 +90,10 @@ const (
 	untouched = ` AND state = 'queued' AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.event_id = teams_outbox.event_id)
 		AND NOT EXISTS (SELECT 1 FROM teams_sent_reaction WHERE teams_sent_reaction.event_id = teams_outbox.event_id)
 		AND digest = ''`
+	// notOvertaken holds for rows but for edits of which a newer one is in Teams, or
+	// on its way there: they would put back what that has replaced.
+	notOvertaken = ` AND (kind <> 'edit' OR NOT EXISTS (SELECT 1 FROM teams_outbox newer WHERE newer.id > teams_outbox.id
+		AND newer.target_event_id = teams_outbox.target_event_id AND newer.kind = 'edit' AND newer.state IN ('sending', 'sent', 'done')))`
 )
 
 // Enqueue adds a row, queued unless State says otherwise, and sets its ID. It
@@ -187,10 +197,14 @@ func (s *Outbox) Cancel(ctx context.Context, id int64, reason string) (ok bool, 
 
 // MarkSending takes a queued row, with the payload that it has now: it may have
 // been replaced since the row was read. ok is false where it is not queued any
-// more. Call it before the first request, so that a crash leaves the row in doubt.
+// more, or is an edit before which an older one was put back. Call it before the
+// first request, so that a crash leaves the row in doubt.
 func (s *Outbox) MarkSending(ctx context.Context, r *OutboxRow) (ok bool, err error) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	payload, err := one(ctx, s.base, "mark sending", dbutil.ScanSingleColumn[[]byte], `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
-		WHERE id = $1 AND state = 'queued' RETURNING payload`, r.ID)
+		WHERE id = $1 AND state = 'queued' AND (kind <> 'edit' OR NOT EXISTS (SELECT 1 FROM teams_outbox older WHERE older.done_at = 0
+			AND older.target_event_id = teams_outbox.target_event_id AND older.kind = 'edit' AND older.id < teams_outbox.id)) RETURNING payload`, r.ID)
 	if err != nil || payload == nil {
 		return false, err
 	}
@@ -279,10 +293,12 @@ func (s *Outbox) Fail(ctx context.Context, id int64, reason, detail string) erro
 }
 
 // Requeue puts a parked row back into the queue, at its place; ok is false
-// where it is not parked.
+// where it is not parked, or is an edit that a newer one has overtaken.
 func (s *Outbox) Requeue(ctx context.Context, id int64) (ok bool, err error) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	n, err := s.exec(ctx, "requeue", `UPDATE teams_outbox SET state = 'queued', reason = '', detail = '', done_at = 0, told_at = 0,
-		next_at = 0, attempts = 0 WHERE id = $1 AND state = 'parked'`, id)
+		next_at = 0, attempts = 0 WHERE id = $1 AND state = 'parked'`+notOvertaken, id)
 	return n > 0, err
 }
 

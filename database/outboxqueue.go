@@ -30,10 +30,13 @@ func (s *Outbox) EditedTargets(ctx context.Context, portal string) ([]string, er
 }
 
 // RequeueFollowers puts back into the queue what acted on an event and was
-// parked, because the event was, and returns how many.
+// parked, because the event was, and returns how many. Edits that a newer one has
+// overtaken stay parked.
 func (s *Outbox) RequeueFollowers(ctx context.Context, targetEventID string) (int64, error) {
+	s.taking.Lock()
+	defer s.taking.Unlock()
 	return s.exec(ctx, "requeue followers", `UPDATE teams_outbox SET state = 'queued', reason = '', detail = '', done_at = 0, told_at = 0,
-		next_at = 0, attempts = 0 WHERE target_event_id = $1 AND state = 'parked'`, targetEventID)
+		next_at = 0, attempts = 0 WHERE target_event_id = $1 AND state = 'parked'`+notOvertaken, targetEventID)
 }
 
 // Backlog is what one portal has in the outbox.

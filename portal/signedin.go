@@ -112,13 +112,15 @@ func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
 // BringBack queues a parked row again and reports whether it did. An edit that
 // was overtaken by another one would put back what that has replaced: it fails.
 func BringBack(ctx context.Context, db *database.Database, row *database.OutboxRow) (bool, error) {
-	if row.Kind == database.KindEdit {
-		overtaken, err := db.Outbox.HasNewerEdit(ctx, row)
-		if err != nil {
-			return false, fmt.Errorf("look for a newer edit: %w", err)
-		} else if overtaken {
-			return false, db.Outbox.Fail(ctx, row.ID, reasonNewerEdit, "")
-		}
+	back, err := db.Outbox.Requeue(ctx, row.ID)
+	if err != nil || back || row.Kind != database.KindEdit {
+		return back, err
 	}
-	return db.Outbox.Requeue(ctx, row.ID)
+	overtaken, err := db.Outbox.HasNewerEdit(ctx, row)
+	if err != nil {
+		return false, fmt.Errorf("look for a newer edit: %w", err)
+	} else if overtaken {
+		return false, db.Outbox.Fail(ctx, row.ID, reasonNewerEdit, "")
+	}
+	return false, nil
 }

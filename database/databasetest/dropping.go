@@ -158,3 +158,48 @@ func testInboxDropping(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "a newer version is news")
 }
+
+// An edit that is put back goes before a newer one that is not taken yet, and not
+// at all where that is on its way.
+func testOutboxOvertaken(t *testing.T, ctx context.Context, e *env) {
+	var edits []*database.OutboxRow
+	for _, name := range []string{"$first", "$second", "$third"} {
+		edit := row(name, "c:1")
+		edit.Kind, edit.TargetEventID = database.KindEdit, "$message"
+		edits = append(edits, edit)
+	}
+	enqueue(t, ctx, e, edits...)
+	first, second, third := edits[0], edits[1], edits[2]
+	require.NoError(t, e.db.Outbox.Park(ctx, first.ID, "refused", "Teams refused it"))
+	next, err := e.db.Outbox.Next(ctx, "c:1")
+	require.NoError(t, err)
+	require.Equal(t, second.EventID, next.EventID, "the lane has it in hand")
+
+	back, err := e.db.Outbox.Requeue(ctx, first.ID)
+	require.NoError(t, err)
+	require.True(t, back)
+	ok, err := e.db.Outbox.MarkSending(ctx, second)
+	require.NoError(t, err)
+	require.False(t, ok, "the lane has to look again")
+	ok, err = e.db.Outbox.MarkSending(ctx, first)
+	require.NoError(t, err)
+	require.True(t, ok)
+
+	require.NoError(t, e.db.Outbox.Park(ctx, first.ID, "refused", "Teams refused it"))
+	ok, err = e.db.Outbox.MarkSending(ctx, second)
+	require.NoError(t, err)
+	require.True(t, ok)
+	for _, state := range []string{database.StateSending, database.StateDone} {
+		back, err = e.db.Outbox.Requeue(ctx, first.ID)
+		require.NoError(t, err)
+		require.False(t, back, state)
+		n, err := e.db.Outbox.RequeueFollowers(ctx, "$message")
+		require.NoError(t, err)
+		require.Zero(t, n, state)
+		require.NoError(t, e.db.Outbox.Finish(ctx, second.ID, database.StateDone, ""))
+	}
+	require.NoError(t, e.db.Outbox.Park(ctx, third.ID, "refused", "Teams refused it"))
+	n, err := e.db.Outbox.RequeueFollowers(ctx, "$message")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n, "the newest one")
+}

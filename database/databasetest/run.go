@@ -105,6 +105,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxTallies", testOutboxTallies},
 		{"OutboxParking", testOutboxParking},
 		{"OutboxDropping", testOutboxDropping},
+		{"OutboxOvertaken", testOutboxOvertaken},
 		{"OutboxShown", testOutboxShown},
 		{"QueuePages", testQueuePages},
 		{"OutboxMarks", testOutboxMarks},
