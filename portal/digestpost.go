@@ -87,7 +87,10 @@ func (p *digestPosting) run(ctx context.Context, part int) error {
 }
 
 func (p *digestPosting) post(ctx context.Context, part int, rootID, html string) error {
-	preferred := ""
+	preferred, err := p.s.postedBefore(ctx, p.row.Portal, p.d.ID)
+	if err != nil {
+		return err
+	}
 	if first := p.part(0); first != nil {
 		preferred = first.AccountID
 	}

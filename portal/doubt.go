@@ -130,6 +130,9 @@ func (s *Sender) giveUp(ctx context.Context, part database.SentPart, changed cha
 	if found, err := s.takeChanged(ctx, part, changed); err != nil || found != nil {
 		return found, err
 	}
+	if err := s.noteLatePost(ctx, part); err != nil {
+		return nil, err
+	}
 	s.o.Metrics.Count(MetricDoubt, "absent")
 	return nil, s.o.DB.Sent.Abort(ctx, part.EventID, part.Part)
 }

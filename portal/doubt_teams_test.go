@@ -71,3 +71,39 @@ func TestDoubtOutlastsRestarts(t *testing.T) {
 	r.Quiet()
 	require.Equal(t, []string{"once"}, r.TeamsTexts())
 }
+
+// What Teams does not seem to have is posted again by the same account, also by
+// another process, though another account could by now: should the first post come
+// yet, both are known to be the same.
+func TestPostedAgainByTheSameAccount(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := started(t)
+		r.People.SignIn(portaltest.Alice, false)
+		block := make(chan struct{})
+		var tried atomic.Int32
+		r.Tenant.SetFault(func(op, account string) portaltest.Fault {
+			if op != "post" {
+				return portaltest.Fault{}
+			}
+			switch tried.Add(1) {
+			case 1:
+				r.People.SignIn(portaltest.Alice, true)
+				return portaltest.Fault{Refuse: portaltest.ErrAmbiguous}
+			case 2:
+				if restart {
+					defer close(block)
+					return portaltest.Fault{Refuse: portaltest.ErrUnavailable}
+				}
+			}
+			return portaltest.Fault{}
+		})
+		r.Say(portaltest.AliceMXID, "once")
+		if restart {
+			<-block
+			r.Restart()
+		}
+		r.Quiet()
+		require.Len(t, r.TeamsTexts(), 1)
+		require.Equal(t, portaltest.Relay, r.Tenant.Messages(portaltest.Channel)[0].From.ID)
+	}
+}

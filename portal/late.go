@@ -36,6 +36,7 @@ const (
 	lateEdit    = "edit"
 	lateReact   = "react"
 	lateUnreact = "unreact"
+	latePost    = "post"
 )
 
 func lateWhat(kind string, words ...string) string { return kind + ":" + strings.Join(words, ":") }
@@ -291,4 +292,24 @@ func (d *delivery) listedReaction(r database.SentReaction) (at time.Time, listed
 		return d.m.Reactions[i].Created, true
 	}
 	return d.listedAt(), i >= 0
+}
+
+// noteLatePost notes who posted a part that Teams does not seem to have. It may
+// come yet, and two posts of the same are known as such only by their account.
+func (s *Sender) noteLatePost(ctx context.Context, part database.SentPart) error {
+	return s.o.Echo.late.add(ctx, database.LateWrite{
+		Portal: part.Portal, Target: part.EventID, What: lateWhat(latePost, part.AccountID), At: s.o.Now(),
+	})
+}
+
+// postedBefore returns the account that has posted a message, or a digest, to no
+// effect; empty where none has.
+func (s *Sender) postedBefore(ctx context.Context, portal, event string) (account string, err error) {
+	all, err := s.o.Echo.late.of(ctx, portal, event)
+	for _, w := range all {
+		if by, isPost := strings.CutPrefix(w.What, lateWhat(latePost, "")); isPost {
+			return by, err // the first
+		}
+	}
+	return "", err
 }

@@ -48,9 +48,11 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 			return err
 		}
 	}
-	preferred := ""
+	var preferred string
 	if len(parts) > 0 {
 		preferred = parts[0].AccountID
+	} else if preferred, err = s.postedBefore(ctx, row.Portal, row.EventID); err != nil {
+		return err
 	}
 	w, relayed, err := s.o.Writers.For(ctx, row, preferred)
 	if err != nil {
