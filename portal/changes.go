@@ -401,6 +401,8 @@ func (s *Sender) dropIfCancelled(ctx context.Context, row *database.OutboxRow, t
 	case t.out == nil:
 	case t.out.State == database.StateCancelled:
 		return s.drop(ctx, row, "message was taken back")
+	case row.Kind == database.KindDelete && t.out.State == database.StateFailed && t.out.Reason == reasonTakenBack:
+		return s.drop(ctx, row, "message was taken back")
 	case staysQuietly(t.out):
 		return s.drop(ctx, row, "message stays in Matrix")
 	}

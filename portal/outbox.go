@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -175,8 +176,16 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
 		if err != nil {
 			return err
-		} else if message != nil && isLost(message) {
+		}
+		if lost, err := b.endedOutside(ctx, message); err != nil {
+			return err
+		} else if lost {
 			return b.lost(ctx, message)
+		} else if message != nil && message.State == database.StateParked {
+			// The edit brings what is missing; the old text is not to come behind it.
+			if err = b.o.DB.Outbox.Fail(ctx, message.ID, reasonEdited, ""); err != nil {
+				return err
+			}
 		}
 		if poll, err := b.editPoll(ctx, edit, row); err != nil {
 			return err
@@ -239,8 +248,12 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 		} else if err = b.unpark(ctx, message); err != nil {
 			return err
 		}
+		lost, err := b.endedOutside(ctx, message)
+		if err != nil {
+			return err
+		}
 		switch {
-		case metaOf(target).Deleted, metaOf(target).TakenOut, message != nil && isLost(message):
+		case metaOf(target).Deleted, metaOf(target).TakenOut, lost:
 			gone = true
 		case message != nil && message.State == database.StateQueued:
 			if gone, err = b.o.DB.Outbox.Cancel(ctx, message.ID, "deleted before it was sent"); err != nil {
@@ -348,7 +361,10 @@ func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReact
 		message, err := b.o.DB.Outbox.ByEvent(ctx, row.TargetEventID)
 		if err != nil {
 			return err
-		} else if message != nil && isLost(message) {
+		}
+		if lost, err := b.endedOutside(ctx, message); err != nil {
+			return err
+		} else if lost {
 			return b.lost(ctx, message)
 		}
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
@@ -380,8 +396,12 @@ func (b *Outbox) HandleReactionRemove(ctx context.Context, remove *bridgev2.Matr
 		} else if err = b.unpark(ctx, reaction); err != nil {
 			return err
 		}
+		lost, err := b.endedOutside(ctx, reaction)
+		if err != nil {
+			return err
+		}
 		switch {
-		case reaction != nil && isLost(reaction):
+		case lost:
 			gone = true
 		case reaction != nil && reaction.State == database.StateQueued:
 			if gone, err = b.o.DB.Outbox.Cancel(ctx, reaction.ID, "removed before it was sent"); err != nil {
@@ -466,9 +486,32 @@ func (b *Outbox) refusedIfNew(ctx context.Context, eventID id.EventID, why error
 	return b.refused(ctx, why)
 }
 
-// isLost reports whether a row never got to Teams and, as things stand, never will.
+// isLost reports whether a row never got to Teams as a whole and, as things stand,
+// never will.
 func isLost(row *database.OutboxRow) bool {
 	return row.State == database.StateParked || row.State == database.StateFailed || row.State == database.StateCancelled
+}
+
+// endedOutside reports whether a row is lost with nothing of it in Teams.
+func (b *Outbox) endedOutside(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	if row == nil || !isLost(row) {
+		return false, nil
+	}
+	left, err := isLeftInTeams(ctx, b.o.DB, row)
+	return !left, err
+}
+
+// isLeftInTeams reports whether Teams has something of a message or a reaction, or
+// may have: it was in several parts, or its answer got lost, before it was refused.
+func isLeftInTeams(ctx context.Context, db *database.Database, row *database.OutboxRow) (bool, error) {
+	parts, err := db.Sent.ByEvent(ctx, row.EventID)
+	if err != nil {
+		return false, err
+	} else if slices.ContainsFunc(parts, func(p database.SentPart) bool { return p.State != database.PartDeleted }) {
+		return true, nil
+	}
+	reaction, err := db.SentReactions.ByEvent(ctx, row.EventID)
+	return reaction != nil, err
 }
 
 // unpark ends a parked row that its author takes back, so that nobody sends it again.
@@ -497,5 +540,9 @@ func (b *Outbox) refused(ctx context.Context, why error) error {
 
 // reasonTakenBack is why a parked row failed whose author took it back.
 const reasonTakenBack = "taken back after it was parked"
+
+// reasonEdited is why a parked row failed of which Teams has a part, and whose
+// author edited it.
+const reasonEdited = "edited after it was parked"
 
 var errUnreadable = errors.New("the event can't be read")

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -47,6 +48,15 @@ func (s *Sender) target(ctx context.Context, row *database.OutboxRow, eventID st
 	}
 	if t.stored, err = s.o.Bridge.DB.Message.GetPartByMXID(ctx, id.EventID(eventID)); err != nil {
 		return t, fmt.Errorf("get message row of target: %w", err)
+	}
+	if t.out != nil && isLost(t.out) {
+		// Nobody else finds out any more what became of its parts.
+		settled, err := s.settleAll(ctx, slices.Clone(t.parts))
+		if err != nil {
+			t.out = nil // what it says does not matter yet
+			return t, err
+		}
+		t.parts = settled
 	}
 	switch {
 	case len(t.parts) > 0 && t.parts[0].State != database.StateSending && t.parts[0].Part == 0:

@@ -136,6 +136,12 @@ func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 	detail := spoken(x, row.Detail)
 	body := x.Say(texts.ToldMessage, "detail", detail)
 	switch row.Kind {
+	case database.KindMessage:
+		if left, err := isLeftInTeams(ctx, t.o.DB, row); err != nil {
+			return err
+		} else if left {
+			body = x.Say(texts.ToldPartly, "detail", detail)
+		}
 	case database.KindEdit:
 		body, about = x.Say(texts.ToldEdit, "detail", detail), id.EventID(row.TargetEventID)
 	case database.KindReaction:

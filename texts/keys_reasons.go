@@ -55,6 +55,7 @@ const (
 	RowTooOld               Key = "row_too_old"
 	RowDropped              Key = "row_dropped"
 	RowDroppedDetail        Key = "row_dropped_detail"
+	RowEditedParked         Key = "row_edited_parked"
 	RowTakenBack            Key = "row_taken_back"
 	RowMessageDeleted       Key = "row_message_deleted"
 	RowMessageTakenBack     Key = "row_message_taken_back"
