@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/event"
@@ -29,7 +30,7 @@ const maxDigest = 1000
 func (s *Sender) plan(ctx context.Context, row *database.OutboxRow) error {
 	above := s.o.DigestAbove(row.Portal)
 	if above <= 0 || row.Kind != database.KindMessage || row.State != database.StateQueued || row.Digest != "" ||
-		s.o.Now().Sub(row.EventAt) < s.o.LateAfter {
+		!s.late(row) {
 		return nil
 	}
 	if n, err := s.o.DB.Outbox.CountQueued(ctx, row.Portal); err != nil || n <= above {
@@ -40,10 +41,10 @@ func (s *Sender) plan(ctx context.Context, row *database.OutboxRow) error {
 	} else if err != nil {
 		return fmt.Errorf("choose a relay account: %w", err)
 	}
-	return s.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error { return s.planInTxn(ctx, row) })
+	return s.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error { return s.planInTxn(ctx, row, above) })
 }
 
-func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
+func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow, above int) error {
 	// The time makes it another one where the same row begins a digest again, after
 	// it went by itself and came back.
 	digestID := fmt.Sprintf("%s%s:%d:%d", digestPrefix, row.Portal, row.ID, s.o.Now().UnixMilli())
@@ -51,32 +52,25 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return err
 	}
-	reacted, err := s.foldReactions(ctx, digestID, row.Portal, rows)
+	chosen, err := s.choose(ctx, rows, above)
+	if err != nil || len(chosen) == 0 {
+		return err
+	}
+	reacted, err := s.foldReactions(ctx, digestID, row.Portal, chosen)
 	if err != nil {
 		return err
 	}
 	var entries []database.DigestEntry
 	part, used := 0, 0
-	from, to := row.EventAt, row.EventAt
-	for _, r := range rows {
-		if stays, err := s.mayStay(ctx, r); err != nil {
-			return err
-		} else if stays {
-			if err = s.o.DB.Digests.Leave(ctx, r.ID); err != nil {
-				return err
-			}
-			continue // it stays in Matrix when its turn comes
-		}
-		html, ok := s.digestFragment(r)
-		if !ok {
+	var from, to time.Time
+	for _, c := range chosen {
+		if c.alone {
 			// It goes by itself, between the post before and the one after it.
-			if err = s.o.DB.Digests.Leave(ctx, r.ID); err != nil {
-				return err
-			}
 			part, used = part+1, msgconv.DigestRoom
 			continue
 		}
-		e := database.DigestEntry{EventID: r.EventID, Position: len(entries), HTML: html, Reactions: encodeReactions(reacted[r.EventID])}
+		r := c.row
+		e := database.DigestEntry{EventID: r.EventID, Position: len(entries), HTML: c.html, Reactions: encodeReactions(reacted[r.EventID])}
 		size := len(renderEntry(s.o.Texts, e))
 		if part == 0 || used+size > msgconv.DigestRoom {
 			part, used = part+1, 0
@@ -87,15 +81,12 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 		if r.ID == row.ID {
 			row.Digest = digestID
 		}
-		if r.EventAt.Before(from) {
+		if from.IsZero() || r.EventAt.Before(from) {
 			from = r.EventAt
 		}
 		if r.EventAt.After(to) {
 			to = r.EventAt
 		}
-	}
-	if len(entries) == 0 {
-		return nil
 	}
 	from, to = from.In(s.o.Texts.Zone()), to.In(s.o.Texts.Zone())
 	zerolog.Ctx(ctx).Info().Int("messages", len(entries)).Str("digest", digestID).Msg("A long backlog goes to Teams as a digest")
@@ -106,10 +97,10 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow) error {
 }
 
 // foldReactions takes the reactions that wait for messages of a digest into it.
-func (s *Sender) foldReactions(ctx context.Context, digestID, portal string, messages []*database.OutboxRow) (map[string][]msgconv.DigestReaction, error) {
+func (s *Sender) foldReactions(ctx context.Context, digestID, portal string, messages []digestable) (map[string][]msgconv.DigestReaction, error) {
 	in := make(map[string]bool, len(messages))
 	for _, m := range messages {
-		in[m.EventID] = true
+		in[m.row.EventID] = !m.alone
 	}
 	rows, err := s.o.DB.Digests.Take(ctx, digestID, portal, database.KindReaction, 10*maxDigest)
 	if err != nil {

@@ -432,3 +432,119 @@ func TestParkedOutOfADigest(t *testing.T) {
 		require.Equal(t, 1, times[text], text)
 	}
 }
+
+// A digest ends with the outage: what is said when Teams is back stands behind it
+// and goes by itself.
+func TestDigestEndsWithTheOutage(t *testing.T) {
+	var free atomic.Bool
+	const late = 2 * time.Second
+	r := started(t, func(r *portaltest.Rig) {
+		tune := digestTune(2, free.Load)
+		r.Fast, r.Tune = true, func(in *portal.IngestOptions, out *portal.SenderOptions) {
+			tune(in, out)
+			out.LateAfter = late
+		}
+	})
+	var texts []string
+	for i := range 5 {
+		texts = append(texts, fmt.Sprintf("offline-%d.", i))
+		r.Say(portaltest.BobMXID, texts[i])
+	}
+	time.Sleep(late)
+	fresh := []string{"fresh-0.", "fresh-1.", "fresh-2."}
+	for _, text := range fresh {
+		r.Say(portaltest.BobMXID, text)
+	}
+	free.Store(true)
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	posts, replies := split(r)
+	require.Len(t, replies, 1)
+	require.Len(t, posts, 4)
+	require.Contains(t, posts[0].Body, "5 messages")
+	for i, text := range fresh {
+		require.NotContains(t, replies[0].Body, text)
+		require.Contains(t, posts[i+1].Body, text)
+	}
+	requireOnceInOrder(t, r, append(texts, fresh...))
+}
+
+// Pictures, and replies into a thread that Teams has, go by themselves at their
+// place in the order, so that people in Teams see them and are told in the thread.
+func TestPicturesAndOldThreadsLeaveADigest(t *testing.T) {
+	var held atomic.Bool
+	r := started(t, func(r *portaltest.Rig) {
+		r.Fast, r.Tune = true, digestTune(2, func() bool { return !held.Load() })
+	})
+	root := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "<p>from before</p>")
+	r.Quiet()
+	held.Store(true)
+	rootEvent := r.HS.Messages(r.Room)[0].ID
+	png := append([]byte("\x89PNG\r\n\x1a\n"), make([]byte, 100)...)
+	url := r.HS.Upload(png)
+	first := r.Say(portaltest.BobMXID, "offline-0.")
+	r.Say(portaltest.BobMXID, "offline-1.")
+	r.Reply(portaltest.BobMXID, rootEvent, "answer-old.")
+	r.Reply(portaltest.BobMXID, first, "answer-new.")
+	r.Send(portaltest.BobMXID, event.EventMessage, map[string]any{
+		"msgtype": "m.image", "body": "small.png", "url": string(url), "info": map[string]any{"mimetype": "image/png", "size": len(png)},
+	})
+	r.Say(portaltest.BobMXID, "offline-2.")
+	held.Store(false)
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	posts, replies := split(r)
+	var digest, picture teams.Message
+	for _, p := range posts {
+		switch {
+		case strings.Contains(p.Body, "4 messages"):
+			digest = p
+		case strings.Contains(p.Body, "small.png"):
+			picture = p
+		}
+	}
+	require.NotEmpty(t, digest.ID)
+	require.Contains(t, picture.Body, "hostedContents", "shown, not linked to")
+	var kinds []string
+	for _, m := range replies {
+		switch {
+		case strings.Contains(m.Body, "answer-old."):
+			require.Equal(t, root.ID, m.ReplyToID, "in its thread")
+			kinds = append(kinds, "old")
+		case strings.Contains(m.Body, "offline-1."):
+			require.Equal(t, digest.ID, m.ReplyToID)
+			kinds = append(kinds, "before")
+		case strings.Contains(m.Body, "answer-new."):
+			require.Equal(t, digest.ID, m.ReplyToID, "its root is in the digest")
+			kinds = append(kinds, "between")
+		case strings.Contains(m.Body, "offline-2."):
+			require.Greater(t, m.ID, picture.ID, "behind the picture")
+			kinds = append(kinds, "after")
+		}
+	}
+	require.Equal(t, []string{"before", "old", "between", "after"}, kinds)
+}
+
+// However many of them there are: a long backlog is a digest all the same.
+func TestManyRepliesToOldThreadsAreADigest(t *testing.T) {
+	var held atomic.Bool
+	r := started(t, func(r *portaltest.Rig) {
+		r.Fast, r.Tune = true, digestTune(5, func() bool { return !held.Load() })
+	})
+	r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "<p>from before</p>")
+	r.Quiet()
+	held.Store(true)
+	rootEvent := r.HS.Messages(r.Room)[0].ID
+	var texts []string
+	for i := range 200 {
+		texts = append(texts, fmt.Sprintf("answer-%03d.", i))
+		r.Reply(portaltest.BobMXID, rootEvent, texts[i])
+	}
+	_, before := r.Tenant.Requests()
+	held.Store(false)
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	_, after := r.Tenant.Requests()
+	require.Less(t, after-before, 80)
+	requireOnceInOrder(t, r, texts)
+}
