@@ -58,8 +58,9 @@ func (o *outages) missed(ctx context.Context, rec *database.Outage, portal strin
 }
 
 // closeGaps tells the rooms to which something came late from Teams, and which
-// knew nothing of the outage, which gap was closed: once for each, when all that
-// can be read has been read. It returns how much is still to be waited for, and how
+// knew nothing of the outage, which gap was closed, and those that know that Teams
+// could not be read that it is: once for each, when all that can be read has been
+// read. It returns how much is still to be waited for, and how
 // many rooms could not be told. The others hear of it with the outage's end.
 func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[string]database.OutageRoom) (waiting, untold int, err error) {
 	if closed, ok := o.gapsClosed[rec.ID]; rec.Kind == database.OutageDrill || ok && closed.Equal(rec.Ended) {
@@ -86,7 +87,12 @@ func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[
 	}
 	var rows []database.OutageRoom
 	said := map[string]string{}
+	came := map[string]database.LateRoom{}
 	for _, room := range late {
+		came[room.Portal] = room
+		if !told[readRow+room.Portal].BeganTold.IsZero() {
+			continue // below
+		}
 		row := told[room.Portal]
 		switch {
 		case !row.BeganTold.IsZero() || !row.EndedTold.IsZero():
@@ -101,6 +107,16 @@ func (o *outages) closeGaps(ctx context.Context, rec *database.Outage, told map[
 		rows = append(rows, row)
 		from, to := hull(spans, row.GapTold)
 		said[room.Portal] = gapText(o.texts, from, to, gap{count: room.Count, complete: room.Pending == 0})
+	}
+	for _, row := range unreadableRooms(told) {
+		room := came[recipient(row.Portal)]
+		if room.Pending > 0 && patient {
+			waiting++
+			continue
+		}
+		rows = append(rows, row)
+		from, to := hull(spans, row.GapTold)
+		said[row.Portal] = gapText(o.texts, from, to, gap{count: room.Count, complete: room.Pending == 0})
 	}
 	untold, err = o.tellRooms(ctx, rec, rows, func(portal string) string { return said[portal] })
 	if err == nil && waiting == 0 && untold == 0 {

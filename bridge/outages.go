@@ -72,6 +72,9 @@ type outages struct {
 	// gapsClosed are the ends of outages, by record, after which all gaps were told;
 	// looking guards it. To see that again takes a look through the whole ledger.
 	gapsClosed map[int64]time.Time
+	// unreadableAt is when all rooms in use were told that Teams can't be read;
+	// looking guards it.
+	unreadableAt time.Time
 
 	mu sync.Mutex
 	// seen is the outage that health sees now, upAt when it saw the last one end.

@@ -90,7 +90,8 @@ func (o *outages) tellBegan(ctx context.Context, rec *database.Outage) error {
 		}
 	}
 	if seen != nil && seen.NoReading && !seen.NoWriting && rec.Kind == database.OutageDetected {
-		return nil // what waits somewhere waits for another reason
+		// What waits somewhere waits for another reason.
+		return o.tellUnreadable(ctx, rec, seen, told)
 	}
 	waiting, err := o.db.Outbox.WaitingPortals(ctx, rec.FirstRow, o.now().Add(-roomNoticeAfter))
 	if err != nil {
@@ -170,7 +171,7 @@ func (o *outages) tell(ctx context.Context, rec *database.Outage, row database.O
 	if !rec.Ended.IsZero() {
 		since = rec.Ended
 	}
-	n := notice{To: row.Portal, Key: key, Text: text, Doubt: !since.After(o.started) || o.failedBefore(key)}
+	n := notice{To: recipient(row.Portal), Key: key, Text: text, Doubt: !since.After(o.started) || o.failedBefore(key)}
 	if err := o.say(ctx, n); err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()

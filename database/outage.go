@@ -36,8 +36,8 @@ type Outage struct {
 // OutageRoom is a room that was told of an outage.
 type OutageRoom struct {
 	OutageID int64
-	// Portal is the portal, or whom else the bridge tells: a room that is no
-	// portal, or a person.
+	// Portal is the portal, with "read:" before it for the notice that Teams can't
+	// be read, or whom else the bridge tells: a room that is no portal, or a person.
 	Portal string
 	// BeganTold and EndedTold are when the room was told; zero is not yet.
 	BeganTold, EndedTold time.Time

@@ -40,6 +40,13 @@ func (s *Outbox) WaitingPortals(ctx context.Context, from int64, before time.Tim
 		from, ms(before))
 }
 
+// PortalsSince returns the portals in which something was written since a time.
+func (s *Outbox) PortalsSince(ctx context.Context, since time.Time) ([]string, error) {
+	return list(ctx, s.base, "portals in use", dbutil.ScanSingleColumn[string], `
+		SELECT portal FROM teams_outbox WHERE done_at = 0 AND created_at >= $1
+		UNION SELECT portal FROM teams_outbox WHERE done_at <> 0 AND done_at >= $1 AND created_at >= $1 ORDER BY portal`, ms(since))
+}
+
 // OldestSince returns the id of the oldest row that Teams does not have among
 // those that came since a time, 0 where there is none.
 func (s *Outbox) OldestSince(ctx context.Context, since time.Time) (int64, error) {
@@ -85,7 +92,7 @@ func (s *Inbox) LateRooms(ctx context.Context, outageID int64, before, late time
 		SELECT portal, COUNT(*), SUM(CASE WHEN state = 'pending' AND `+inboxShown+` = 0 THEN 1 ELSE 0 END) FROM teams_inbox
 		WHERE `+inboxFirst+` >= created_at + $2 AND EXISTS (SELECT 1 FROM teams_outage_span WHERE outage_id = $1 AND what = 'read' AND to_at <> 0
 				AND teams_inbox.created_at >= from_at - $3 AND teams_inbox.created_at <= to_at)
-			AND NOT EXISTS (SELECT 1 FROM teams_outage_room WHERE outage_id = $1 AND teams_outage_room.portal = teams_inbox.portal
+			AND NOT EXISTS (SELECT 1 FROM teams_outage_room WHERE outage_id = $1 AND teams_outage_room.portal IN (teams_inbox.portal, 'read:' || teams_inbox.portal)
 				AND gap_told_at >= `+inboxFirst+`)
 			AND NOT EXISTS (SELECT 1 FROM teams_sent WHERE teams_sent.portal = teams_inbox.portal
 				AND teams_sent.remote_id = teams_inbox.message_id AND teams_sent.remote_id <> '')

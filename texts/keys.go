@@ -224,6 +224,8 @@ const (
 	DrillEnded          Key = "drill_ended"
 	Span                Key = "span"
 	SpanInADay          Key = "span_in_a_day"
+	UnreadableBegan     Key = "unreadable_began"
+	UnreadableMeans     Key = "unreadable_means"
 	GapClosed           Key = "gap_closed"
 	MissedReading       Key = "missed_reading"
 	MissedNone          Key = "missed_none"
