@@ -28,13 +28,18 @@ func digesting(t *testing.T, above int) (r *portaltest.Rig, release func()) {
 	})
 	return r, func() {
 		t.Helper()
-		r.Eventually(func() bool {
-			n, err := r.DB.Journal.Count(context.Background())
-			return err == nil && n == 0
-		}, "the outbox has everything")
+		queued(r)
 		free.Store(true)
 		require.NoError(t, r.Sender.Kick(context.Background()))
 	}
+}
+
+// queued waits until the outbox has everything that was said.
+func queued(r *portaltest.Rig) {
+	r.Eventually(func() bool {
+		n, err := r.DB.Journal.Count(context.Background())
+		return err == nil && n == 0
+	}, "the outbox has everything")
 }
 
 func digestTune(above int, free func() bool) func(*portal.IngestOptions, *portal.SenderOptions) {
@@ -450,11 +455,13 @@ func TestDigestEndsWithTheOutage(t *testing.T) {
 		texts = append(texts, fmt.Sprintf("offline-%d.", i))
 		r.Say(portaltest.BobMXID, texts[i])
 	}
+	queued(r)
 	time.Sleep(late)
 	fresh := []string{"fresh-0.", "fresh-1.", "fresh-2."}
 	for _, text := range fresh {
 		r.Say(portaltest.BobMXID, text)
 	}
+	queued(r)
 	free.Store(true)
 	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
@@ -490,6 +497,7 @@ func TestPicturesAndOldThreadsLeaveADigest(t *testing.T) {
 		"msgtype": "m.image", "body": "small.png", "url": string(url), "info": map[string]any{"mimetype": "image/png", "size": len(png)},
 	})
 	r.Say(portaltest.BobMXID, "offline-2.")
+	queued(r)
 	held.Store(false)
 	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
@@ -541,6 +549,7 @@ func TestManyRepliesToOldThreadsAreADigest(t *testing.T) {
 		r.Reply(portaltest.BobMXID, rootEvent, texts[i])
 	}
 	_, before := r.Tenant.Requests()
+	queued(r)
 	held.Store(false)
 	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
