@@ -53,7 +53,7 @@ func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 	status, software, versions := f.status, f.software, f.versions
 	f.mu.Unlock()
 	path := r.URL.Path
-	isSync, isMessages := path == "/_matrix/client/v3/sync", strings.HasSuffix(path, "/messages")
+	isSync, isMessages := path == "/_matrix/client/v3/sync", strings.HasSuffix(path, "/messages") || strings.Contains(path, "/relations/")
 	isVersion := path == "/_matrix/federation/v1/version"
 	switch {
 	case status != 0 && (isSync || isMessages || isVersion || (versions != "" && path == "/_matrix/client/versions")):

@@ -24,6 +24,10 @@ import (
 // message says.
 const answerPatience = 10 * time.Second
 
+// maxEdits is how many edits of an answered message are looked at: those of others
+// and redacted ones say nothing.
+const maxEdits = 5
+
 // noteAnswered says in a message's row which message of its thread it answers. The
 // framework does not tell: replies are not among the room's features, threads are.
 func (b *Outbox) noteAnswered(ctx context.Context, msg *bridgev2.MatrixMessage, row *database.OutboxRow, stored *brdb.Message) error {
@@ -67,6 +71,12 @@ func (s *Sender) answeredBy(ctx context.Context, room id.RoomID, reply id.EventI
 	return &msgconv.Quote{Name: name, Link: s.o.Link(room, target.MXID), Text: s.textOf(ctx, room, target.MXID)}, nil
 }
 
+// quoteOf is the quote of a message from Matrix that is no post of its own in Teams.
+func (s *Sender) quoteOf(ctx context.Context, answered *database.OutboxRow) *msgconv.Quote {
+	room, event := roomID(answered), eventID(answered.EventID)
+	return &msgconv.Quote{Name: authorName(answered), Link: s.o.Link(room, event), Text: s.textOf(ctx, room, event)}
+}
+
 // authorOf is how Teams is to call who wrote a message.
 func (s *Sender) authorOf(ctx context.Context, message *brdb.Message) (string, error) {
 	if message.SenderID != "" {
@@ -89,19 +99,41 @@ func (s *Sender) authorOf(ctx context.Context, message *brdb.Message) (string, e
 	return message.SenderMXID.String(), nil
 }
 
-// textOf asks the homeserver what a message says; where it does not tell, the quote
+// textOf asks the homeserver what a message says, with its newest edit: what Teams
+// was given may be older, or nothing. Where the homeserver does not tell, the quote
 // has its author and a link.
 func (s *Sender) textOf(ctx context.Context, room id.RoomID, eventID id.EventID) string {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	evt, err := s.o.Bridge.Bot.GetEvent(ctx, room, eventID)
-	if err != nil || evt == nil {
+	text, err := s.shownText(ctx, room, eventID)
+	if err != nil {
 		zerolog.Ctx(ctx).Debug().Err(err).Stringer("answered", eventID).Msg("Quoting a message without its text")
-		return ""
 	}
-	if evt.Type != event.EventMessage && evt.Type != event.EventSticker {
-		return ""
+	return text
+}
+
+// shownText returns what the people in a room see of a message.
+func (s *Sender) shownText(ctx context.Context, room id.RoomID, eventID id.EventID) (string, error) {
+	evt, err := s.o.Bridge.Bot.GetEvent(ctx, room, eventID)
+	if err != nil || evt == nil || evt.Type != event.EventMessage && evt.Type != event.EventSticker {
+		return "", err
+	}
+	edits, err := s.o.Edits(ctx, room, eventID)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range edits[:min(len(edits), maxEdits)] {
+		edit, err := s.o.Bridge.Bot.GetEvent(ctx, room, e)
+		if err != nil {
+			return "", err
+		} else if edit == nil || edit.Sender != evt.Sender || edit.Type != evt.Type {
+			continue // nobody edits what somebody else said
+		}
+		if content, ok := edit.Content.Raw["m.new_content"].(map[string]any); ok {
+			body, _ := content["body"].(string)
+			return body, nil
+		}
 	}
 	body, _ := evt.Content.Raw["body"].(string)
-	return body
+	return body, nil
 }

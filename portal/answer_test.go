@@ -87,3 +87,43 @@ func quoteIn(body string) string {
 	}
 	return body[from:to]
 }
+
+// TestQuoteSaysWhatIsShown answers messages that were edited: before Teams had them,
+// after, and where Teams never gets them. The quote says what the room shows.
+//
+// Proves M4.
+func TestQuoteSaysWhatIsShown(t *testing.T) {
+	r := started(t)
+	root := r.Say(portaltest.AliceMXID, "lunch?")
+	r.Quiet()
+	post := r.Tenant.Messages(portaltest.Channel)[0]
+	m := r.Tenant.Post(portaltest.Channel, post.ID, portaltest.Dave, "at noon?")
+	r.Quiet()
+	noon := last(t, r).ID
+	r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetText("at two?"))
+	r.Quiet()
+	r.Edit(portaltest.CarolMXID, noon, "nobody shows this") // of somebody else's message
+	over := outage(r)
+	own := r.Reply(portaltest.CarolMXID, root, "at one?")
+	r.Edit(portaltest.CarolMXID, own, "at three?")
+	r.Redact(portaltest.CarolMXID, r.Edit(portaltest.CarolMXID, own, "at night?"))
+	over()
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	r.Tenant.SetRefuseText("poison")
+	parked := r.Say(portaltest.CarolMXID, "poison")
+	r.Quiet()
+	r.Edit(portaltest.CarolMXID, parked, "an antidote")
+	r.Quiet()
+	r.Send(portaltest.AliceMXID, event.EventMessage, answer(root, noon, "first"))
+	r.Send(portaltest.AliceMXID, event.EventMessage, answer(root, own, "second"))
+	r.Reply(portaltest.AliceMXID, parked, "third")
+	r.Quiet()
+	quotes := map[string]string{}
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		quotes[strings.TrimSpace(portaltest.Plain(outside(m.Body)))] = quoteIn(m.Body)
+	}
+	require.Contains(t, quotes["first"], "at two?")
+	require.Contains(t, quotes["second"], "at three?")
+	require.Contains(t, quotes["third"], "an antidote")
+}

@@ -271,6 +271,9 @@ type SenderOptions struct {
 	// MediaPatience is how long a file waits for a host of files that fails while
 	// Graph works. Default 15 minutes.
 	MediaPatience time.Duration
+	// Edits returns the edits of an event that the homeserver knows, the newest
+	// first, whoever sent them; nil means that there never are any.
+	Edits func(ctx context.Context, roomID id.RoomID, eventID id.EventID) ([]id.EventID, error)
 	// Sweep is how often the outbox is looked over for portals without a lane
 	// and for rows that were not acknowledged. Default 30 s.
 	Sweep time.Duration
@@ -301,6 +304,9 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Outage == nil {
 		o.Outage = func(context.Context, string) bool { return false }
+	}
+	if o.Edits == nil {
+		o.Edits = func(context.Context, id.RoomID, id.EventID) ([]id.EventID, error) { return nil, nil }
 	}
 	def(&o.Concurrency, 256)
 	def(&o.RetryMin, time.Second)

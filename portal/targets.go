@@ -172,7 +172,7 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 	if err != nil {
 		return root{}, err
 	} else if out != nil && !isLost(out) && out.Digest != "" && out.State != database.StateQueued && out.State != database.StateSending {
-		return s.digestRoot(ctx, row, out)
+		return s.digestRoot(ctx, out)
 	} else if out != nil && !isLost(out) && out.DoneAt.IsZero() && out.ID < row.ID {
 		return root{}, errBehind
 	}
@@ -183,15 +183,15 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 	r := root{}
 	if out != nil && (out.State == database.StateFailed || out.State == database.StateParked) {
 		// What was deleted is not quoted.
-		r.quote = &msgconv.Quote{Name: out.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(row.RootEventID))}
+		r.quote = s.quoteOf(ctx, out)
 	}
 	return r, nil
 }
 
 // digestRoot is the thread of a reply to a message that is in Teams in a digest:
 // the digest's, where the reply says what it answers.
-func (s *Sender) digestRoot(ctx context.Context, row, answered *database.OutboxRow) (root, error) {
-	r := root{quote: &msgconv.Quote{Name: answered.SenderName, Link: s.o.Link(id.RoomID(row.RoomID), id.EventID(answered.EventID))}}
+func (s *Sender) digestRoot(ctx context.Context, answered *database.OutboxRow) (root, error) {
+	r := root{quote: s.quoteOf(ctx, answered)}
 	parts, err := s.o.DB.Sent.ByEvent(ctx, answered.Digest)
 	if err == nil && len(parts) > 0 && parts[0].Part == 0 {
 		r.id = parts[0].RemoteID

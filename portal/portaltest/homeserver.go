@@ -318,6 +318,22 @@ func (h *Homeserver) Messages(room id.RoomID) []Event {
 	return out
 }
 
+// Edits returns the edits of an event, the newest first.
+func (h *Homeserver) Edits(_ context.Context, room id.RoomID, target id.EventID) ([]id.EventID, error) {
+	var found []Event
+	for _, e := range h.Events(room) {
+		if e.Relation("rel_type") == "m.replace" && e.Relation("event_id") == target.String() && !e.Redacted {
+			found = append(found, e)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Event) int { return b.At.Compare(a.At) })
+	out := make([]id.EventID, len(found))
+	for i, e := range found {
+		out[i] = e.ID
+	}
+	return out, nil
+}
+
 func merge(content map[string]any, relation any) map[string]any {
 	out := map[string]any{}
 	for k, v := range content {

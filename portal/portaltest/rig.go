@@ -166,7 +166,7 @@ func (r *Rig) Start() {
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
 	}
 	out := portal.SenderOptions{
-		Common: common, Reader: r.Tenant.Reader(r.dead), Writers: &writers{tenant: r.Tenant, people: r.People, dead: r.dead},
+		Common: common, Reader: r.Tenant.Reader(r.dead), Writers: &writers{tenant: r.Tenant, people: r.People, dead: r.dead}, Edits: r.HS.Edits,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond,
 		DoubtWindow: 30 * time.Millisecond, TargetPatience: 500 * time.Millisecond, DoubtLook: 10 * time.Millisecond, DoubtSkew: 5 * time.Second,
 		RefusalPatience: 50 * time.Millisecond, IndicateAfter: 20 * time.Millisecond, Sweep: 50 * time.Millisecond,
