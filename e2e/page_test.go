@@ -104,6 +104,9 @@ func TestPage(t *testing.T) {
 	p.outage()
 	p.sanitised()
 	p.membership()
+	p.byKeyboard()
+	p.named()
+	p.legible()
 	require.Empty(t, b.said(), "the page's console")
 }
 
@@ -205,7 +208,9 @@ func (p *pageTest) outage() {
 	b := p.b
 	sent := value[int](b, "Number(document.querySelector('#sent').textContent)")
 	p.matrix.as(p.ben.DisplayName())
-	b.do("switch Teams off", chromedp.Click(chromedp.CSS("#outage")))
+	b.do("turn to the switch by Tab", chromedp.Click(chromedp.CSS(".bar h1")))
+	b.tab("#outage")
+	b.key(" ")
 	b.until("the switch is on", "document.querySelector('#outage').getAttribute('aria-checked') === 'true'")
 	b.until("Teams does not answer", fmt.Sprintf("document.querySelector(%q).textContent.includes('503')", p.teams.in(`[data-part="trouble"]`)))
 	b.until("nobody can write there", fmt.Sprintf("document.querySelector(%q).disabled", p.teams.in("textarea")))
@@ -228,6 +233,7 @@ func (p *pageTest) outage() {
 	b.until("the other side", fmt.Sprintf("document.querySelector(%q).checkVisibility() && !document.querySelector(%q).checkVisibility()", p.matrix.in(".messages"), p.teams.in(".messages")))
 	b.do("touch a message", chromedp.Tap(fmt.Sprintf(`//section[@data-side="matrix"]//li[contains(., %q)]//*[@class="head"]`, lines[3])))
 	p.matrix.shows(lines[3], "m.querySelector('.actions').checkVisibility({visibilityProperty: true})")
+	b.until("it can be seen whole", fmt.Sprintf("(m => m.querySelector('.actions').getBoundingClientRect().bottom <= m.closest('.messages').getBoundingClientRect().bottom)(%s)", p.matrix.find(lines[3])))
 	b.until("a touch does nothing else", fmt.Sprintf("!document.querySelector(%q).checkVisibility()", p.matrix.in(`[data-part="about"]`)))
 	b.shot("phone-matrix-outage")
 	b.size(1280, 800)

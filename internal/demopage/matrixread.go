@@ -17,7 +17,10 @@ import (
 	"teamsbridge/teams/teamstest"
 )
 
-var errNobody = errors.New("nobody in the channel has a Matrix account")
+var (
+	errNobody = errors.New("nobody in the channel has a Matrix account")
+	errNoRoom = errors.New("there is no room of this channel in Matrix, or not yet")
+)
 
 // matrixReader is whose eyes the page has in a channel's room.
 func (p *Page) matrixReader(ctx context.Context, ch *teamstest.Channel) (*mautrix.Client, error) {
@@ -40,7 +43,9 @@ func (p *Page) roomOf(ctx context.Context, cli *mautrix.Client, channelID string
 		return room, nil
 	}
 	room, err := stack.RoomOf(ctx, cli, channelID)
-	if err != nil {
+	if errors.Is(err, stack.ErrNoRoom) {
+		return "", errNoRoom
+	} else if err != nil {
 		return "", err
 	}
 	p.mu.Lock()

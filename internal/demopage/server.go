@@ -122,7 +122,7 @@ func (p *Page) handler() http.Handler {
 		_ = index.Execute(w, map[string]string{"Token": p.token})
 	})
 	static := http.FileServerFS(files)
-	for _, name := range []string{"style.css", "icon.svg", "app.js", "api.js", "sanitise.js", "message.js", "composer.js", "strip.js"} {
+	for _, name := range []string{"style.css", "icon.svg", "app.js", "api.js", "keys.js", "sanitise.js", "message.js", "composer.js", "strip.js"} {
 		mux.Handle("GET /"+name, static)
 	}
 	mux.HandleFunc("GET /api/start", p.serveStart)

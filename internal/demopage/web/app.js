@@ -14,6 +14,25 @@ function fail(err) {
   fail.timer = setTimeout(() => { $('said').textContent = ''; }, 8000);
 }
 
+// announce has screen readers say something, one line after the other.
+function announce(words) {
+  const live = $('live');
+  live.append(make('p', {}, words));
+  while (live.childElementCount > 20) {
+    live.firstChild.remove();
+  }
+}
+
+// keepFocus changes a list of people and leaves the focus in its place there.
+function keepFocus(list, otherwise, change) {
+  const stops = () => [...list.querySelectorAll('button, select')];
+  const at = stops().indexOf(document.activeElement);
+  change();
+  if (at >= 0) {
+    (stops()[at] ?? stops().at(-1) ?? otherwise).focus();
+  }
+}
+
 class Pane {
   constructor(side) {
     this.side = side;
@@ -60,10 +79,9 @@ class Pane {
     trouble.textContent = view.error ?? '';
     this.messages = view.messages ?? [];
     const fresh = this.list.update(this.messages);
-    if (fresh.length > 0) {
-      const m = fresh.at(-1);
+    for (const m of fresh) {
       const words = this.list.shown.get(m.id).node.querySelector('.body, .files')?.textContent ?? '';
-      $('live').textContent = `${this.side === 'teams' ? 'Teams' : 'Matrix'}, ${m.author.name || 'notice'}: ${words}`;
+      announce(`${this.side === 'teams' ? 'Teams' : 'Matrix'}, ${m.author.name || 'notice'}: ${words}`);
     }
   }
 
@@ -83,9 +101,14 @@ class Pane {
   }
 
   setMembers(people, controls = () => null) {
+    const sign = JSON.stringify(people);
+    if (sign === this.sign) {
+      return;
+    }
+    this.sign = sign;
     this.part('count').textContent = `${people.length} ${people.length === 1 ? 'member' : 'members'}`;
-    this.part('members').replaceChildren(...people.map((p) => make('li', {}, make('span', {}, p.name), p.bridge ? make('span', { className: 'tag' }, 'bridge') : null,
-      p.guest ? make('span', { className: 'tag' }, 'guest') : null, controls(p))));
+    keepFocus(this.part('members'), this.part('count'), () => this.part('members').replaceChildren(...people.map((p) => make('li', {}, make('span', {}, p.name), p.bridge ? make('span', { className: 'tag' }, 'bridge') : null,
+      p.guest ? make('span', { className: 'tag' }, 'guest') : null, controls(p)))));
   }
 }
 
@@ -95,24 +118,29 @@ const strip = new Strip(fail);
 const here = () => state.teams.flatMap((t) => t.channels.map((c) => ({ ...c, team: t.name }))).find((c) => c.id === state.channel);
 
 function showPlaces() {
+  const sign = JSON.stringify([state.channel, state.teams.map((t) => [t.name, t.channels.map((c) => [c.id, c.name, c.kind])])]);
+  if (sign === showPlaces.sign) {
+    return;
+  }
+  showPlaces.sign = sign;
+  const focused = document.activeElement?.dataset?.channel;
   $('places').replaceChildren(...state.teams.map((t) => make('section', {}, make('h2', {}, t.name), make('ul', {}, ...t.channels.map((c) => make('li', {},
     make('button', { type: 'button', 'data-channel': c.id, 'aria-current': c.id === state.channel ? 'true' : undefined }, make('span', {}, c.name),
       c.kind === 'standard' ? null : make('span', { className: 'tag' }, c.kind))))))));
   $('place').replaceChildren(...state.teams.map((t) => make('optgroup', { label: t.name }, ...t.channels.map((c) => new Option(`${t.name} › ${c.name}`, c.id)))));
   $('place').value = state.channel;
+  if (focused) {
+    $('places').querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
+  }
 }
 
 function showTeams(teams) {
-  const focused = document.activeElement?.dataset?.channel;
   state.teams = teams;
   if (!here()) {
     open(teams[0]?.channels[0]?.id);
     return;
   }
   showPlaces();
-  if (focused) {
-    $('places').querySelector(`[data-channel="${CSS.escape(focused)}"]`)?.focus();
-  }
   const place = here();
   panes.teams.part('where').textContent = `${place.team} › ${place.name}`;
   panes.teams.part('topic').textContent = `${place.kind[0].toUpperCase()}${place.kind.slice(1)} channel`;
@@ -126,9 +154,14 @@ function showTeams(teams) {
 }
 
 function showAdd(others) {
+  const sign = JSON.stringify(others);
+  if (sign === showAdd.sign) {
+    return;
+  }
+  showAdd.sign = sign;
   const add = panes.teams.part('add');
   const select = make('select', { 'aria-label': 'Somebody to add' }, ...others.map((p) => new Option(p.name, p.id)));
-  add.replaceChildren(...(others.length > 0 ? [select, make('button', { type: 'button', onclick: () => setMember(select.value, true) }, 'Add')] : []));
+  keepFocus(add, panes.teams.part('count'), () => add.replaceChildren(...(others.length > 0 ? [select, make('button', { type: 'button', onclick: () => setMember(select.value, true) }, 'Add')] : [])));
 }
 
 async function setMember(id, present) {
@@ -179,13 +212,23 @@ $('place').addEventListener('change', (event) => open(event.target.value));
 for (const button of document.querySelectorAll('[data-show]')) {
   button.addEventListener('click', () => showSide(button.dataset.show));
 }
-document.addEventListener('click', (event) => {
+for (const skip of document.querySelectorAll('[data-skip]')) {
+  skip.addEventListener('click', (event) => {
+    event.preventDefault();
+    showSide(skip.dataset.skip);
+    panes[skip.dataset.skip].list.focus();
+  });
+}
+// closePanels closes what lies over the page, once one has turned elsewhere.
+function closePanels(to) {
   for (const details of document.querySelectorAll('details.signin[open], details.members[open]')) {
-    if (!details.contains(event.target)) {
+    if (!details.contains(to)) {
       details.open = false;
     }
   }
-});
+}
+document.addEventListener('click', (event) => closePanels(event.target));
+document.addEventListener('focusin', (event) => closePanels(event.target));
 document.addEventListener('keydown', (event) => {
   const open = event.key === 'Escape' && event.target.closest?.('details.signin[open], details.members[open]');
   if (open) {

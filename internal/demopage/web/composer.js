@@ -1,6 +1,7 @@
 // The form below each list.
 
 import * as api from './api.js';
+import { rove } from './keys.js';
 
 const marks = { bold: '**', italic: '*', code: '`' };
 
@@ -12,7 +13,10 @@ export class Composer {
     this.fail = fail;
     this.part = (name) => form.querySelector(`[data-part="${name}"]`);
     this.text = this.part('text');
+    this.placeholder = this.text.placeholder;
     this.target = null; // what is answered or edited
+    this.draft = ''; // what was being written when an edit began
+    rove(form.querySelector('[role="toolbar"]'));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.send();
@@ -44,7 +48,8 @@ export class Composer {
   }
 
   setUsable(usable) {
-    this.part('text').disabled = !usable;
+    this.text.disabled = !usable;
+    this.text.placeholder = usable ? this.placeholder : 'Nobody can write here during the outage';
     this.form.querySelector('.send').disabled = !usable;
   }
 
@@ -52,17 +57,18 @@ export class Composer {
     if (button?.dataset.format) {
       this.format(button.dataset.format);
     } else if (button?.dataset.do === 'cancel') {
-      this.reset();
+      this.leave();
     } else if (button?.dataset.do === 'drop') {
       this.part('file').value = '';
       this.showFile();
+      this.part('file').focus();
     }
   }
 
   key(event) {
     this.shift = event.shiftKey;
     if (event.key === 'Escape' && this.target) {
-      this.reset();
+      this.leave();
     } else if ((event.ctrlKey || event.metaKey) && (event.key === 'b' || event.key === 'i')) {
       event.preventDefault();
       this.format(event.key === 'b' ? 'bold' : 'italic');
@@ -103,6 +109,7 @@ export class Composer {
 
   // begin turns to a message: to answer it, or to edit it.
   begin(what, message) {
+    this.turnAway();
     this.target = { what, id: message.id };
     const whom = message.author.name || 'a message';
     this.part('about-text').textContent = what === 'edit' ? 'Editing your message' : `Replying to ${whom}`;
@@ -110,13 +117,32 @@ export class Composer {
     this.form.classList.toggle('is-editing', what === 'edit');
     this.form.classList.add('has-target');
     if (what === 'edit') {
+      this.draft = this.text.value;
       this.text.value = message.source ?? message.text ?? '';
     }
     this.text.focus();
   }
 
-  reset() {
+  // turnAway ends an answer or an edit. What else was being written stays.
+  turnAway() {
+    if (this.target?.what === 'edit') {
+      this.text.value = this.draft;
+    }
+    this.draft = '';
     this.target = null;
+    this.part('about').hidden = true;
+    this.form.classList.remove('is-editing', 'has-target');
+  }
+
+  // leave turns back to the message that was answered or edited.
+  leave() {
+    const { id } = this.target;
+    this.turnAway();
+    this.pane.list.focus(id);
+  }
+
+  reset() {
+    this.turnAway();
     this.text.value = '';
     this.part('file').value = '';
     const subject = this.part('subject');
@@ -124,8 +150,6 @@ export class Composer {
       subject.value = '';
       this.part('importance').value = 'normal';
     }
-    this.part('about').hidden = true;
-    this.form.classList.remove('is-editing', 'has-target');
     this.showFile();
   }
 
@@ -135,9 +159,18 @@ export class Composer {
     this.part('drop').hidden = !file;
   }
 
+  // sent makes room for the next message, which may have been begun meanwhile.
+  sent(written) {
+    const { draft } = this;
+    const begun = this.text.value.startsWith(written) ? this.text.value.slice(written.length) : '';
+    this.reset();
+    this.text.value = draft + begun;
+  }
+
   async send() {
     const file = this.part('file').files[0];
-    const text = this.text.value.trim();
+    const written = this.text.value;
+    const text = written.trim();
     if (this.busy || (!text && !file)) {
       return;
     }
@@ -153,7 +186,7 @@ export class Composer {
           subject: this.part('subject')?.value ?? '', importance: this.part('importance')?.value ?? '',
         }, file);
       }
-      this.reset();
+      this.sent(written);
     } catch (err) {
       this.fail(err);
     } finally {

@@ -1,6 +1,7 @@
 // One list of messages, of either side. Lists are brought up to date in place:
 // what has not changed keeps its nodes, and with them focus and place.
 
+import { rove } from './keys.js';
 import { sanitise } from './sanitise.js';
 
 const emoji = ['👍', '❤️', '😆', '😮', '🙁', '🎉', '👀', '✅'];
@@ -104,7 +105,7 @@ export class List {
     }
     for (const [id, entry] of this.shown) {
       if (!next.has(id)) {
-        entry.node.remove();
+        this.remove(entry.node);
       }
     }
     this.shown = next;
@@ -122,9 +123,23 @@ export class List {
       this.current = node;
     }
     if (focused) {
-      const again = focused.dataset.do && node.querySelector(`[data-do="${focused.dataset.do}"][data-key="${focused.dataset.key ?? ''}"]`);
-      (again || node).focus();
+      (twin(focused, node) ?? node).focus();
     }
+  }
+
+  // remove leads on to the message that follows, when the focus was here.
+  remove(node) {
+    const neighbour = node.nextElementSibling ?? node.previousElementSibling;
+    const focused = node.contains(document.activeElement);
+    node.remove();
+    if (focused) {
+      neighbour?.focus();
+    }
+  }
+
+  // focus turns to a message, or to the one in the tab order.
+  focus(id) {
+    (this.shown.get(id)?.node ?? this.current)?.focus();
   }
 
   // settle leaves one message in the tab order: the arrow keys lead to the rest.
@@ -135,8 +150,14 @@ export class List {
     for (const { node } of this.shown.values()) {
       const on = node === this.current;
       node.tabIndex = on ? 0 : -1;
-      for (const inner of node.querySelectorAll('button, a, summary')) {
+      for (const inner of node.querySelectorAll('a, summary, .spoiler, button:not(.picker button)')) {
         inner.tabIndex = on ? 0 : -1;
+      }
+      for (const inner of node.querySelectorAll('pre, table')) { // a stop by themselves where they scroll
+        inner.toggleAttribute('tabindex', false);
+        if (!on) {
+          inner.tabIndex = -1;
+        }
       }
     }
   }
@@ -145,6 +166,9 @@ export class List {
     if (node && node !== this.current) {
       this.current = node;
       this.settle();
+    }
+    if (matchMedia('(pointer: coarse)').matches) {
+      node?.querySelector('.actions')?.scrollIntoView({ block: 'nearest' }); // which a touch shows, below
     }
   }
 
@@ -190,13 +214,16 @@ export class List {
     }
     const picker = make('div', { className: 'picker', role: 'group', 'aria-label': 'Reactions' },
       ...emoji.map((key) => make('button', { type: 'button', 'data-do': 'react', 'data-key': key, 'aria-label': `React with ${key}` }, key)));
+    rove(picker);
     node.append(picker);
+    node.querySelector('[data-do="picker"]').setAttribute('aria-expanded', 'true');
     picker.firstChild.focus();
     picker.scrollIntoView({ block: 'nearest' });
   }
 
   closePickers() {
     for (const picker of this.node.querySelectorAll('.picker')) {
+      picker.parentNode.querySelector('[data-do="picker"]')?.setAttribute('aria-expanded', 'false');
       picker.remove();
     }
   }
@@ -251,23 +278,30 @@ export class List {
       return make('a', { href: f.url, target: '_blank', className: 'picture' }, make('img', { src: f.url, alt: f.name, loading: 'lazy' }), make('span', {}, f.name + size));
     }
     const kind = f.kind === 'file' ? 'File' : f.kind;
-    const label = [make('span', { className: 'tag' }, kind), ` ${f.name}${size}`];
+    const label = [make('span', { className: 'tag' }, kind), ' ', make('span', { className: 'name' }, f.name), size];
     return f.url ? make('a', { href: f.url, download: f.name }, ...label) : make('span', {}, ...label);
   }
 
   chip(r) {
     const mine = r.people.some((p) => p.id === this.pane.speakerId());
     const names = r.people.map((p) => p.name).join(', ');
-    const label = r.label.startsWith('mxc://') ? make('img', { className: 'emoticon', alt: 'emoji', src: this.pane.image(r.label) }) : r.label;
-    return make('button', { type: 'button', className: 'chip', title: names, 'aria-pressed': String(mine), 'aria-label': `${r.label} ${names}`, 'data-do': mine ? 'unreact' : 'react', 'data-key': r.key },
+    const picture = r.label.startsWith('mxc://');
+    const label = picture ? make('img', { className: 'emoticon', alt: 'emoji', src: this.pane.image(r.label) }) : r.label;
+    return make('button', { type: 'button', className: 'chip', title: names, 'aria-pressed': String(mine), 'aria-label': `${picture ? 'An emoji' : r.label} ${r.people.length}, of ${names}`, 'data-do': mine ? 'unreact' : 'react', 'data-key': r.key },
       label, ` ${r.people.length}`);
   }
 
   actions(m) {
     const own = m.author.id === this.pane.speakerId();
-    const button = (what, label) => make('button', { type: 'button', 'data-do': what, 'data-key': '' }, label);
-    return make('div', { className: 'actions' }, button('reply', 'Reply'), button('picker', 'React'), own ? button('edit', 'Edit') : null, own ? button('delete', 'Delete') : null);
+    const button = (what, label, more = {}) => make('button', { type: 'button', 'data-do': what, 'data-key': '', ...more }, label);
+    return make('div', { className: 'actions', role: 'group', 'aria-label': `Message of ${m.author.name || 'somebody'}` }, button('reply', 'Reply'), button('picker', 'React', { 'aria-expanded': 'false' }), own ? button('edit', 'Edit') : null, own ? button('delete', 'Delete') : null);
   }
+}
+
+// twin is what stands for an element in the new form of its message.
+function twin(old, node) {
+  const alike = [...node.querySelectorAll('[data-do]')].filter((e) => e.dataset.key === old.dataset.key && e.className === old.className);
+  return alike.find((e) => e.dataset.do === old.dataset.do) ?? (old.classList.contains('chip') ? alike[0] : undefined);
 }
 
 function inWords(size) {

@@ -61,12 +61,12 @@ function replacement(node, tag) {
     return styled('span', 'mention');
   }
   if (tag === 'CODEBLOCK') {
-    return document.createElement('pre');
+    return code();
   }
   if (!kept.has(tag)) {
     return null;
   }
-  const made = document.createElement(tag);
+  const made = tag === 'PRE' ? code() : document.createElement(tag);
   if (tag === 'SPAN' && node.hasAttribute('data-mx-spoiler')) {
     made.className = 'spoiler';
     made.tabIndex = 0;
@@ -115,6 +115,14 @@ function picture(node, into, image) {
     made.className = 'emoticon';
   }
   into.append(made);
+}
+
+// code is a block that takes the focus where it scrolls, and so has a name.
+function code() {
+  const made = document.createElement('pre');
+  made.setAttribute('role', 'group');
+  made.setAttribute('aria-label', 'Code');
+  return made;
 }
 
 function styled(tag, className) {

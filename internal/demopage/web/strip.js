@@ -5,6 +5,13 @@ import * as api from './api.js';
 const $ = (id) => document.getElementById(id);
 const span = 60; // seconds that the trend shows
 
+// say changes what is read out, once.
+function say(node, words) {
+  if (node.textContent !== words) {
+    node.textContent = words;
+  }
+}
+
 export class Strip {
   constructor(fail) {
     this.history = [];
@@ -29,7 +36,7 @@ export class Strip {
       state = ['down', 'Teams switched off'];
     }
     $('graph-state').dataset.state = state[0];
-    $('graph-state').textContent = state[1];
+    say($('graph-state'), state[1]);
     for (const name of ['waiting', 'sent', 'inbox', 'oldest']) {
       $(name).textContent = n[name];
     }
@@ -42,7 +49,7 @@ export class Strip {
 
   lost() {
     $('graph-state').dataset.state = 'unknown';
-    $('graph-state').textContent = 'Demo does not answer';
+    say($('graph-state'), 'Demo does not answer');
   }
 
   // draw shows the last minute. A figure holds until the next one.
