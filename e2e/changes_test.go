@@ -255,6 +255,16 @@ func TestChangesFromMatrix(t *testing.T) {
 			require.Equal(t, teamsRoot.State().ID, m.RootID)
 			require.Equal(t, account.ID, m.From.ID)
 		})
+		t.Run(name+"/an answer in a thread has its quote", func(t *testing.T) {
+			question := o.find(cli, room, "asked in Teams", nil)
+			first := o.find(cli, room, tag+" answer", nil)
+			_, err := cli.SendMessageEvent(o.ctx, room, event.EventMessage, &event.MessageEventContent{MsgType: event.MsgText, Body: tag + " objection",
+				RelatesTo: (&event.RelatesTo{}).SetThread(question.EventID, first.EventID).SetReplyTo(first.EventID)})
+			require.NoError(t, err)
+			m := o.inTeams(o.general, tag+" objection", nil)
+			require.Equal(t, teamsRoot.State().ID, m.RootID)
+			require.NoError(t, inOrder(m.Content, []string{"<blockquote>", "https://matrix.to/", who.DisplayName(), tag + " answer", "</blockquote>", tag + " objection"}))
+		})
 		t.Run(name+"/edit, reaction and delete at once", func(t *testing.T) {
 			sent, err := cli.SendText(o.ctx, room, tag+" draft")
 			require.NoError(t, err)

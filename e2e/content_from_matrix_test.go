@@ -62,7 +62,35 @@ var fromMatrixCases = []fromMatrixCase{
 	}},
 	{name: "@room", content: func(*office) *event.MessageEventContent {
 		return &event.MessageEventContent{MsgType: event.MsgText, Body: "@room please read", Mentions: &event.Mentions{Room: true}}
-	}, html: []string{"please read"}},
+	}, html: []string{"please read"}, check: func(o *office, m teamstest.MessageState) error {
+		// Ada has the power level for it, Ben has not.
+		switch may := m.From.ID == o.ada.ID; {
+		case may && (len(m.Mentions) != 1 || m.Mentions[0].ConversationID != o.general.ID || !strings.Contains(m.Content, ">General</at>")),
+			!may && (len(m.Mentions) != 0 || !strings.Contains(m.Content, "@room please read")):
+			return fmt.Errorf("mentions are %+v in %s", m.Mentions, m.Content)
+		}
+		return nil
+	}},
+	{name: "@room that is only typed", content: plain("@room is only typed"), html: []string{"@room is only typed"}, check: mentionsNobody},
+	{name: "pill that the event does not list", content: func(o *office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "Cleo was here", Format: event.FormatHTML, Mentions: &event.Mentions{},
+			FormattedBody: fmt.Sprintf(`<a href="%s">Cleo</a> was here`, o.UserID(stack.Localpart(o.cleo)).URI().MatrixToURL())}
+	}, html: []string{"Cleo was here"}, check: mentionsNobody},
+	{name: "mention of a stranger", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgText, Body: "Stranger: hi", Format: event.FormatHTML, Mentions: &event.Mentions{UserIDs: []id.UserID{"@stranger:elsewhere.example"}},
+			FormattedBody: `<a href="https://matrix.to/#/@stranger:elsewhere.example">Stranger</a>: hi`}
+	}, html: []string{"Stranger: hi"}, check: mentionsNobody},
+	{name: "headings, rule, sub and sup", content: markup("<h2>Plan</h2><hr><p>H<sub>2</sub>O, x<sup>2</sup></p>"), html: []string{"<h2>Plan</h2>", "<hr>", "H<sub>2</sub>O, x<sup>2</sup>"}},
+	{name: "definition list", content: markup("<dl><dt>Term</dt><dd>Meaning</dd></dl>"), html: []string{"Term</div><div>Meaning</div>"}, not: []string{"<dl", "<dt"}},
+	{name: "colours", content: markup(`<font color="#ff0000">red</font> <span data-mx-color="#00ff00" data-mx-bg-color="#000">green</span>`), html: []string{"red green"}, not: []string{"color", "#00ff00"}},
+	{name: "right to left", content: markup("<p>שלום <strong>עולם</strong></p><p>日本語</p>"), html: []string{"שלום <strong>עולם</strong>", "日本語"}},
+	{name: "custom emoji", content: markup(`hi <img data-mx-emoticon src="mxc://example.org/x" alt=":rocket:" height="32">`), html: []string{"hi :rocket:"}, not: []string{"<img"}},
+	{name: "notice", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: event.MsgNotice, Body: "Build done"}
+	}, html: []string{"Build done"}},
+	{name: "unknown kind", content: func(*office) *event.MessageEventContent {
+		return &event.MessageEventContent{MsgType: "org.example.new", Body: "Text of it"}
+	}, html: []string{"Text of it"}},
 	{name: "emote", content: func(*office) *event.MessageEventContent {
 		return &event.MessageEventContent{MsgType: event.MsgEmote, Body: "waves"}
 	}, html: []string{"waves"}},
@@ -86,6 +114,13 @@ var fromMatrixCases = []fromMatrixCase{
 		return &event.MessageEventContent{MsgType: event.MsgText, Body: "Kim: over here",
 			BeeperPerMessageProfile: &event.BeeperPerMessageProfile{ID: "kim", Displayname: "Kim", HasFallback: true}}
 	}, html: []string{"Kim", "over here"}, not: []string{"Kim: over", "Kim</b>: Kim"}},
+}
+
+func mentionsNobody(_ *office, m teamstest.MessageState) error {
+	if len(m.Mentions) != 0 || strings.Contains(m.Content, "<at") {
+		return fmt.Errorf("mentions are %+v in %s", m.Mentions, m.Content)
+	}
+	return nil
 }
 
 // signIn signs a person in with the bot by device code, as the bot tells.
@@ -130,8 +165,18 @@ func (o *office) runRelayed(own ...*teamstest.User) (relay *teamstest.User) {
 // own and by one through the relay.
 func TestContentFromMatrix(t *testing.T) {
 	t.Parallel()
-	o := newOffice(t, stack.Options{})
+	o := newOffice(t, stack.Options{Settings: map[string]any{"bridge": map[string]any{"bridge_notices": true}}})
 	relay := o.runRelayed(o.ada)
+	ada := o.as(stack.Localpart(o.ada))
+	notifiers := o.room(ada, o.general)
+	bot := o.application("registration.yaml", o.UserID("teamsbot"))
+	var levels event.PowerLevelsEventContent
+	require.NoError(t, bot.StateEvent(o.ctx, notifiers, event.StatePowerLevels, "", &levels))
+	if levels.GetUserLevel(ada.UserID) < levels.Notifications.Room() {
+		levels.SetUserLevel(ada.UserID, levels.Notifications.Room())
+		_, err := bot.SendStateEvent(o.ctx, notifiers, event.StatePowerLevels, "", &levels)
+		require.NoError(t, err)
+	}
 
 	for _, sender := range []*teamstest.User{o.ada, o.ben} {
 		own := sender == o.ada
@@ -177,7 +222,7 @@ func TestContentFromMatrix(t *testing.T) {
 		ben := o.as(stack.Localpart(o.ben))
 		room := o.room(ben, o.general)
 		o.find(ben, room, "the end", nil)
-		list, err := o.entries(o.ctx, ben, room, func(e stack.Entry) bool { return e.MsgType != event.MsgNotice })
+		list, err := o.entries(o.ctx, ben, room, func(e stack.Entry) bool { return !o.isBot(e.Sender) })
 		require.NoError(t, err)
 		require.Len(t, list, 2*len(fromMatrixCases)+1)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix"
@@ -35,7 +36,15 @@ func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 	}
 	lunch := say(ben, event.EventUnstablePollStart, unstablePoll("Lunch?", "Pizza", "Soup"))
 	say(ben, event.EventSticker, map[string]any{"body": "Party parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}})
+	parrot := picture(7)
+	up, err := ben.UploadBytesWithName(o.ctx, parrot, "image/png", "parrot.png")
+	require.NoError(t, err)
+	say(ben, event.EventSticker, map[string]any{"body": "Small parrot", "url": up.ContentURI, "info": map[string]any{"mimetype": "image/png", "size": len(parrot), "w": 24, "h": 16}})
+	say(ben, event.EventMessage, map[string]any{"msgtype": "m.key.verification.request", "body": "Ben wants to verify", "from_device": "X", "to": o.UserID(stack.Localpart(o.cleo)), "methods": []string{}})
 	say(ben, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Town hall", "geo_uri": "geo:52.52,13.405"})
+	written := time.Now().Add(-time.Hour).UTC()
+	_, err = o.application("doublepuppet.yaml", ben.UserID).SendMessageEvent(o.ctx, room, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "Late already"}, mautrix.ReqSendEvent{Timestamp: written.UnixMilli()})
+	require.NoError(t, err)
 	cake := say(visitor, event.Type{Type: "m.poll.start", Class: event.MessageEventType}, stablePoll("Cake?", "Yes", "No"))
 	shows := func(what string, want ...[]string) {
 		o.until(what, func(context.Context) error {
@@ -51,8 +60,11 @@ func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 			return nil
 		})
 	}
-	sticker, place := []string{"Ben Okri", "Sticker", "Party parrot"}, []string{"Ben Okri", "Location", "Town hall"}
-	shows("four messages in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza", "2. Soup"}, sticker, place, []string{"visitor", "Poll: Cake?", "1. Yes", "2. No"})
+	sticker, small, place := []string{"Ben Okri", "Sticker", "Party parrot"}, []string{"Ben Okri", "<img", `alt="Small parrot"`}, []string{"Ben Okri", "Location", "Town hall"}
+	late := []string{"Ben Okri", "written " + written.Format("2006-01-02 15:04") + " UTC", "Late already"}
+	shows("six messages in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza", "2. Soup"}, sticker, small, place, late, []string{"visitor", "Poll: Cake?", "1. Yes", "2. No"})
+	require.Equal(t, parrot, o.general.Messages()[before+2].Images[0].Data)
+	o.notice(ben, room, "Your message was not bridged") // the request to verify, in which nothing is said
 
 	vote := func(cli *mautrix.Client, poll id.EventID, answer string) id.EventID {
 		return say(cli, event.EventUnstablePollResponse, map[string]any{
@@ -69,16 +81,16 @@ func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 	stableVote(visitor, lunch, "Soup")
 	mistake := vote(ben, lunch, "Pizza")
 	stableVote(cleo, cake, "Yes")
-	shows("the votes in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza – 1 vote", "2. Soup – 2 votes", "3 people have voted"}, sticker, place,
+	shows("the votes in Teams", []string{"Ben Okri", "Poll: Lunch?", "1. Pizza – 1 vote", "2. Soup – 2 votes", "3 people have voted"}, sticker, small, place, late,
 		[]string{"visitor", "Poll: Cake?", "1. Yes – 1 vote", "2. No – 0 votes", "1 person has voted"})
 
 	_, err = ben.RedactEvent(o.ctx, room, mistake)
 	require.NoError(t, err)
 	reference := map[string]any{"rel_type": "m.reference", "event_id": lunch}
 	say(visitor, event.EventUnstablePollEnd, map[string]any{"m.relates_to": reference, "org.matrix.msc3381.poll.end": map[string]any{}})
-	shows("a vote taken back", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "2 people have voted"}, sticker, place, []string{"Cake?"})
+	shows("a vote taken back", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "2 people have voted"}, sticker, small, place, late, []string{"Cake?"})
 	say(ben, event.Type{Type: "m.poll.end", Class: event.MessageEventType}, map[string]any{"m.relates_to": reference})
-	shows("the end", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "The poll has ended. 2 people voted"}, sticker, place, []string{"Cake?"})
+	shows("the end", []string{"Poll: Lunch?", "1. Pizza – 0 votes", "2. Soup – 2 votes", "The poll has ended. 2 people voted"}, sticker, small, place, late, []string{"Cake?"})
 }
 
 func unstablePoll(question string, answers ...string) map[string]any {
