@@ -105,6 +105,7 @@ func TestQueueRetry(t *testing.T) {
 	next, err := r.db.Outbox.Next(t.Context(), "c:1/a")
 	require.NoError(t, err)
 	require.Equal(t, "$bad", next.EventID, "at its place")
+	require.False(t, next.HeldUntil.IsZero(), "it does not count as too old")
 	require.Equal(t, []string{"c:1/a"}, r.woken)
 	head, err := r.db.Outbox.ByEvent(t.Context(), "$head")
 	require.NoError(t, err)

@@ -66,7 +66,7 @@ func (q *queues) retry(ctx context.Context, s queueScope) (done changed, err err
 	for _, b := range backlogs {
 		err = q.pages(ctx, b.Portal, true, func(rows []*database.OutboxRow) error {
 			for _, row := range rows {
-				ok, err := portal.BringBack(ctx, q.db, row)
+				ok, err := portal.BringBack(ctx, q.db, row, q.now())
 				if err != nil {
 					return err
 				} else if ok {
@@ -91,7 +91,7 @@ func (q *queues) retryEvent(ctx context.Context, event string, done *changed) er
 		return err
 	}
 	if row.State == database.StateParked {
-		ok, err := portal.BringBack(ctx, q.db, row)
+		ok, err := portal.BringBack(ctx, q.db, row, q.now())
 		if err != nil {
 			return err
 		} else if ok {

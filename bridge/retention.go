@@ -13,6 +13,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 const (
@@ -147,6 +148,37 @@ func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, er
 	return open, nil
 }
 
+// waited returns why the messages of a digest waited: because nothing could be
+// written when one of them came, because an outage was rehearsed, because
+// somebody held their queue, or because Teams took them slowly, or not from those who
+// were there to write.
+func (r *retention) waited(ctx context.Context, rows []*database.OutboxRow) (texts.Key, error) {
+	spans, err := r.outages.Spans(ctx, database.SpanWrite, outagesAsked)
+	if err != nil {
+		return "", err
+	}
+	recent, err := r.outages.Recent(ctx, outagesAsked)
+	if err != nil {
+		return "", err
+	}
+	any := func(is func(row *database.OutboxRow) bool) bool { return slices.ContainsFunc(rows, is) }
+	switch {
+	case any(func(row *database.OutboxRow) bool {
+		return slices.ContainsFunc(spans, func(s database.OutageSpan) bool { return s.Came(row) })
+	}):
+		return texts.WhileUnavailable, nil
+	case any(func(row *database.OutboxRow) bool {
+		return slices.ContainsFunc(recent, func(o *database.Outage) bool {
+			return o.Kind == database.OutageDrill && covers(o, row.Portal) && isWithin(o, row)
+		})
+	}):
+		return texts.WhileRehearsed, nil
+	case any(func(row *database.OutboxRow) bool { return !row.HeldUntil.IsZero() }):
+		return texts.WhileHeld, nil
+	}
+	return texts.WhileSlow, nil
+}
+
 // outage reports whether an outage is on for a portal. Where that can't be
 // found out it may be.
 func (r *retention) outage(ctx context.Context, portalID string) bool {
@@ -184,7 +216,12 @@ func (r *retention) toldAtEnd(ctx context.Context, row *database.OutboxRow) (boo
 
 // hasQueued reports whether a message was queued in an outage that was not rehearsed.
 func hasQueued(o *database.Outage, row *database.OutboxRow) bool {
-	return isRealOutage(o, row.Portal) && row.ID >= o.FirstRow && (o.LastRow == 0 && o.Ended.IsZero() || row.ID <= o.LastRow)
+	return isRealOutage(o, row.Portal) && isWithin(o, row)
+}
+
+// isWithin reports whether a row was queued while an outage went on.
+func isWithin(o *database.Outage, row *database.OutboxRow) bool {
+	return row.ID >= o.FirstRow && (o.LastRow == 0 && o.Ended.IsZero() || row.ID <= o.LastRow)
 }
 
 // isRealOutage reports whether an outage is about a portal, and not rehearsed:

@@ -8,6 +8,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/texts"
 )
 
 func testRetention(t *testing.T, cfg OutageConfig) *retention {
@@ -104,4 +105,41 @@ func TestNoDigestInAnOutage(t *testing.T) {
 	require.Zero(t, r.digestAbove("c:1/a"))
 	down = false
 	require.Equal(t, 50, r.digestAbove("c:1/a"))
+}
+
+// A digest says why its messages waited.
+func TestWhyADigestWaited(t *testing.T) {
+	r := testRetention(t, OutageConfig{Policy: portal.PolicyDigest})
+	now := time.Now().Truncate(time.Millisecond)
+	at := func(seconds int64) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
+	why := func(ids ...int64) texts.Key {
+		var rows []*database.OutboxRow
+		for _, id := range ids {
+			row := &database.OutboxRow{ID: id, Portal: "c:1/a", EventAt: at(id), CreatedAt: at(id)}
+			if id >= 40 {
+				row.HeldUntil = at(id + 1)
+			}
+			rows = append(rows, row)
+		}
+		key, err := r.waited(t.Context(), rows)
+		require.NoError(t, err)
+		return key
+	}
+	other := &database.Outage{Kind: database.OutageDrill, Scope: "t:2", FirstRow: 1, LastRow: 100, Ended: at(100)}
+	drill := &database.Outage{Kind: database.OutageDrill, Scope: "t:1", FirstRow: 20, LastRow: 29, Ended: at(29)}
+	real := &database.Outage{Kind: database.OutageDetected, FirstRow: 8, LastRow: 19, Ended: at(19)}
+	for _, o := range []*database.Outage{other, drill, real} {
+		require.NoError(t, r.outages.Begin(t.Context(), o))
+		require.NoError(t, r.outages.Update(t.Context(), o))
+	}
+	require.NoError(t, r.outages.Block(t.Context(), real.ID, database.SpanWrite, at(10)))
+	require.NoError(t, r.outages.Unblock(t.Context(), real.ID, database.SpanWrite, at(19)))
+	require.Equal(t, texts.WhileUnavailable, why(10, 11))
+	key, err := r.waited(t.Context(), []*database.OutboxRow{{ID: 12, Portal: "c:1/a", EventAt: at(-600), CreatedAt: at(12)}})
+	require.NoError(t, err)
+	require.Equal(t, texts.WhileUnavailable, key, "a puppet says itself when that was")
+	require.Equal(t, texts.WhileUnavailable, why(8, 10, 45), "what waited behind or before it waited because of it")
+	require.Equal(t, texts.WhileRehearsed, why(25, 30))
+	require.Equal(t, texts.WhileHeld, why(40, 41))
+	require.Equal(t, texts.WhileSlow, why(30, 31))
 }

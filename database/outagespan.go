@@ -27,6 +27,11 @@ func (s OutageSpan) Has(r *OutboxRow) bool {
 	return (Hold{Scope: s.Scope}).Covers(r.Portal) && !r.Said().Before(s.From) && (s.To.IsZero() || r.CreatedAt.Before(s.To))
 }
 
+// Came reports whether a row came within the span, whenever it says that it was said.
+func (s OutageSpan) Came(r *OutboxRow) bool {
+	return (Hold{Scope: s.Scope}).Covers(r.Portal) && !r.CreatedAt.Before(s.From) && (s.To.IsZero() || r.CreatedAt.Before(s.To))
+}
+
 // Spans returns the newest spans of a kind, the newest first. One that goes on is
 // over when its outage is: a version of the program that knows no spans may have
 // ended that.

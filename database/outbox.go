@@ -293,12 +293,14 @@ func (s *Outbox) Fail(ctx context.Context, id int64, reason, detail string) erro
 }
 
 // Requeue puts a parked row back into the queue, at its place; ok is false
-// where it is not parked, or is an edit that a newer one has overtaken.
-func (s *Outbox) Requeue(ctx context.Context, id int64) (ok bool, err error) {
+// where it is not parked, or is an edit that a newer one has overtaken. Where since
+// is set, it waits since then at the earliest.
+func (s *Outbox) Requeue(ctx context.Context, id int64, since time.Time) (ok bool, err error) {
 	s.taking.Lock()
 	defer s.taking.Unlock()
 	n, err := s.exec(ctx, "requeue", `UPDATE teams_outbox SET state = 'queued', reason = '', detail = '', done_at = 0, told_at = 0,
-		next_at = 0, attempts = 0 WHERE id = $1 AND state = 'parked'`+notOvertaken, id)
+		next_at = 0, attempts = 0, held_until = CASE WHEN held_until < $2 THEN $2 ELSE held_until END
+		WHERE id = $1 AND state = 'parked'`+notOvertaken, id, ms(since))
 	return n > 0, err
 }
 

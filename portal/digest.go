@@ -61,6 +61,7 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow, above i
 		return err
 	}
 	var entries []database.DigestEntry
+	var taken []*database.OutboxRow
 	part, used := 0, 0
 	var from, to time.Time
 	for _, c := range chosen {
@@ -77,7 +78,7 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow, above i
 		}
 		used += size
 		e.Part = part
-		entries = append(entries, e)
+		entries, taken = append(entries, e), append(taken, r)
 		if r.ID == row.ID {
 			row.Digest = digestID
 		}
@@ -88,11 +89,15 @@ func (s *Sender) planInTxn(ctx context.Context, row *database.OutboxRow, above i
 			to = r.EventAt
 		}
 	}
+	why, err := s.o.Waited(ctx, taken)
+	if err != nil {
+		return err
+	}
 	from, to = from.In(s.o.Texts.Zone()), to.In(s.o.Texts.Zone())
 	zerolog.Ctx(ctx).Info().Int("messages", len(entries)).Str("digest", digestID).Msg("A long backlog goes to Teams as a digest")
 	return s.o.DB.Digests.Plan(ctx, database.Digest{
-		ID: digestID, Portal: row.Portal, Head: msgconv.DigestHead(s.o.Texts, from, to, len(entries)),
-		Notice: msgconv.DigestNotice(s.o.Texts, from, to, len(entries)), Created: s.o.Now(),
+		ID: digestID, Portal: row.Portal, Head: msgconv.DigestHead(s.o.Texts, why, from, to, len(entries)),
+		Notice: msgconv.DigestNotice(s.o.Texts, why, from, to, len(entries)), Created: s.o.Now(),
 	}, entries)
 }
 

@@ -225,6 +225,9 @@ type SenderOptions struct {
 	// DigestAbove returns above how many waiting messages the late ones of a
 	// portal go as a digest, 0 for never. nil means never.
 	DigestAbove func(portal string) int
+	// Waited returns why the messages of a digest waited, one of the While keys. nil
+	// means because Teams was unavailable.
+	Waited func(ctx context.Context, rows []*database.OutboxRow) (texts.Key, error)
 	// Policy returns how what waited in a portal goes to Teams (PolicyFull,
 	// PolicyDigest, PolicyNone), and from which age on a message does not go any
 	// more; 0 is never. nil means all of it always.
@@ -295,6 +298,9 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Policy == nil {
 		o.Policy = func(string) (string, time.Duration) { return PolicyFull, 0 }
+	}
+	if o.Waited == nil {
+		o.Waited = func(context.Context, []*database.OutboxRow) (texts.Key, error) { return texts.WhileUnavailable, nil }
 	}
 	if o.Kept == nil {
 		o.Kept = func(context.Context, *database.OutboxRow) (bool, error) { return false, nil }

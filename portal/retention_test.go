@@ -316,3 +316,39 @@ func TestUndecidedMessagesWait(t *testing.T) {
 		})
 	}
 }
+
+// What an administrator wants to be sent again goes, however old it is.
+func TestRetriedMessagesAreNotTooOld(t *testing.T) {
+	r := portaltest.New(t)
+	var ahead atomic.Int64
+	r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+		out.Policy = func(string) (string, time.Duration) { return portal.PolicyFull, time.Hour }
+		out.Now, out.LateAfter = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }, 24*time.Hour
+	}
+	r.Start()
+	r.Tenant.SetFault(onPosts(func(int) portaltest.Fault { return portaltest.Fault{Refuse: portaltest.ErrPermission} }))
+	var events []id.EventID
+	for _, text := range []string{"wanted", "left alone"} {
+		events = append(events, r.Say(portaltest.BobMXID, text))
+	}
+	parked := func(evt id.EventID) *database.OutboxRow {
+		row, err := r.DB.Outbox.ByEvent(t.Context(), evt.String())
+		require.NoError(t, err)
+		if row == nil || row.State != database.StateParked {
+			return nil
+		}
+		return row
+	}
+	r.Eventually(func() bool { return parked(events[0]) != nil && parked(events[1]) != nil })
+	ahead.Store(int64(2 * time.Hour))
+	r.Tenant.SetFault(nil)
+	for i, since := range []time.Time{time.Now().Add(2 * time.Hour), {}} {
+		ok, err := portal.BringBack(t.Context(), r.DB, parked(events[i]), since)
+		require.NoError(t, err)
+		require.True(t, ok)
+	}
+	require.NoError(t, r.Sender.WakeAll(t.Context()))
+	r.Quiet()
+	require.Equal(t, []string{"bob: wanted"}, r.TeamsTexts())
+	require.Equal(t, event.MessageStatusFail, lastStatus(r, events[1]), "what came back by itself is as old as it is")
+}

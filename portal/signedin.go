@@ -98,7 +98,7 @@ func (s *Sender) takeReturning(ctx context.Context, portal string) {
 
 // bringBack queues a parked row again, and what was parked because of it.
 func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
-	back, err := BringBack(ctx, s.o.DB, row)
+	back, err := BringBack(ctx, s.o.DB, row, time.Time{})
 	s.showAgain(row.Portal)
 	if err == nil && back && row.Kind == database.KindMessage {
 		_, err = s.o.DB.Outbox.RequeueFollowers(ctx, row.EventID)
@@ -111,8 +111,10 @@ func (s *Sender) bringBack(ctx context.Context, row *database.OutboxRow) error {
 
 // BringBack queues a parked row again and reports whether it did. An edit that
 // was overtaken by another one would put back what that has replaced: it fails.
-func BringBack(ctx context.Context, db *database.Database, row *database.OutboxRow) (bool, error) {
-	back, err := db.Outbox.Requeue(ctx, row.ID)
+// Where somebody wants the message to go, however old it is, since is when they
+// said so: its age counts from then.
+func BringBack(ctx context.Context, db *database.Database, row *database.OutboxRow, since time.Time) (bool, error) {
+	back, err := db.Outbox.Requeue(ctx, row.ID, since)
 	if err != nil || back || row.Kind != database.KindEdit {
 		return back, err
 	}

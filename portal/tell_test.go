@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/event"
@@ -71,7 +72,7 @@ func requeue(t *testing.T, r *portaltest.Rig, evt id.EventID) {
 	t.Helper()
 	row, err := r.DB.Outbox.ByEvent(context.Background(), evt.String())
 	require.NoError(t, err)
-	ok, err := r.DB.Outbox.Requeue(context.Background(), row.ID)
+	ok, err := r.DB.Outbox.Requeue(context.Background(), row.ID, time.Time{})
 	require.NoError(t, err)
 	require.True(t, ok)
 	r.Sender.Wake(r.Portal())

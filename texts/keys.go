@@ -94,7 +94,13 @@ const (
 	PollEnded      Key = "poll_ended"
 
 	// Digests of long backlogs.
-	DigestHead    Key = "digest_head"
+	DigestHead Key = "digest_head"
+	// Why the messages of a digest waited, within its texts.
+	WhileUnavailable Key = "while_unavailable"
+	WhileRehearsed   Key = "while_rehearsed"
+	WhileHeld        Key = "while_held"
+	WhileSlow        Key = "while_slow"
+
 	DigestCount   Key = "digest_count"
 	DigestNotice  Key = "digest_notice"
 	DigestDeleted Key = "digest_deleted"

@@ -35,13 +35,13 @@ func testOutboxParking(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]int{database.StateParked: 1, database.StateQueued: 1}, stats.ByState)
 
-	ok, err := e.db.Outbox.Requeue(ctx, a.ID)
+	ok, err := e.db.Outbox.Requeue(ctx, a.ID, time.Time{})
 	require.NoError(t, err)
 	require.True(t, ok)
 	next, err = e.other.Outbox.Next(ctx, "c:1/x")
 	require.NoError(t, err)
 	require.Equal(t, "$a", next.EventID, "at its old place")
-	ok, err = e.db.Outbox.Requeue(ctx, a.ID)
+	ok, err = e.db.Outbox.Requeue(ctx, a.ID, time.Time{})
 	require.NoError(t, err)
 	require.False(t, ok)
 

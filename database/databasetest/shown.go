@@ -3,6 +3,7 @@ package databasetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,7 +37,7 @@ func testOutboxShown(t *testing.T, ctx context.Context, e *env) {
 	untold, err := e.other.Outbox.Untold(ctx, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, untold, 1)
-	ok, err := e.db.Outbox.Requeue(ctx, a.ID)
+	ok, err := e.db.Outbox.Requeue(ctx, a.ID, time.Time{})
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, []string{"$a", "$c"}, unshown(0, 10))

@@ -20,14 +20,14 @@ type DigestReaction struct {
 
 // DigestHead returns the HTML of the post under which the messages of a long
 // backlog stand, for the time from the first of them to the last, in the zone
-// of these times.
-func DigestHead(x texts.Texts, from, to time.Time, messages int) string {
-	return "<p><b>" + html.EscapeString(x.Say(texts.DigestHead, "span", textSpan(from, to))) + "</b></p><p>" + html.EscapeString(x.Count(texts.DigestCount, messages)) + "</p>"
+// of these times. why is one of the While keys.
+func DigestHead(x texts.Texts, why texts.Key, from, to time.Time, messages int) string {
+	return "<p><b>" + html.EscapeString(x.Say(texts.DigestHead, "why", x.Say(why), "span", textSpan(from, to))) + "</b></p><p>" + html.EscapeString(x.Count(texts.DigestCount, messages)) + "</p>"
 }
 
 // DigestNotice returns what the room is told about a digest, as plain text.
-func DigestNotice(x texts.Texts, from, to time.Time, messages int) string {
-	return x.Count(texts.DigestNotice, messages, "span", textSpan(from, to))
+func DigestNotice(x texts.Texts, why texts.Key, from, to time.Time, messages int) string {
+	return x.Count(texts.DigestNotice, messages, "why", x.Say(why), "span", textSpan(from, to))
 }
 
 // DigestEntry returns the HTML of one message of a digest: what it says, which

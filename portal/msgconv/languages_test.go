@@ -99,9 +99,11 @@ func TestDigestLanguages(t *testing.T) {
 		x, err := texts.For(language, nil)
 		require.NoError(t, err)
 		var b strings.Builder
-		for _, n := range []int{1, 57} {
-			fmt.Fprintln(&b, DigestHead(x, from, from.Add(time.Hour), n))
-			fmt.Fprintln(&b, DigestNotice(x, from, from.Add(26*time.Hour), n))
+		for _, why := range []texts.Key{texts.WhileUnavailable, texts.WhileRehearsed, texts.WhileHeld, texts.WhileSlow} {
+			for _, n := range []int{1, 57} {
+				fmt.Fprintln(&b, DigestHead(x, why, from, from.Add(time.Hour), n))
+				fmt.Fprintln(&b, DigestNotice(x, why, from, from.Add(26*time.Hour), n))
+			}
 		}
 		fmt.Fprintln(&b, DigestEntry(x, "", true, nil))
 		fmt.Fprintln(&b, DigestTooLong(x, "https://matrix.to/#/!r/$e"))
