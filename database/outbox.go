@@ -311,6 +311,14 @@ func (s *Outbox) Untold(ctx context.Context, after int64, limit int) ([]*OutboxR
 		WHERE told_at = 0 AND state IN ('parked', 'failed') AND id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
+// UntoldOf returns a portal's failed rows with a reason behind an id, whose authors
+// were not told yet.
+func (s *Outbox) UntoldOf(ctx context.Context, portal, reason string, after int64, limit int) ([]*OutboxRow, error) {
+	return list(ctx, s.base, "list untold of a portal", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+		WHERE told_at = 0 AND state IN ('parked', 'failed') AND state = 'failed' AND portal = $1 AND reason = $2 AND id > $3 ORDER BY id LIMIT $4`,
+		portal, reason, after, limit)
+}
+
 // Told notes that the author of a parked or failed row was told. One that waits
 // again by now has yet to be shown.
 func (s *Outbox) Told(ctx context.Context, id int64) error {

@@ -103,7 +103,7 @@ func (f *feed) run(ctx context.Context) {
 				f.log.Info().Msg("The redaction feed goes on")
 			}
 			pause = f.pause
-			f.set(func(s *RedactionState) { s.LastError, s.AnsweredAt, s.Gaps = "", f.j.now(), len(f.gaps) })
+			f.set(func(s *RedactionState) { s.LastError, s.AnsweredAt, s.Gaps = "", f.j.now(), f.openGaps() })
 			if f.empty && len(f.gaps) == 0 && !sleep(ctx, calm) {
 				return
 			}
@@ -190,7 +190,7 @@ func (f *feed) startOver(ctx context.Context, cause error) error {
 	}
 	gaps := map[string]database.Cursor{}
 	for _, room := range rooms {
-		gaps[gapKey(room.String(), f.cursor.Link)] = f.gapFrom("")
+		f.addGap(gaps, room.String(), "")
 	}
 	if err := f.begin(ctx, gaps); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (f *feed) store(ctx context.Context, answer syncAnswer) error {
 					level = zerolog.DebugLevel // a room that the bot has just joined, probably
 				}
 				f.log.WithLevel(level).Str("room_id", roomID).Int("events", len(room.Timeline.Events)).Msg("The redaction feed has a gap, reading it")
-				gaps[gapKey(roomID, f.cursor.Link)] = f.gapFrom(room.Timeline.PrevBatch)
+				f.addGap(gaps, roomID, room.Timeline.PrevBatch)
 			}
 		}
 	}

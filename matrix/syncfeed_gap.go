@@ -26,7 +26,38 @@ func gapRoom(scope string) string {
 // gapFrom is a gap that is read backwards from a token ("" is the room's end)
 // until the time of the last token that was stored, and somewhat further.
 func (f *feed) gapFrom(from string) database.Cursor {
-	return database.Cursor{Link: from, Reader: "messages", Watermark: f.cursor.Watermark.Add(-gapMargin)}
+	return database.Cursor{Link: from, Reader: gapReader, Watermark: f.cursor.Watermark.Add(-gapMargin)}
+}
+
+// Dendrite loses events where two pages meet, or where a page meets what came with
+// the feed (untold_seams.go). So a gap is read twice, the second time from the room's
+// end and in other pages: its name ends like this, and until its first page is read
+// its reader is called so.
+const (
+	gapAgain  = " again"
+	gapReader = "messages"
+	gapSeams  = "seams"
+)
+
+// addGap adds a gap, in both of its readings.
+func (f *feed) addGap(gaps map[string]database.Cursor, roomID, from string) {
+	key := gapKey(roomID, f.cursor.Link)
+	gaps[key] = f.gapFrom(from)
+	again := f.gapFrom("")
+	again.Reader = gapSeams
+	gaps[key+gapAgain] = again
+}
+
+// isAgain reports whether a gap's name is that of its second reading.
+func isAgain(scope string) bool { return strings.HasSuffix(scope, gapAgain) }
+
+// openGaps counts the gaps that are being read.
+func (f *feed) openGaps() int {
+	open := map[string]bool{}
+	for scope := range f.gaps {
+		open[strings.TrimSuffix(scope, gapAgain)] = true
+	}
+	return len(open)
 }
 
 // readGap reads one page of a gap. How far it came is stored with what it
@@ -39,12 +70,18 @@ func (f *feed) readGap(ctx context.Context) error {
 	}
 	scope := scopes[0]
 	gap, roomID := f.gaps[scope], gapRoom(scope)
-	found, err := f.client.messages(ctx, roomID, gap.Link, gapPage)
+	size := gapPage
+	if gap.Reader == gapSeams {
+		size = seamShift
+	}
+	found, err := f.client.messages(ctx, roomID, gap.Link, size)
 	switch status := statusOf(err); {
 	case err == nil:
 	case refused(err) && gap.Link != "":
 		f.log.Error().Err(err).Str("room_id", roomID).Msg("The homeserver refused the position in a gap, reading it from the room's end")
-		return f.saveGap(ctx, scope, f.restarted(gap), nil)
+		return f.saveGap(ctx, scope, restarted(scope, gap), nil)
+	case (refused(err) || status == http.StatusForbidden) && isAgain(scope):
+		return f.saveGap(ctx, scope, nil, nil) // the first reading has told, or has read it
 	case refused(err) || status == http.StatusForbidden:
 		f.j.count(RedactionGapLost)
 		f.log.Error().Err(err).Str("room_id", roomID).Msg("The bot may not read a room, redactions in a gap of the feed are lost")
@@ -60,12 +97,14 @@ func (f *feed) readGap(ctx context.Context) error {
 		f.log.Info().Str("room_id", roomID).Msg("Read a gap of the redaction feed")
 		return f.saveGap(ctx, scope, nil, entries)
 	}
-	gap.Link = found.End
+	gap.Link, gap.Reader = found.End, gapReader
 	return f.saveGap(ctx, scope, &gap, entries)
 }
 
-func (f *feed) restarted(gap database.Cursor) *database.Cursor {
-	gap.Link = ""
+func restarted(scope string, gap database.Cursor) *database.Cursor {
+	if gap.Link = ""; isAgain(scope) {
+		gap.Reader = gapSeams
+	}
 	return &gap
 }
 

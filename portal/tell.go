@@ -75,9 +75,16 @@ func (t *teller) run(ctx context.Context) {
 // group is what a room is told of in one notice.
 type group struct{ portal, reason string }
 
+// gathered is what a round has found of a group. After an outage that may be a
+// whole day of a room: of all but the first few rows only the number is kept.
+type gathered struct {
+	n   int
+	few []*database.OutboxRow
+}
+
 // left tells all that nobody was told yet. One room's trouble is not another's.
 func (t *teller) left(ctx context.Context) error {
-	groups, order := map[group][]*database.OutboxRow{}, []group(nil)
+	groups, order := map[group]*gathered{}, []group(nil)
 	var errs []error
 	for after := int64(0); ; {
 		rows, err := t.o.DB.Outbox.Untold(ctx, after, tellBatch)
@@ -93,9 +100,9 @@ func (t *teller) left(ctx context.Context) error {
 				}
 			} else if isToldTogether(row) {
 				if groups[g] == nil {
-					order = append(order, g)
+					order, groups[g] = append(order, g), &gathered{}
 				}
-				groups[g] = append(groups[g], row)
+				t.gather(ctx, g, groups[g], row)
 			} else if len(errs) < maxTellErrors {
 				if err := t.one(ctx, row); err != nil {
 					errs = append(errs, err)
@@ -115,6 +122,19 @@ func (t *teller) left(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// gather takes a row into its group and shows its status, but for a few rows of
+// which their authors may be told one by one.
+func (t *teller) gather(ctx context.Context, g group, all *gathered, row *database.OutboxRow) {
+	all.n++
+	if g.reason == ReasonDropped && all.n <= maxDropNotices {
+		all.few = append(all.few, row)
+		return
+	}
+	t.show(ctx, all.few...)
+	all.few = nil
+	t.show(ctx, row)
 }
 
 // quietly ends a row of which nobody is told.
@@ -194,67 +214,70 @@ func (t *teller) showOne(ctx context.Context, row *database.OutboxRow) error {
 
 // together tells authors by their messages' status, and the room with one
 // notice when no more of the kind is to come.
-func (t *teller) together(ctx context.Context, g group, rows []*database.OutboxRow) error {
-	if g.reason == ReasonDropped && len(rows) <= maxDropNotices {
-		for _, row := range rows {
+func (t *teller) together(ctx context.Context, g group, all *gathered) error {
+	if len(all.few) > 0 {
+		for _, row := range all.few {
 			if err := t.one(ctx, row); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	t.show(ctx, rows)
 	if t.o.Outage(ctx, g.portal) || t.pending(ctx, g.portal) {
 		return nil
 	}
 	// What was ended while they were read belongs to them.
-	rows, err := t.members(ctx, g)
-	if err != nil || len(rows) == 0 {
-		return err
-	}
-	t.show(ctx, rows)
-	news, err := t.news(ctx, g, rows)
+	var ids []int64
+	var first *database.OutboxRow // of those that are news
+	news := 0
+	err := t.members(ctx, g, func(row *database.OutboxRow) error {
+		ids = append(ids, row.ID)
+		t.show(ctx, row)
+		is, err := t.isNews(ctx, row)
+		if err != nil || !is {
+			return err
+		}
+		if news++; first == nil {
+			first = row
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	if len(news) > 0 {
+	if first != nil {
 		content := &event.MessageEventContent{
-			MsgType: event.MsgNotice, Body: togetherText(t.o.Texts, g.reason, len(news)), Mentions: &event.Mentions{},
+			MsgType: event.MsgNotice, Body: togetherText(t.o.Texts, g.reason, news), Mentions: &event.Mentions{},
 		}
-		if err := t.notice(ctx, news[0], fmt.Sprintf("outbox/%s/%d/together", news[0].EventID, news[0].DoneAt.UnixMilli()), content); err != nil {
+		if err := t.notice(ctx, first, fmt.Sprintf("outbox/%s/%d/together", first.EventID, first.DoneAt.UnixMilli()), content); err != nil {
 			return fmt.Errorf("portal %s: %w", g.portal, err)
 		}
 	}
 	return t.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
-		for _, row := range rows {
-			if err := t.o.DB.Outbox.Told(ctx, row.ID); err != nil {
+		for _, id := range ids {
+			if err := t.o.DB.Outbox.Told(ctx, id); err != nil {
 				return err
 			}
-			delete(t.shown, row.ID)
+			delete(t.shown, id)
 		}
 		return nil
 	})
 }
 
-// news returns the rows of a group that their room is not told of when the
-// outage is over.
-func (t *teller) news(ctx context.Context, g group, rows []*database.OutboxRow) (out []*database.OutboxRow, err error) {
-	if g.reason != ReasonKept {
-		return rows, nil
+// isNews reports whether the room is not told of a row when the outage is over.
+func (t *teller) isNews(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	if row.Reason != ReasonKept {
+		return true, nil
 	}
-	for _, row := range rows {
-		told, err := t.o.ToldAtEnd(ctx, row)
-		if err != nil {
-			return nil, fmt.Errorf("look who tells of event %s: %w", row.EventID, err)
-		} else if !told {
-			out = append(out, row)
-		}
+	told, err := t.o.ToldAtEnd(ctx, row)
+	if err != nil {
+		return false, fmt.Errorf("look who tells of event %s: %w", row.EventID, err)
 	}
-	return out, nil
+	return !told, nil
 }
 
 // show sends the status of rows that are told of together, once.
-func (t *teller) show(ctx context.Context, rows []*database.OutboxRow) {
+func (t *teller) show(ctx context.Context, rows ...*database.OutboxRow) {
 	for _, row := range rows {
 		if _, shown := t.shown[row.ID]; !shown {
 			t.shown[row.ID] = struct{}{}
@@ -263,21 +286,21 @@ func (t *teller) show(ctx context.Context, rows []*database.OutboxRow) {
 	}
 }
 
-// members returns the rows of a group that nobody was told of.
-func (t *teller) members(ctx context.Context, g group) (out []*database.OutboxRow, err error) {
+// members calls f with the rows of a group that nobody was told of, in order.
+func (t *teller) members(ctx context.Context, g group, f func(row *database.OutboxRow) error) error {
 	for after := int64(0); ; {
-		rows, err := t.o.DB.Outbox.Untold(ctx, after, tellBatch)
+		rows, err := t.o.DB.Outbox.UntoldOf(ctx, g.portal, g.reason, after, tellBatch)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, row := range rows {
-			after, row.Payload = row.ID, nil
-			if isToldTogether(row) && (group{row.Portal, row.Reason}) == g {
-				out = append(out, row)
+			after = row.ID
+			if err = f(row); err != nil {
+				return err
 			}
 		}
-		if len(rows) < tellBatch {
-			return out, nil
+		if len(rows) < tellBatch || ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
 )
 
@@ -179,4 +180,38 @@ func withoutAuthor(texts []string) []string {
 		out[i] = text[strings.LastIndex(text, "after"):]
 	}
 	return out
+}
+
+// What a whole day's room is told of in one notice is read some at a time, and is
+// one notice with all of it, once.
+func TestManyKeptMessagesAreOneNotice(t *testing.T) {
+	const n = 2*200 + 50
+	ctx := t.Context()
+	var on atomic.Bool
+	on.Store(true)
+	r := started(t, func(r *portaltest.Rig) {
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.Outage = func(context.Context, string) bool { return on.Load() }
+			out.Held = func(string) bool { return true }
+		}
+	})
+	for i := range n {
+		row := &database.OutboxRow{EventID: fmt.Sprintf("$kept-%d", i), Portal: string(portal.ChannelPortal(portaltest.Channel).ID), RoomID: r.Room.String(),
+			Kind: database.KindMessage, SenderMXID: string(portaltest.BobMXID), Payload: []byte("{}")}
+		_, err := r.DB.Outbox.Enqueue(ctx, row)
+		require.NoError(t, err)
+		_, err = r.DB.Outbox.Drop(ctx, row.ID, portal.ReasonKept, "it stays")
+		require.NoError(t, err)
+	}
+	on.Store(false)
+	for i := range 2 {
+		r.Restart()
+		r.Eventually(func() bool { return len(botSays(r, "stay")) > 0 })
+		r.Quiet()
+		require.Len(t, botSays(r, "stay"), 1, i)
+		require.Contains(t, botSays(r, "stay")[0], fmt.Sprint(n, " messages"))
+		untold, err := r.DB.Outbox.Untold(ctx, 0, n)
+		require.NoError(t, err)
+		require.Empty(t, untold)
+	}
 }
