@@ -51,6 +51,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
 		"ALTER TABLE teams_sent DROP COLUMN content_hash", "ALTER TABLE teams_outbox DROP COLUMN held_until",
 		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at",
+		"DROP INDEX teams_inbox_again_idx", "ALTER TABLE teams_inbox DROP COLUMN again_at",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
 	} {
 		_, err := raw.Exec(ctx, query)
@@ -152,7 +153,8 @@ func TestUpgradeInAnOutage(t *testing.T) {
 		db = databasetest.New(t, raw)
 	}
 	back(11, "DROP TABLE teams_outage_span", "ALTER TABLE teams_outage_room DROP COLUMN gap_told_at", "ALTER TABLE teams_outbox DROP COLUMN held_until",
-		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at")
+		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at",
+		"DROP INDEX teams_inbox_again_idx", "ALTER TABLE teams_inbox DROP COLUMN again_at")
 	spans := func() []database.OutageSpan {
 		all, err := db.Outages.Spans(ctx, database.SpanWrite, 10)
 		require.NoError(t, err)
@@ -164,6 +166,6 @@ func TestUpgradeInAnOutage(t *testing.T) {
 	// Where there are spans they are right: an outage of reading alone has none of writing.
 	reading := begin(database.Outage{Kind: database.OutageDetected})
 	require.NoError(t, db.Outages.Block(ctx, reading, database.SpanRead, at(5)))
-	back(13)
+	back(13, "DROP INDEX teams_inbox_again_idx", "ALTER TABLE teams_inbox DROP COLUMN again_at")
 	require.Equal(t, want, spans())
 }

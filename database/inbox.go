@@ -27,6 +27,8 @@ type InboxRow struct {
 	Attempts                        int
 	NextAt, ReceivedAt, DeliveredAt time.Time
 	Reason, Source                  string
+	// AgainAt is when a row is delivered once more, although Matrix has its version.
+	AgainAt time.Time
 }
 
 // Inbox is the ingest ledger: which version of a message was accepted and
@@ -35,7 +37,7 @@ type InboxRow struct {
 type Inbox struct{ base }
 
 const inboxColumns = `portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at, received_at,
-	delivered_at, reason, source`
+	delivered_at, reason, source, again_at`
 
 // When a message came first and when Matrix had it first, in whichever version.
 // What received_at and delivered_at say moves with every change of it. Rows that a
@@ -82,7 +84,7 @@ func (s *Inbox) accept(ctx context.Context, r InboxRow) (int, error) {
 		VALUES ($1, $2, $3, $4, 0, $5, $6, 'pending', 0, 0, $7, 0, '', $8, $7)
 		ON CONFLICT (portal, message_id) DO UPDATE SET root_id = excluded.root_id, version = excluded.version,
 			created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 0, next_at = 0,
-			received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`
+			received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`, again_at = 0
 		WHERE excluded.version > teams_inbox.version`,
 		r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
 	return int(n), err
@@ -212,9 +214,10 @@ func scanHead(row dbutil.Scannable) (h Head, err error) {
 }
 
 func scanInbox(row dbutil.Scannable) (r InboxRow, err error) {
-	var createdAt, nextAt, receivedAt, deliveredAt int64
+	var createdAt, nextAt, receivedAt, deliveredAt, againAt int64
 	err = row.Scan(&r.Portal, &r.MessageID, &r.RootID, &r.Version, &r.Delivered, &createdAt, &r.Payload, &r.State, &r.Attempts, &nextAt,
-		&receivedAt, &deliveredAt, &r.Reason, &r.Source)
+		&receivedAt, &deliveredAt, &r.Reason, &r.Source, &againAt)
+	r.AgainAt = fromMS(againAt)
 	r.CreatedAt, r.NextAt, r.ReceivedAt, r.DeliveredAt = fromMS(createdAt), fromMS(nextAt), fromMS(receivedAt), fromMS(deliveredAt)
 	return r, err
 }

@@ -62,7 +62,7 @@ func (s *Inbox) Redeliver(ctx context.Context, rows []InboxRow) (redelivered int
 				VALUES ($1, $2, $3, $4, 0, $5, $6, 'pending', 1, 0, $7, 0, '', $8, $7)
 				ON CONFLICT (portal, message_id) DO UPDATE SET root_id = excluded.root_id, version = excluded.version, delivered = 0,
 					created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 1, next_at = 0,
-					received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`
+					received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`, again_at = 0
 				WHERE excluded.version >= teams_inbox.version`,
 				r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
 			if err != nil {

@@ -121,7 +121,7 @@ func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder b
 		// A message is complete once its first row bears the hash: a delivery
 		// that is cut off before goes on with the parts that are missing.
 		if len(parts) == 1 && !placeholder {
-			meta.ContentHash = contentHash(d.m)
+			d.complete(meta)
 		}
 		if !placeholder && d.showsEarlier(ctx, p, row, part, claimed) {
 			meta.PartHash, meta.ContentHash, stale = "", "", true
@@ -135,7 +135,7 @@ func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder b
 		return d.update(ctx, p, rows)
 	} else if len(parts) > 1 {
 		first := firstRow(rows)
-		metaOf(first).ContentHash = contentHash(d.m)
+		d.complete(metaOf(first))
 		if err = p.Bridge.DB.Message.Update(ctx, first); err != nil {
 			return nil, fmt.Errorf("complete message row: %w", err)
 		}

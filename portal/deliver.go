@@ -43,6 +43,10 @@ type delivery struct {
 	files, rootFiles map[string]msgconv.Media
 	// head is what the message has in front of its text where that is from Matrix.
 	head *msgconv.Head
+	// problems are what could not be fetched, to be counted.
+	problems []problem
+	// fills is set while what was lacking is shown.
+	fills bool
 
 	source *bridgev2.UserLogin
 	room   id.RoomID
@@ -73,6 +77,7 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 		if err = d.fetchEmoticons(ctx); err != nil {
 			return err
 		}
+		d.countProblems()
 	}
 	return in.loop.Do(ctx, portalIDOf(row), d.apply)
 }
@@ -242,6 +247,7 @@ func (d *delivery) applyRoot(ctx context.Context, p *bridgev2.Portal, source *br
 	if err = root.fetchImages(ctx, p.MXID, images, nil); err != nil {
 		return err
 	}
+	root.countProblems()
 	_, err = root.create(ctx, p, !root.m.Deleted.IsZero())
 	return err
 }
@@ -264,6 +270,7 @@ func (d *delivery) fetchRootFiles(ctx context.Context) error {
 	if err := root.fetchMedia(ctx); err != nil {
 		return err
 	}
+	root.countProblems()
 	d.rootFiles = root.files
 	return nil
 }
@@ -359,7 +366,7 @@ func (d *delivery) isShown(ctx context.Context) (bool, error) {
 	}
 	hash := contentHash(d.m)
 	for _, row := range rows {
-		if d.isShownBy(metaOf(row), hash) {
+		if d.isShownBy(metaOf(row), hash) && !metaOf(row).Lacks {
 			return true, nil
 		}
 	}

@@ -52,7 +52,7 @@ func (d *delivery) fetchEmoticons(ctx context.Context) error {
 			zerolog.Ctx(ctx).Debug().Err(err).Msg("Showing a custom emoji by its name")
 			media = msgconv.Media{Problem: problemOf(err)}
 		}
-		d.in.o.Metrics.Count(MetricMedia, mediaOutcome(media))
+		d.outcome(MetricMedia, media)
 		return media
 	}
 	if d.media == nil {

@@ -62,7 +62,7 @@ func (d *delivery) knownMedia(ctx context.Context) (known map[string]msgconv.Med
 	hash := contentHash(d.m)
 	for _, row := range rows {
 		meta := metaOf(row)
-		if d.isShownBy(meta, hash) {
+		if d.isShownBy(meta, hash) && !meta.Lacks {
 			return nil, true, nil
 		}
 		// Of an encrypted file the keys are not kept, so it is copied anew.
@@ -105,7 +105,7 @@ func (d *delivery) fetchFiles(ctx context.Context, roomID id.RoomID, files []msg
 		} else if media.Problem == "" {
 			d.in.noteCopied(refusalKey(d.row), ref.URL, media)
 		}
-		d.in.o.Metrics.Count(MetricFiles, mediaOutcome(media))
+		d.outcome(MetricFiles, media)
 		d.files[ref.URL] = media
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -48,6 +49,8 @@ type Ingest struct {
 	// copied are the files that are at the homeserver, of messages that are not in
 	// their room yet.
 	copied map[string]map[string]msgconv.Media
+	// lacking is set while messages may be in Matrix that lack something.
+	lacking atomic.Bool
 	// copies is taken by who copies a file.
 	copies chan struct{}
 }
@@ -69,6 +72,7 @@ func NewIngest(o IngestOptions) *Ingest {
 		ghosts:  newGhostLocks(),
 	}
 	in.orphans = newOrphans(in.began)
+	in.lacking.Store(true) // the process before may have left some
 	in.lanes = newLanes(o.Concurrency, o.Now, in.work)
 	in.arrivals = newArrivals(o.Now, o.Behind, in.lanes.wake)
 	return in
@@ -158,19 +162,32 @@ func (in *Ingest) Run(ctx context.Context) {
 	defer healing.Wait()
 	sweep := time.NewTicker(in.o.Sweep)
 	defer sweep.Stop()
-	for {
-		portals, err := in.o.DB.Inbox.PortalsDue(ctx, in.o.Now())
-		if err != nil && ctx.Err() == nil {
-			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the ledger")
+	again := time.NewTicker(in.o.YoungRest)
+	defer again.Stop()
+	for look := true; ; {
+		if look {
+			in.sweep(ctx)
 		}
-		for _, key := range portals {
-			in.lanes.wake(key)
-		}
+		in.takeAgain(ctx)
 		select {
 		case <-sweep.C:
+			look = true
+		case <-again.C:
+			look = false
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// sweep wakes the lanes of conversations with rows that are due.
+func (in *Ingest) sweep(ctx context.Context) {
+	portals, err := in.o.DB.Inbox.PortalsDue(ctx, in.o.Now())
+	if err != nil && ctx.Err() == nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not look over the ledger")
+	}
+	for _, key := range portals {
+		in.lanes.wake(key)
 	}
 }
 
@@ -271,7 +288,7 @@ func (in *Ingest) step(ctx context.Context, row *database.InboxRow) (wait time.T
 	key := refusalKey(row)
 	if err == nil {
 		in.forgetRefusals(key)
-		if err = in.o.DB.Inbox.Delivered(ctx, row.Portal, row.MessageID, row.Version); err == nil {
+		if err = in.done(ctx, row); err == nil {
 			in.o.Metrics.Observe(DurationIngest, in.o.Now().Sub(row.ReceivedAt))
 			return time.Time{}, false
 		}

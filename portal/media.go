@@ -43,24 +43,19 @@ func (d *delivery) fetchImages(ctx context.Context, roomID id.RoomID, images []m
 			zerolog.Ctx(ctx).Warn().Err(err).Msg("Delivering a message without one of its images")
 			media = msgconv.Media{Problem: problemOf(err)}
 		}
-		d.in.o.Metrics.Count(MetricMedia, mediaOutcome(media))
+		d.outcome(MetricMedia, media)
 		d.media[img.URL] = media
 	}
 	return nil
-}
-
-func mediaOutcome(m msgconv.Media) string {
-	if m.Problem != "" {
-		return m.Problem
-	}
-	return "copied"
 }
 
 // givesUpImage reports whether an image or file is not waited for any longer.
 func (in *Ingest) givesUpImage(d *delivery, err error) bool {
 	var hs mautrix.HTTPError
 	switch teams.KindOf(err) {
-	case teams.KindForeignHost, teams.KindNotFound, teams.KindGone, teams.KindPermission, teams.KindBadRequest, teams.KindTooLarge:
+	case teams.KindNotFound:
+		return d.goesWithout()
+	case teams.KindForeignHost, teams.KindGone, teams.KindPermission, teams.KindBadRequest, teams.KindTooLarge:
 		return true
 	case teams.KindUnknown:
 		if errors.Is(err, errTooLarge) || errors.Is(err, bridgev2.ErrMediaTooLarge) {

@@ -66,6 +66,9 @@ type MessageMetadata struct {
 	// ContentHash covers everything of the Teams message that can show in
 	// Matrix, reactions excepted: while it stays, nothing is converted again.
 	ContentHash string `json:"hash,omitempty"`
+	// Lacks is set while a part of the message shows why there is no picture or file,
+	// and that may change: Graph did not show it yet.
+	Lacks bool `json:"lacks,omitempty"`
 	// PartHash covers what this part shows.
 	PartHash string `json:"part_hash,omitempty"`
 	// Source is the address of the picture, file or snippet that this part shows.

@@ -124,6 +124,11 @@ type IngestOptions struct {
 	// not answer, from the first try on, before it goes without them. Default 5
 	// minutes.
 	MediaPatience time.Duration
+	// YoungMedia is how long after a message came its pictures and files are looked
+	// for that Graph says are not there: what is new may not show everywhere at once.
+	// The message, and those behind it, wait for YoungRest; after that it goes without
+	// them, and they follow when they are there. Defaults 3 minutes and 3 s.
+	YoungMedia, YoungRest time.Duration
 	// EmojiPatience is how long a message waits for the pictures of its custom
 	// emoji and of custom reactions to it, all together, before it shows their
 	// names. Default 10 s.
@@ -175,6 +180,8 @@ func (o *IngestOptions) setDefaults() {
 	def(&o.MaxImage, 50<<20)
 	def(&o.MaxFile, 100<<20)
 	def(&o.MediaPatience, 5*time.Minute)
+	def(&o.YoungMedia, 3*time.Minute)
+	def(&o.YoungRest, 3*time.Second)
 	def(&o.EmojiPatience, 10*time.Second)
 	def(&o.EchoWait, 30*time.Second)
 	def(&o.RootPatience, 30*time.Second)

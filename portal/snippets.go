@@ -31,16 +31,16 @@ func (d *delivery) fetchSnippets(ctx context.Context) error {
 			continue
 		}
 		snippet, err := d.in.readSnippet(ctx, ref.URL)
-		outcome := "code read"
 		if err != nil {
 			if !d.in.givesUpImage(d, err) {
 				return err
 			}
 			zerolog.Ctx(ctx).Warn().Err(err).Msg("Delivering a message without one of its code snippets")
 			snippet.Problem = problemOf(err)
-			outcome = snippet.Problem
+			d.problems = append(d.problems, problem{MetricMedia, snippet.Problem})
+		} else {
+			d.in.o.Metrics.Count(MetricMedia, "code read")
 		}
-		d.in.o.Metrics.Count(MetricMedia, outcome)
 		d.snippets[ref.URL] = snippet
 	}
 	return nil

@@ -19,7 +19,12 @@ import (
 func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) ([]*brdb.Message, error) {
 	first := firstRow(existing)
 	hash := contentHash(d.m)
-	if d.isShownBy(metaOf(first), hash) || metaOf(first).ETag > d.row.Version {
+	switch meta := metaOf(first); {
+	case meta.Lacks && meta.ETag <= d.row.Version && d.isShownBy(meta, hash):
+		return d.fill(ctx, p, existing)
+	case meta.Lacks && meta.ETag == d.row.Version:
+		return existing, nil // an edit from Matrix is newer
+	case d.isShownBy(meta, hash), meta.ETag > d.row.Version:
 		return existing, nil
 	}
 	if !p.Bridge.IsGhostMXID(first.SenderMXID) {
@@ -45,7 +50,8 @@ func (d *delivery) update(ctx context.Context, p *bridgev2.Portal, existing []*b
 	first = firstRow(rows)
 	meta := metaOf(first)
 	d.writtenInTeams(meta, 0, givenBefore(meta, nil))
-	meta.ContentHash, meta.ETag, meta.EditedMS, meta.Placeholder, meta.Deleted = hash, d.row.Version, unixMS(d.m.Edited), false, false
+	d.complete(meta)
+	meta.ETag, meta.EditedMS, meta.Placeholder, meta.Deleted = d.row.Version, unixMS(d.m.Edited), false, false
 	if err := p.Bridge.DB.Message.Update(ctx, first); err != nil {
 		return nil, fmt.Errorf("store edited row: %w", err)
 	}
@@ -116,7 +122,11 @@ func (d *delivery) editPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 // sendEdit edits a row's event in the name of whoever sent it. Where the bridge
 // can't speak for them any more, the bot says what the message says now.
 func (d *delivery) sendEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.Message, part rendered, ts time.Time) error {
-	key := d.key("edit:" + part.id)
+	what := "edit:"
+	if d.fills {
+		what = "fill:" // an edit of this version may have said that it is lacking
+	}
+	key := d.key(what + part.id)
 	before, err := d.sentBefore(ctx, key)
 	if err != nil || before != "" {
 		return err
@@ -225,7 +235,7 @@ func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*
 		}
 		rows = append(rows, row)
 	}
-	metaOf(firstRow(rows)).ContentHash = contentHash(d.m)
+	d.complete(metaOf(firstRow(rows)))
 	err = p.Bridge.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
 		for _, old := range existing {
 			if err := p.Bridge.DB.Message.Delete(ctx, old.RowID); err != nil {

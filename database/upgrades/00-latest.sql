@@ -1,4 +1,4 @@
--- v0 -> v14: Latest schema
+-- v0 -> v15: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -100,9 +100,11 @@ CREATE TABLE teams_inbox (
 	source       TEXT   NOT NULL,
 	first_at     BIGINT NOT NULL DEFAULT 0,
 	shown_at     BIGINT NOT NULL DEFAULT 0,
+	again_at     BIGINT NOT NULL DEFAULT 0,
 
 	PRIMARY KEY (portal, message_id)
 );
+CREATE INDEX teams_inbox_again_idx ON teams_inbox (again_at) WHERE again_at <> 0;
 CREATE INDEX teams_inbox_due_idx ON teams_inbox (portal, created_at, message_id, next_at) WHERE state = 'pending';
 CREATE INDEX teams_inbox_parked_idx ON teams_inbox (portal, created_at) WHERE state = 'parked';
 

@@ -164,6 +164,7 @@ func (r *Rig) Start() {
 		Common: common, Reader: r.Tenant.Reader(r.dead), Settle: 10 * time.Millisecond, SettleMax: -1,
 		Look: r.Look, DoubtRest: 10 * time.Millisecond, OrphanGrace: 10 * time.Millisecond,
 		RetryMin: 5 * time.Millisecond, RetryMax: 20 * time.Millisecond, EchoWait: 5 * time.Second, Sweep: 50 * time.Millisecond,
+		YoungMedia: 300 * time.Millisecond, YoungRest: 20 * time.Millisecond,
 	}
 	out := portal.SenderOptions{
 		Common: common, Reader: r.Tenant.Reader(r.dead), Writers: &writers{tenant: r.Tenant, people: r.People, dead: r.dead}, Edits: r.HS.Edits,
