@@ -175,7 +175,7 @@ func testOutboxOvertaken(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, second.EventID, next.EventID, "the lane has it in hand")
 
-	back, err := e.db.Outbox.Requeue(ctx, first.ID)
+	back, err := e.db.Outbox.Requeue(ctx, first.ID, time.Time{})
 	require.NoError(t, err)
 	require.True(t, back)
 	ok, err := e.db.Outbox.MarkSending(ctx, second)
@@ -190,7 +190,7 @@ func testOutboxOvertaken(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	for _, state := range []string{database.StateSending, database.StateDone} {
-		back, err = e.db.Outbox.Requeue(ctx, first.ID)
+		back, err = e.db.Outbox.Requeue(ctx, first.ID, time.Time{})
 		require.NoError(t, err)
 		require.False(t, back, state)
 		n, err := e.db.Outbox.RequeueFollowers(ctx, "$message")
