@@ -13,7 +13,6 @@ import (
 	flag "maunium.net/go/mauflag"
 
 	"teamsbridge/bridge/check"
-	"teamsbridge/database"
 )
 
 // checkTimeout bounds a whole check: a directory of 50,000 people is read in it.
@@ -108,13 +107,16 @@ func (c *Connector) check(ctx context.Context, o checkOptions, report *check.Rep
 	if err != nil {
 		return // Validate has said so
 	}
-	seal, err := database.NewSealer(secrets.encryptionKey)
+	seal, err := secrets.sealer()
 	if err != nil {
-		seal = nil // Validate has said so; nothing that is looked at is sealed
+		seal = nil // Validate has said so
 	}
 	stored := report.Area("database")
 	db, exists, closeDB := c.checkDatabase(ctx, seal, stored)
 	defer closeDB()
+	if db != nil && seal != nil {
+		c.checkSealing(ctx, db, secrets, stored)
+	}
 	running := exists && c.checkInstance(ctx, stored)
 	area := report.Area("homeserver")
 	if address := c.main.Config.Homeserver.Address; address == "" || address == exampleHomeserver {

@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"teamsbridge/database"
 	"teamsbridge/texts"
 )
 
@@ -36,6 +37,9 @@ type Config struct {
 
 	EncryptionKey     string `yaml:"encryption_key"`
 	EncryptionKeyFile string `yaml:"encryption_key_file"`
+
+	EncryptionKeyPrevious     string `yaml:"encryption_key_previous"`
+	EncryptionKeyPreviousFile string `yaml:"encryption_key_previous_file"`
 
 	Teams             SelectionConfig  `yaml:"teams"`
 	Mapping           MappingConfig    `yaml:"mapping"`
@@ -200,11 +204,19 @@ type secrets struct {
 	clientSecret        string
 	certificatePassword string
 	encryptionKey       string
+	// previousKeys open what was sealed before the key in use.
+	previousKeys []string
+}
+
+// sealer seals what must not be readable in a copy of the database.
+func (s secrets) sealer() (database.Sealer, error) {
+	return database.NewSealer(s.encryptionKey, s.previousKeys...)
 }
 
 // loadSecrets reads the x_file halves of x / x_file pairs.
 func (c *Config) loadSecrets() (secrets, error) {
 	var s secrets
+	var previous string
 	for _, pair := range []struct {
 		key, value, file string
 		into             *string
@@ -212,6 +224,7 @@ func (c *Config) loadSecrets() (secrets, error) {
 		{"client_secret", c.ClientSecret, c.ClientSecretFile, &s.clientSecret},
 		{"certificate_password", c.CertificatePassword, c.CertificatePasswordFile, &s.certificatePassword},
 		{"encryption_key", c.EncryptionKey, c.EncryptionKeyFile, &s.encryptionKey},
+		{"encryption_key_previous", c.EncryptionKeyPrevious, c.EncryptionKeyPreviousFile, &previous},
 	} {
 		*pair.into = pair.value
 		if pair.file == "" {
@@ -226,6 +239,7 @@ func (c *Config) loadSecrets() (secrets, error) {
 			return s, &ConfigError{pair.key + "_file", "is empty", "put the value into the file", nil}
 		}
 	}
+	s.previousKeys = strings.Fields(previous)
 	return s, nil
 }
 

@@ -90,6 +90,8 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"outage_age":    prometheus.NewDesc("teamsbridge_outage_seconds", "How long the outage goes on, by kind; 0 where none does.", []string{"kind"}, nil),
 		"subscriptions": prometheus.NewDesc("teamsbridge_subscriptions", "Subscriptions that there ought to be, by state; none where the webhook is off.", []string{"state"}, nil),
 		"expiry":        prometheus.NewDesc("teamsbridge_credential_expires_timestamp_seconds", "Until when a credential can be used, in Unix time, where that is known.", []string{"credential"}, nil),
+		"sealing":       prometheus.NewDesc("teamsbridge_sealing_done", "Whether nothing that is stored needs encryption_key_previous any more.", nil, nil),
+		"unopened":      prometheus.NewDesc("teamsbridge_sealed_unopened", "Stored values that none of the encryption keys opened.", nil, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
 	}
 }
@@ -143,6 +145,14 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 	if pending, quarantined, err := s.r.db.Notifications.Count(ctx); err == nil {
 		gauge("notifications", float64(pending), "pending")
 		gauge("notifications", float64(quarantined), "quarantined")
+	}
+	if status, err := s.r.db.Sealing.Status(ctx); err == nil {
+		done := 0.0
+		if status.Done {
+			done = 1
+		}
+		gauge("sealing", done)
+		gauge("unopened", float64(status.Unopened))
 	}
 	// Before Graph was asked there is nothing to say.
 	if down, known, _ := s.r.health.state(); known {

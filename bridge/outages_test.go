@@ -85,7 +85,9 @@ func newOutageTest(t *testing.T) *outageTest {
 		URI: "file:" + filepath.Join(t.TempDir(), "test.db") + "?_txlock=immediate"}}, statementLog{w.step})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, parent.Close()) })
-	w.db = database.NewWithClock(parent, zerolog.Nop(), nil, w.clock)
+	seal, err := database.NewSealer("a key of this test, for nobody else")
+	require.NoError(t, err)
+	w.db = database.NewWithClock(parent, zerolog.Nop(), seal, w.clock)
 	require.NoError(t, w.db.Upgrade(t.Context()))
 	w.restart()
 	w.known = true

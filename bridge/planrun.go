@@ -81,7 +81,7 @@ func (c *Connector) plan(ctx context.Context, config string) (*plan.Plan, error)
 	if err != nil {
 		return nil, err
 	}
-	seal, err := database.NewSealer(secrets.encryptionKey)
+	seal, err := secrets.sealer()
 	if err != nil {
 		return nil, err
 	}

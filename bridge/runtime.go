@@ -92,7 +92,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	if r.secrets, err = c.Config.loadSecrets(); err != nil {
 		return nil, err
 	}
-	seal, err := database.NewSealer(r.secrets.encryptionKey)
+	seal, err := r.secrets.sealer()
 	if err != nil {
 		return nil, &ConfigError{Key: "encryption_key", Problem: "can't be used", Fix: "set 32 or more random characters", Err: err}
 	}
@@ -291,6 +291,7 @@ func (r *runtime) intake(ctx context.Context) error {
 		return err
 	}
 	r.services.start("metrics and probes", r.monitoring.run)
+	r.services.start("sealing", r.reseal)
 	for _, serve := range []func(context.Context) error{r.serveWebLogin, r.serveStatusPage} {
 		if err := serve(ctx); err != nil {
 			return err

@@ -47,7 +47,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	for _, key := range []string{
 		"tenant_id", "client_id", "client_secret", "client_secret_file", "client_secret_expires",
 		"certificate_file", "certificate_key_file", "certificate_password", "certificate_password_file",
-		"cloud", "ca_file", "proxy", "encryption_key_file", "ops_room", "language", "time_zone",
+		"cloud", "ca_file", "proxy", "encryption_key_file", "encryption_key_previous", "encryption_key_previous_file", "ops_room", "language", "time_zone",
 	} {
 		helper.Copy(up.Str|up.Int|up.Null, key)
 	}

@@ -25,10 +25,7 @@ type Account struct {
 }
 
 // Accounts keeps delegated sign-ins.
-type Accounts struct {
-	base
-	seal Sealer
-}
+type Accounts struct{ base }
 
 const accountColumns = `key, kind, user_id, upn, display_name, mxid, state, reason, updated_at`
 
@@ -83,7 +80,7 @@ func (s *Accounts) token(ctx context.Context, key string) (sealed []byte, plain 
 	if err != nil || stored == nil || len(*stored) == 0 {
 		return nil, "", err
 	}
-	opened, err := s.seal.Open(*stored, "account:"+key)
+	opened, err := s.openSecret(accountToken, *stored, key)
 	if err != nil {
 		return nil, "", fmt.Errorf("load token: %w", err)
 	}
@@ -93,7 +90,7 @@ func (s *Accounts) token(ctx context.Context, key string) (sealed []byte, plain 
 // SaveToken stores the refresh token of a fresh sign-in; nil means that it is
 // durable. An account that is not known yet gets a row that Upsert completes.
 func (s *Accounts) SaveToken(ctx context.Context, key, refreshToken string) error {
-	sealed, err := s.seal.Seal([]byte(refreshToken), "account:"+key)
+	sealed, err := s.sealSecret(accountToken, []byte(refreshToken), key)
 	if err != nil {
 		return fmt.Errorf("save token: %w", err)
 	}
@@ -109,11 +106,19 @@ func (s *Accounts) SaveToken(ctx context.Context, key, refreshToken string) erro
 // ok is false where the older one is not the account's any more, because
 // somebody signed out or anew meanwhile: nothing is changed then.
 func (s *Accounts) RotateToken(ctx context.Context, key, older, refreshToken string) (ok bool, err error) {
-	stored, plain, err := s.token(ctx, key)
-	if err != nil || stored == nil || plain != older {
-		return false, err
+	// The older one may be sealed anew between the look and the update.
+	for !ok && err == nil {
+		stored, plain, lookErr := s.token(ctx, key)
+		if lookErr != nil || stored == nil || plain != older {
+			return false, lookErr
+		}
+		ok, err = s.replaceToken(ctx, key, stored, refreshToken)
 	}
-	sealed, err := s.seal.Seal([]byte(refreshToken), "account:"+key)
+	return ok, err
+}
+
+func (s *Accounts) replaceToken(ctx context.Context, key string, stored []byte, refreshToken string) (ok bool, err error) {
+	sealed, err := s.sealSecret(accountToken, []byte(refreshToken), key)
 	if err != nil {
 		return false, fmt.Errorf("rotate token: %w", err)
 	}

@@ -43,11 +43,12 @@ type Database struct {
 	Digests       *Digests
 	Uploads       *Uploads
 	Polls         *Polls
+	Sealing       *Sealing
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
-// using them. The sealer encrypts tokens and keys; without one, storing or
-// reading a secret fails with ErrNoSealer.
+// using them. The sealer encrypts secrets and what people wrote; without one,
+// storing or reading these fails with ErrNoSealer.
 func New(parent *dbutil.Database, log zerolog.Logger, seal Sealer) *Database {
 	return NewWithClock(parent, log, seal, time.Now)
 }
@@ -58,7 +59,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 	if seal == nil {
 		seal = noSealer{}
 	}
-	b := base{db: child, now: now}
+	b := base{db: child, now: now, seal: seal}
 	return &Database{
 		Database:      child,
 		Journal:       &Journal{b},
@@ -68,20 +69,21 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Inbox:         &Inbox{b},
 		Notifications: &Notifications{b},
 		Cursors:       &Cursors{b},
-		Subscriptions: &Subscriptions{base: b, seal: seal},
+		Subscriptions: &Subscriptions{b},
 		Staff:         &StaffStore{b},
 		Conversations: &Conversations{b},
 		Selections:    &Selections{b},
 		OptOuts:       &OptOuts{b},
-		Accounts:      &Accounts{base: b, seal: seal},
-		Keys:          &Keys{base: b, seal: seal},
+		Accounts:      &Accounts{b},
+		Keys:          &Keys{b},
 		Echoes:        &Echoes{b},
 		Late:          &Late{b},
 		Holds:         &Holds{b},
 		Outages:       &Outages{b},
 		Digests:       &Digests{b},
-		Uploads:       &Uploads{base: b, seal: seal},
+		Uploads:       &Uploads{b},
 		Polls:         &Polls{b},
+		Sealing:       &Sealing{b},
 	}
 }
 
@@ -119,8 +121,9 @@ var errPanicked = errors.New("panic in transaction")
 
 // base is what every store needs.
 type base struct {
-	db  *dbutil.Database
-	now func() time.Time
+	db   *dbutil.Database
+	now  func() time.Time
+	seal Sealer
 }
 
 // exec runs a statement and returns how many rows it changed.

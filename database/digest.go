@@ -47,7 +47,7 @@ const (
 // anything, into a digest and returns them in order. From then on they can't be
 // cancelled or replaced any more. Call it inside a transaction.
 func (s *Digests) Take(ctx context.Context, id, portal, kind string, limit int) ([]*OutboxRow, error) {
-	rows, err := list(ctx, s.base, "take into digest", scanOutboxPtr, `UPDATE teams_outbox SET digest = $1
+	rows, err := list(ctx, s.base, "take into digest", s.scanOutboxPtr, `UPDATE teams_outbox SET digest = $1
 		WHERE id IN (SELECT id FROM teams_outbox WHERE portal = $2 AND done_at = 0 AND kind = $3`+untouched+` ORDER BY id LIMIT $4)`+untouched+`
 		RETURNING `+outboxColumns, id, portal, kind, limit)
 	slices.SortFunc(rows, func(a, b *OutboxRow) int { return cmp.Compare(a.ID, b.ID) })
@@ -57,7 +57,7 @@ func (s *Digests) Take(ctx context.Context, id, portal, kind string, limit int) 
 // MarkSent says that Teams has what is in one post of a digest, and returns the
 // rows of which that is news; a deletion that came before stays.
 func (s *Digests) MarkSent(ctx context.Context, digestID string, part int) ([]*OutboxRow, error) {
-	rows, err := list(ctx, s.base, "mark digest sent", scanOutboxPtr, `UPDATE teams_outbox SET state = 'sent', reason = ''
+	rows, err := list(ctx, s.base, "mark digest sent", s.scanOutboxPtr, `UPDATE teams_outbox SET state = 'sent', reason = ''
 		WHERE digest = $1 AND done_at = 0 AND kind = 'message' AND event_id IN (
 			SELECT event_id FROM teams_digest_entry WHERE digest_id = $1 AND part = $2)
 		RETURNING `+outboxColumns, digestID, part)

@@ -29,8 +29,11 @@
 //     a poll is counted from here.
 //   - Holds and Outages: which queues are held and why; when Teams could not be
 //     used, and who was told of it.
-//   - The rest is bookkeeping that can be rebuilt, except accounts and keys,
-//     which hold secrets and are sealed.
+//   - The rest is bookkeeping that can be rebuilt, except accounts and keys.
+//
+// Secrets and what people wrote are sealed (sealedcolumn.go; docs/architecture.md
+// lists all columns). A value that no key opens does not fail the query: its row
+// says so, and whoever needs the content asks for it again.
 //
 // Every statement runs in the transaction of its context (dbutil), so
 // (*Database).DoTxn spans these tables and bridgev2's. The SQL is the same for

@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -21,8 +22,10 @@ type InboxRow struct {
 	Version, Delivered int64
 	// CreatedAt is when the message was written in Teams.
 	CreatedAt time.Time
-	// Payload is the message in the version; it is dropped on delivery.
-	Payload                         []byte
+	// Payload is the message in the version, sealed at rest; it is dropped on delivery.
+	Payload []byte
+	// Unreadable is why the payload can't be opened, nil where it can.
+	Unreadable                      error
 	State                           string
 	Attempts                        int
 	NextAt, ReceivedAt, DeliveredAt time.Time
@@ -78,6 +81,10 @@ func (s *Inbox) accept(ctx context.Context, r InboxRow) (int, error) {
 	if r.Portal == "" || r.MessageID == "" {
 		return 0, fmt.Errorf("accept: portal and message id must be set")
 	}
+	payload, err := s.sealInbox(r)
+	if err != nil {
+		return 0, fmt.Errorf("accept: %w", err)
+	}
 	n, err := s.exec(ctx, "accept", `
 		INSERT INTO teams_inbox (portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at,
 			received_at, delivered_at, reason, source, first_at)
@@ -86,15 +93,33 @@ func (s *Inbox) accept(ctx context.Context, r InboxRow) (int, error) {
 			created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 0, next_at = 0,
 			received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`, again_at = 0
 		WHERE excluded.version > teams_inbox.version`,
-		r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
+		r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), payload, ms(s.orNow(r.ReceivedAt)), r.Source)
 	return int(n), err
+}
+
+// sealInbox seals what a row says. It belongs to the version: an older one can't
+// be put in its place.
+func (b base) sealInbox(r InboxRow) ([]byte, error) {
+	return b.sealValue(inboxPayload, r.Payload, r.Portal, r.MessageID, strconv.FormatInt(r.Version, 10))
+}
+
+// Restore puts back what a row says whose payload can't be opened, in the row's
+// version; ok is false where the row has another one by now.
+func (s *Inbox) Restore(ctx context.Context, r InboxRow) (ok bool, err error) {
+	payload, err := s.sealInbox(r)
+	if err != nil {
+		return false, fmt.Errorf("restore message: %w", err)
+	}
+	n, err := s.exec(ctx, "restore message", `UPDATE teams_inbox SET payload = $4
+		WHERE portal = $1 AND message_id = $2 AND version = $3 AND state <> 'done'`, r.Portal, r.MessageID, r.Version, payload)
+	return n > 0, err
 }
 
 // Due returns a portal's pending rows in the order in which they were written.
 // It stops before the first row that waits for a retry, because nothing may
 // overtake it; other portals are not affected.
 func (s *Inbox) Due(ctx context.Context, portal string, now time.Time, limit int) ([]InboxRow, error) {
-	rows, err := list(ctx, s.base, "due messages", scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
+	rows, err := list(ctx, s.base, "due messages", s.scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
 		WHERE portal = $1 AND state = 'pending' ORDER BY created_at, message_id LIMIT $2`, portal, limit)
 	for i, r := range rows {
 		if r.NextAt.After(now) {
@@ -180,7 +205,7 @@ func (s *Inbox) DropParked(ctx context.Context, portal, messageID, reason string
 
 // Get returns a row, nil where there is none.
 func (s *Inbox) Get(ctx context.Context, portal, messageID string) (*InboxRow, error) {
-	return one(ctx, s.base, "inbox row", scanInbox,
+	return one(ctx, s.base, "inbox row", s.scanInbox,
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE portal = $1 AND message_id = $2`, portal, messageID)
 }
 
@@ -196,7 +221,7 @@ func (s *Inbox) PendingReplies(ctx context.Context, portal, rootID string) (bool
 
 // LastDelivered returns the portal's row that was delivered last, nil where none was.
 func (s *Inbox) LastDelivered(ctx context.Context, portal string) (*InboxRow, error) {
-	return one(ctx, s.base, "last delivered", scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
+	return one(ctx, s.base, "last delivered", s.scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
 		WHERE portal = $1 AND delivered_at <> 0 ORDER BY delivered_at DESC, created_at DESC, message_id DESC LIMIT 1`, portal)
 }
 
@@ -213,11 +238,14 @@ func scanHead(row dbutil.Scannable) (h Head, err error) {
 	return h, err
 }
 
-func scanInbox(row dbutil.Scannable) (r InboxRow, err error) {
+func (b base) scanInbox(row dbutil.Scannable) (r InboxRow, err error) {
 	var createdAt, nextAt, receivedAt, deliveredAt, againAt int64
 	err = row.Scan(&r.Portal, &r.MessageID, &r.RootID, &r.Version, &r.Delivered, &createdAt, &r.Payload, &r.State, &r.Attempts, &nextAt,
 		&receivedAt, &deliveredAt, &r.Reason, &r.Source, &againAt)
 	r.AgainAt = fromMS(againAt)
 	r.CreatedAt, r.NextAt, r.ReceivedAt, r.DeliveredAt = fromMS(createdAt), fromMS(nextAt), fromMS(receivedAt), fromMS(deliveredAt)
+	if err == nil {
+		r.Payload, r.Unreadable = b.openValue(inboxPayload, r.Payload, r.Portal, r.MessageID, strconv.FormatInt(r.Version, 10))
+	}
 	return r, err
 }

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -12,8 +13,11 @@ import (
 type JournalEntry struct {
 	Seq                   int64
 	EventID, RoomID, Type string
-	Raw                   []byte
-	ReceivedAt            time.Time
+	// Raw is the event as it came, sealed at rest.
+	Raw []byte
+	// Unreadable is why the event can't be opened, nil where it can.
+	Unreadable error
+	ReceivedAt time.Time
 	// Attempts counts how often the event was handed to the framework again.
 	Attempts int
 }
@@ -53,7 +57,11 @@ func (s *Journal) append(ctx context.Context, entries []JournalEntry) error {
 		if slices.Contains(taken, e.EventID) {
 			continue
 		}
-		rows.add(e.EventID, e.RoomID, e.Type, blob(e.Raw), ms(s.orNow(e.ReceivedAt)))
+		raw, err := s.sealValue(journalRaw, e.Raw, e.EventID)
+		if err != nil {
+			return fmt.Errorf("append to journal: %w", err)
+		}
+		rows.add(e.EventID, e.RoomID, e.Type, raw, ms(s.orNow(e.ReceivedAt)))
 	}
 	if len(rows.rows) == 0 {
 		return nil
@@ -75,13 +83,23 @@ func (s *Journal) taken(ctx context.Context, entries []JournalEntry) ([]string, 
 
 // Pending returns open entries after a sequence number, oldest first.
 func (s *Journal) Pending(ctx context.Context, afterSeq int64, limit int) ([]JournalEntry, error) {
-	return list(ctx, s.base, "list journal", scanJournal, `
+	return list(ctx, s.base, "list journal", s.scanJournal, `
 		SELECT `+journalColumns+` FROM teams_journal WHERE seq > $1 ORDER BY seq LIMIT $2`, afterSeq, limit)
 }
 
 // Get returns an open entry, nil where the event has none.
 func (s *Journal) Get(ctx context.Context, eventID string) (*JournalEntry, error) {
-	return one(ctx, s.base, "journal entry", scanJournal, `SELECT `+journalColumns+` FROM teams_journal WHERE event_id = $1`, eventID)
+	return one(ctx, s.base, "journal entry", s.scanJournal, `SELECT `+journalColumns+` FROM teams_journal WHERE event_id = $1`, eventID)
+}
+
+// Restore puts back an event that can't be opened.
+func (s *Journal) Restore(ctx context.Context, eventID string, event []byte) error {
+	raw, err := s.sealValue(journalRaw, event, eventID)
+	if err != nil {
+		return fmt.Errorf("restore journal entry: %w", err)
+	}
+	_, err = s.exec(ctx, "restore journal entry", `UPDATE teams_journal SET raw = $2 WHERE event_id = $1`, eventID, raw)
+	return err
 }
 
 // Tried counts one more attempt to hand the event to the framework.
@@ -114,9 +132,12 @@ func (s *Journal) Count(ctx context.Context) (n int, err error) {
 	return *v, nil
 }
 
-func scanJournal(row dbutil.Scannable) (e JournalEntry, err error) {
+func (b base) scanJournal(row dbutil.Scannable) (e JournalEntry, err error) {
 	var at int64
 	err = row.Scan(&e.Seq, &e.EventID, &e.RoomID, &e.Type, &e.Raw, &at, &e.Attempts)
 	e.ReceivedAt = fromMS(at)
+	if err == nil {
+		e.Raw, e.Unreadable = b.openValue(journalRaw, e.Raw, e.EventID)
+	}
 	return e, err
 }

@@ -9,10 +9,7 @@ import (
 
 // Keys keeps named secrets of our own making (the notification certificate,
 // the client state), sealed at rest.
-type Keys struct {
-	base
-	seal Sealer
-}
+type Keys struct{ base }
 
 // Get returns a secret, nil where there is none.
 func (s *Keys) Get(ctx context.Context, name string) ([]byte, error) {
@@ -20,7 +17,7 @@ func (s *Keys) Get(ctx context.Context, name string) ([]byte, error) {
 	if err != nil || sealed == nil {
 		return nil, err
 	}
-	plain, err := s.seal.Open(*sealed, "key:"+name)
+	plain, err := s.openSecret(keyValue, *sealed, name)
 	if err != nil {
 		return nil, fmt.Errorf("load key %s: %w", name, err)
 	}
@@ -29,7 +26,7 @@ func (s *Keys) Get(ctx context.Context, name string) ([]byte, error) {
 
 // Set stores a secret.
 func (s *Keys) Set(ctx context.Context, name string, value []byte) error {
-	sealed, err := s.seal.Seal(value, "key:"+name)
+	sealed, err := s.sealSecret(keyValue, value, name)
 	if err != nil {
 		return fmt.Errorf("store key %s: %w", name, err)
 	}
@@ -40,7 +37,7 @@ func (s *Keys) Set(ctx context.Context, name string, value []byte) error {
 
 // SetOnce stores a secret unless there is one, and returns the one that counts.
 func (s *Keys) SetOnce(ctx context.Context, name string, value []byte) ([]byte, error) {
-	sealed, err := s.seal.Seal(value, "key:"+name)
+	sealed, err := s.sealSecret(keyValue, value, name)
 	if err != nil {
 		return nil, fmt.Errorf("store key %s: %w", name, err)
 	}

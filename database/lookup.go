@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"go.mau.fi/util/dbutil"
@@ -29,7 +30,7 @@ func lookup[T any](
 
 // ByEvents returns the rows of many events, in no order.
 func (s *Outbox) ByEvents(ctx context.Context, eventIDs []string) ([]OutboxRow, error) {
-	return lookup(ctx, s.base, "outbox rows of events", scanOutbox, func(keys string) string {
+	return lookup(ctx, s.base, "outbox rows of events", s.scanOutbox, func(keys string) string {
 		return `SELECT ` + outboxColumns + ` FROM teams_outbox WHERE event_id IN (` + keys + `)`
 	}, eventIDs)
 }
@@ -43,7 +44,7 @@ func (s *Outbox) Forget(ctx context.Context, eventID string) error {
 
 // ByMessages returns a portal's rows of many messages, in no order.
 func (s *Inbox) ByMessages(ctx context.Context, portal string, messageIDs []string) ([]InboxRow, error) {
-	return lookup(ctx, s.base, "inbox rows of messages", scanInbox, func(keys string) string {
+	return lookup(ctx, s.base, "inbox rows of messages", s.scanInbox, func(keys string) string {
 		return `SELECT ` + inboxColumns + ` FROM teams_inbox WHERE portal = $1 AND message_id IN (` + keys + `)`
 	}, messageIDs, portal)
 }
@@ -56,6 +57,10 @@ func (s *Inbox) Redeliver(ctx context.Context, rows []InboxRow) (redelivered int
 	err = s.inTxn(ctx, func(ctx context.Context) error {
 		redelivered = 0
 		for _, r := range rows {
+			payload, err := s.sealInbox(r)
+			if err != nil {
+				return fmt.Errorf("redeliver: %w", err)
+			}
 			n, err := s.exec(ctx, "redeliver", `
 				INSERT INTO teams_inbox (portal, message_id, root_id, version, delivered, created_at, payload, state, attempts, next_at,
 					received_at, delivered_at, reason, source, first_at)
@@ -64,7 +69,7 @@ func (s *Inbox) Redeliver(ctx context.Context, rows []InboxRow) (redelivered int
 					created_at = excluded.created_at, payload = excluded.payload, state = 'pending', attempts = 1, next_at = 0,
 					received_at = excluded.received_at, reason = '', source = excluded.source, first_at = `+inboxFirst+`, again_at = 0
 				WHERE excluded.version >= teams_inbox.version`,
-				r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), blob(r.Payload), ms(s.orNow(r.ReceivedAt)), r.Source)
+				r.Portal, r.MessageID, r.RootID, r.Version, ms(r.CreatedAt), payload, ms(s.orNow(r.ReceivedAt)), r.Source)
 			if err != nil {
 				return err
 			}

@@ -42,8 +42,11 @@ type OutboxRow struct {
 	// that was reacted to; an edit that counts votes names its poll once more.
 	TargetEventID, RootEventID                           string
 	SenderMXID, SenderUserID /* "" = none */, SenderName string
-	// Payload is the decrypted event content; it is dropped when the row is finished.
-	Payload                            []byte
+	// Payload is the decrypted event content, sealed at rest; it is dropped when the
+	// row is finished.
+	Payload []byte
+	// Unreadable is why the payload can't be opened, nil where it can.
+	Unreadable                         error
 	EventAt, CreatedAt, NextAt, DoneAt time.Time
 	State                              string
 	Attempts                           int
@@ -109,9 +112,11 @@ func (s *Outbox) Enqueue(ctx context.Context, r *OutboxRow) (inserted bool, err 
 		r.State = StateQueued
 	}
 	r.CreatedAt = s.orNow(r.CreatedAt)
-	payload := blob(r.Payload)
+	payload := []byte{}
 	if isFinished(r.State) {
-		r.DoneAt, payload = s.orNow(r.DoneAt), []byte{}
+		r.DoneAt = s.orNow(r.DoneAt)
+	} else if payload, err = s.sealValue(outboxPayload, r.Payload, r.EventID); err != nil {
+		return false, fmt.Errorf("enqueue: %w", err)
 	}
 	rowID, err := one(ctx, s.base, "enqueue", dbutil.ScanSingleColumn[int64], `
 		INSERT INTO teams_outbox (event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
@@ -131,7 +136,7 @@ func (s *Outbox) Enqueue(ctx context.Context, r *OutboxRow) (inserted bool, err 
 // sending), nil where there is none. It is returned even when NextAt is in the
 // future, because nothing behind it may overtake it.
 func (s *Outbox) Next(ctx context.Context, portal string) (*OutboxRow, error) {
-	return one(ctx, s.base, "next outbox row", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox
+	return one(ctx, s.base, "next outbox row", s.scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox
 		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' ORDER BY id LIMIT 1`, portal)
 }
 
@@ -143,7 +148,7 @@ func (s *Outbox) ActivePortals(ctx context.Context) ([]string, error) {
 
 // Queue returns the portal's unfinished rows in order.
 func (s *Outbox) Queue(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list outbox", scanOutboxPtr,
+	return list(ctx, s.base, "list outbox", s.scanOutboxPtr,
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE portal = $1 AND done_at = 0 ORDER BY id LIMIT $2`, portal, limit)
 }
 
@@ -160,31 +165,30 @@ func (s *Outbox) CountQueued(ctx context.Context, portal string) (int, error) {
 // Unacked returns the rows that Teams has and the room does not show yet. Without
 // the sign in its order SQLite would rather read all rows than sort these few.
 func (s *Outbox) Unacked(ctx context.Context) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list unacknowledged", scanOutboxPtr,
+	return list(ctx, s.base, "list unacknowledged", s.scanOutboxPtr,
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE done_at = 0 AND state = 'sent' ORDER BY +id`)
 }
 
 // ByID returns a row, nil where there is none.
 func (s *Outbox) ByID(ctx context.Context, id int64) (*OutboxRow, error) {
-	return one(ctx, s.base, "outbox row", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE id = $1`, id)
+	return one(ctx, s.base, "outbox row", s.scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE id = $1`, id)
 }
 
 // ByEvent returns a row, nil where there is none.
 func (s *Outbox) ByEvent(ctx context.Context, eventID string) (*OutboxRow, error) {
-	return one(ctx, s.base, "outbox row of event", scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE event_id = $1`, eventID)
+	return one(ctx, s.base, "outbox row of event", s.scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox WHERE event_id = $1`, eventID)
 }
 
 // ByTarget returns the unfinished rows that act on an event, in order.
 func (s *Outbox) ByTarget(ctx context.Context, targetEventID string) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "outbox rows of target", scanOutboxPtr,
+	return list(ctx, s.base, "outbox rows of target", s.scanOutboxPtr,
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE target_event_id = $1 AND done_at = 0 ORDER BY id`, targetEventID)
 }
 
 // ReplacePayload puts an edit's content into a row; ok only while the row is
 // queued and no part of it was ever tried.
 func (s *Outbox) ReplacePayload(ctx context.Context, id int64, payload []byte) (ok bool, err error) {
-	n, err := s.exec(ctx, "replace payload", `UPDATE teams_outbox SET payload = $2 WHERE id = $1`+untouched, id, blob(payload))
-	return n > 0, err
+	return s.setPayload(ctx, id, payload)
 }
 
 // Cancel takes a row back; ok only while it is queued and no part of it was
@@ -202,13 +206,13 @@ func (s *Outbox) Cancel(ctx context.Context, id int64, reason string) (ok bool, 
 func (s *Outbox) MarkSending(ctx context.Context, r *OutboxRow) (ok bool, err error) {
 	s.taking.Lock()
 	defer s.taking.Unlock()
-	payload, err := one(ctx, s.base, "mark sending", dbutil.ScanSingleColumn[[]byte], `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
+	taken, err := one(ctx, s.base, "mark sending", s.scanOutbox, `UPDATE teams_outbox SET state = 'sending', attempts = attempts + 1
 		WHERE id = $1 AND state = 'queued' AND (kind <> 'edit' OR NOT EXISTS (SELECT 1 FROM teams_outbox older WHERE older.done_at = 0
-			AND older.target_event_id = teams_outbox.target_event_id AND older.kind = 'edit' AND older.id < teams_outbox.id)) RETURNING payload`, r.ID)
-	if err != nil || payload == nil {
+			AND older.target_event_id = teams_outbox.target_event_id AND older.kind = 'edit' AND older.id < teams_outbox.id)) RETURNING `+outboxColumns, r.ID)
+	if err != nil || taken == nil {
 		return false, err
 	}
-	r.Payload = *payload
+	r.Payload, r.Unreadable = taken.Payload, taken.Unreadable
 	return true, nil
 }
 
@@ -307,14 +311,14 @@ func (s *Outbox) Requeue(ctx context.Context, id int64, since time.Time) (ok boo
 // Untold returns parked and failed rows behind an id whose authors were not
 // told yet, in the order of their ids.
 func (s *Outbox) Untold(ctx context.Context, after int64, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list untold", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+	return list(ctx, s.base, "list untold", s.scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
 		WHERE told_at = 0 AND state IN ('parked', 'failed') AND id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
 // UntoldOf returns a portal's failed rows with a reason behind an id, whose authors
 // were not told yet.
 func (s *Outbox) UntoldOf(ctx context.Context, portal, reason string, after int64, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list untold of a portal", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+	return list(ctx, s.base, "list untold of a portal", s.scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
 		WHERE told_at = 0 AND state IN ('parked', 'failed') AND state = 'failed' AND portal = $1 AND reason = $2 AND id > $3 ORDER BY id LIMIT $4`,
 		portal, reason, after, limit)
 }
@@ -366,16 +370,19 @@ func isFinished(state string) bool {
 	return state == StateDone || state == StateParked || state == StateFailed || state == StateCancelled
 }
 
-func scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
-	r, err := scanOutbox(row)
+func (b base) scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
+	r, err := b.scanOutbox(row)
 	return &r, err
 }
 
-func scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
+func (b base) scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
 	var eventAt, createdAt, nextAt, doneAt, toldAt, heldUntil int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
 		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark, &heldUntil)
 	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
 	r.HeldUntil = fromMS(heldUntil)
+	if err == nil {
+		r.Payload, r.Unreadable = b.openValue(outboxPayload, r.Payload, r.EventID)
+	}
 	return r, err
 }

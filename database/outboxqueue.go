@@ -67,7 +67,7 @@ func scanBacklog(row dbutil.Scannable) (b Backlog, err error) {
 // Newest returns the newest messages of a portal that Teams does not have yet,
 // the newest first.
 func (s *Outbox) Newest(ctx context.Context, portal string, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list newest", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+	return list(ctx, s.base, "list newest", s.scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
 		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' AND kind = 'message' ORDER BY id DESC LIMIT $2`, portal, limit)
 }
 
@@ -87,7 +87,7 @@ func (s *Outbox) ReplaceMark(ctx context.Context, id int64, before, after string
 
 // Marked returns a portal's rows with a mark, oldest first.
 func (s *Outbox) Marked(ctx context.Context, portal string) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list marked", scanOutboxPtr,
+	return list(ctx, s.base, "list marked", s.scanOutboxPtr,
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE portal = $1 AND mark <> '' ORDER BY id`, portal)
 }
 
@@ -100,7 +100,7 @@ func (s *Outbox) MarkedPortals(ctx context.Context) ([]string, error) {
 // ParkedFor returns rows that were parked with a reason, not before since, and
 // whose id is above after.
 func (s *Outbox) ParkedFor(ctx context.Context, reason string, since time.Time, after int64, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list parked for a reason", scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
+	return list(ctx, s.base, "list parked for a reason", s.scanOutboxPtr, `SELECT `+outboxColumns+` FROM teams_outbox
 		WHERE state = 'parked' AND reason = $1 AND done_at >= $2 AND id > $3 ORDER BY id LIMIT $4`, reason, ms(since), after, limit)
 }
 

@@ -11,7 +11,7 @@ var outboxHead = strings.Replace(outboxColumns, "payload", "'' AS payload", 1)
 // Unshown returns a portal's messages behind an id that wait and were not Shown as
 // queued, oldest first and without their payloads.
 func (s *Outbox) Unshown(ctx context.Context, portal string, after int64, limit int) ([]*OutboxRow, error) {
-	return list(ctx, s.base, "list what is not shown", scanOutboxPtr, `SELECT `+outboxHead+` FROM teams_outbox
+	return list(ctx, s.base, "list what is not shown", s.scanOutboxPtr, `SELECT `+outboxHead+` FROM teams_outbox
 		WHERE portal = $1 AND done_at = 0 AND id > $2 AND state <> 'sent' AND kind = 'message' AND told_at = 0
 		ORDER BY id LIMIT $3`, portal, after, limit)
 }

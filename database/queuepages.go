@@ -16,7 +16,7 @@ func (s *Outbox) Waiting(ctx context.Context, portal string, parked bool, after 
 	if parked {
 		which = `state = 'parked'`
 	}
-	return list(ctx, s.base, "list the queue", scanOutboxPtr, `SELECT `+outboxHead+` FROM teams_outbox
+	return list(ctx, s.base, "list the queue", s.scanOutboxPtr, `SELECT `+outboxHead+` FROM teams_outbox
 		WHERE portal = $1 AND `+which+` AND id > $2 ORDER BY id LIMIT $3`, portal, after, limit)
 }
 
@@ -53,13 +53,13 @@ func (s *Inbox) ParkedCounts(ctx context.Context) ([]ParkedCount, error) {
 
 // ParkedIn returns a portal's oldest parked messages.
 func (s *Inbox) ParkedIn(ctx context.Context, portal string, limit int) ([]InboxRow, error) {
-	return list(ctx, s.base, "parked messages of a portal", scanInbox,
+	return list(ctx, s.base, "parked messages of a portal", s.scanInbox,
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE state = 'parked' AND portal = $1 ORDER BY created_at, message_id LIMIT $2`, portal, limit)
 }
 
 // ParkedAs returns the parked messages with an id, which is unique in its portal only.
 func (s *Inbox) ParkedAs(ctx context.Context, messageID string) ([]InboxRow, error) {
-	return list(ctx, s.base, "parked messages with an id", scanInbox,
+	return list(ctx, s.base, "parked messages with an id", s.scanInbox,
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE state = 'parked' AND message_id = $1 ORDER BY portal`, messageID)
 }
 

@@ -16,6 +16,9 @@ import (
 type Sealer interface {
 	Seal(plain []byte, context string) ([]byte, error)
 	Open(sealed []byte, context string) ([]byte, error)
+	// Prefix is what values begin with that are sealed with the key in use, and no
+	// others do; it is no secret.
+	Prefix() []byte
 }
 
 // Errors of sealing.
@@ -115,8 +118,11 @@ func (s *gcmSealer) Open(sealed []byte, context string) ([]byte, error) {
 	return nil, ErrUnknownKey
 }
 
+func (s *gcmSealer) Prefix() []byte { return append([]byte{sealVersion}, s.keys[0].id[:]...) }
+
 // noSealer refuses, so that a secret is never stored in the clear by mistake.
 type noSealer struct{}
 
 func (noSealer) Seal([]byte, string) ([]byte, error) { return nil, ErrNoSealer }
 func (noSealer) Open([]byte, string) ([]byte, error) { return nil, ErrNoSealer }
+func (noSealer) Prefix() []byte                      { return nil }

@@ -18,14 +18,11 @@ type Subscription struct {
 }
 
 // Subscriptions keeps what was subscribed; what Graph lists is the truth.
-type Subscriptions struct {
-	base
-	seal Sealer
-}
+type Subscriptions struct{ base }
 
 // Upsert stores a subscription.
 func (s *Subscriptions) Upsert(ctx context.Context, sub Subscription) error {
-	sealed, err := s.seal.Seal([]byte(sub.ClientState), "subscription:"+sub.ID)
+	sealed, err := s.sealSecret(subscriptionState, []byte(sub.ClientState), sub.ID)
 	if err != nil {
 		return fmt.Errorf("store subscription: %w", err)
 	}
@@ -57,7 +54,7 @@ func (s *Subscriptions) scan(row dbutil.Scannable) (sub Subscription, err error)
 		return sub, err
 	}
 	sub.Expires, sub.CreatedAt, sub.ReauthorizedAt = fromMS(expires), fromMS(created), fromMS(reauthorized)
-	state, err := s.seal.Open(sealed, "subscription:"+sub.ID)
+	state, err := s.openSecret(subscriptionState, sealed, sub.ID)
 	if errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrUnsealable) {
 		// The subscription is known to be ours, and fits no client state.
 		return sub, nil

@@ -29,12 +29,7 @@ type Upload struct {
 // Uploads keeps the files that are on their way to Teams, so that none is
 // uploaded anew after a crash, and those that are there, for edits of their
 // messages.
-type Uploads struct {
-	base
-	seal Sealer
-}
-
-func uploadContext(eventID, uri string) string { return "upload:" + eventID + " " + uri }
+type Uploads struct{ base }
 
 // Get returns a file of an event, nil where none was begun.
 func (s *Uploads) Get(ctx context.Context, eventID, uri string) (*Upload, error) {
@@ -43,7 +38,7 @@ func (s *Uploads) Get(ctx context.Context, eventID, uri string) (*Upload, error)
 	if err != nil || u == nil || len(u.Session) == 0 {
 		return u, err
 	}
-	if u.Session, err = s.seal.Open(u.Session, uploadContext(eventID, uri)); err != nil {
+	if u.Session, err = s.openSecret(uploadSession, u.Session, eventID, uri); err != nil {
 		return nil, fmt.Errorf("get upload: %w", err)
 	}
 	return u, nil
@@ -52,7 +47,7 @@ func (s *Uploads) Get(ctx context.Context, eventID, uri string) (*Upload, error)
 // Begin stores an upload that has begun, in place of one of the same file that
 // came to nothing; nil means that it is durable.
 func (s *Uploads) Begin(ctx context.Context, u Upload) error {
-	sealed, err := s.seal.Seal(u.Session, uploadContext(u.EventID, u.URI))
+	sealed, err := s.sealSecret(uploadSession, u.Session, u.EventID, u.URI)
 	if err != nil {
 		return fmt.Errorf("begin upload: %w", err)
 	}
@@ -88,7 +83,7 @@ func (s *Uploads) GivenUp(ctx context.Context, limit int) ([]Upload, error) {
 		AND NOT EXISTS (SELECT 1 FROM teams_outbox WHERE teams_outbox.target_event_id = teams_upload.event_id AND teams_outbox.done_at = 0)
 		ORDER BY started_at LIMIT $1`, limit)
 	for i, u := range all {
-		session, openErr := s.seal.Open(u.Session, uploadContext(u.EventID, u.URI))
+		session, openErr := s.openSecret(uploadSession, u.Session, u.EventID, u.URI)
 		if openErr != nil {
 			session = nil
 		}

@@ -99,6 +99,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		present: opts.Present, hold: newHolding(opts.RedactionWait),
 		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
+	c.journal.fetch = c.rawEvent
 	c.journal.untold = newUntold(m, c, opts)
 	outer := http.NewServeMux()
 	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)

@@ -51,6 +51,8 @@ type journal struct {
 	onEcho        func()
 	onRedaction   func(reason string)
 	onTransaction func()
+	// fetch asks the homeserver for an event, nil where it does not have it.
+	fetch func(ctx context.Context, roomID id.RoomID, eventID id.EventID) (json.RawMessage, error)
 	// present is Options.Present.
 	present func(raw json.RawMessage) json.RawMessage
 	// untold is told what transactions bring, and what holds them up.

@@ -90,6 +90,10 @@ func (j *journal) replayUntilDone(ctx context.Context) {
 // hand gives entries to the framework the same way a transaction comes;
 // redactions whose target is not known yet wait instead.
 func (j *journal) hand(ctx context.Context, entries []database.JournalEntry) error {
+	entries, err := j.reopen(ctx, entries)
+	if err != nil {
+		return err
+	}
 	j.handMu.Lock()
 	defer j.handMu.Unlock()
 	return j.handLocked(ctx, entries)

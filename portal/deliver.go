@@ -117,6 +117,10 @@ func (d *delivery) findRoot(ctx context.Context) error {
 			}
 		}
 		d.root = root
+	case ledger.State == database.StatePending && ledger.Unreadable != nil:
+		if d.root, err = d.fetchRoot(ctx); err != nil {
+			return err
+		}
 	case ledger.State == database.StatePending && len(ledger.Payload) > 0:
 		// Only a root that is younger than its reply comes behind it.
 		root, err := teams.DecodeStored(ledger.Payload)

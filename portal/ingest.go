@@ -273,6 +273,9 @@ func (in *Ingest) attempt(ctx context.Context, row *database.InboxRow) (err erro
 			err = &panicError{v}
 		}
 	}()
+	if row.Unreadable != nil {
+		return in.reopen(ctx, row)
+	}
 	m, err := teams.DecodeStored(row.Payload)
 	if err != nil {
 		return &refusal{reason: "unreadable ledger row", err: err}

@@ -36,6 +36,9 @@ const (
 	MetricIngestDoubt = "ingest_doubt"
 	// MetricParked counts messages that were given up for now, by reason.
 	MetricParked = "ingest_parked"
+	// MetricReopened counts what the encryption key does not open any more and was
+	// asked for again, by whom it was asked of.
+	MetricReopened = "reopened"
 	// MetricEcho counts own posts that came back (known, waited, doubt).
 	MetricEcho = "echo"
 	// MetricMedia counts images, by what became of them.

@@ -232,6 +232,9 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 			return err // taken back meanwhile: the lane looks again
 		}
 	}
+	if err = s.reopen(ctx, row); err != nil {
+		return err
+	}
 	switch row.Kind {
 	case database.KindMessage:
 		if row.Digest != "" {

@@ -113,6 +113,8 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans}, {"LateRooms", testLateRooms},
 		{"Outages", testOutages},
 		{"Digests", testDigests},
+		{"Sealed", testSealed}, {"SealsAreBound", testSealsAreBound}, {"ClearRows", testClearRows}, {"Rotation", testRotation},
+		{"ChangedWhileSealed", testChangedWhileSealed}, {"LostKey", testLostKey},
 		{"OutboxRange", testOutboxRange},
 		{"InboxGap", testInboxGap},
 	}

@@ -1,4 +1,4 @@
--- v0 -> v15: Latest schema
+-- v0 -> v16: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -343,3 +343,11 @@ CREATE TABLE teams_poll_vote (
 	seen_at  BIGINT NOT NULL
 );
 CREATE INDEX teams_poll_vote_poll_idx ON teams_poll_vote (poll_id);
+
+CREATE TABLE teams_reseal (
+	column_name TEXT   NOT NULL PRIMARY KEY,
+	key_id      TEXT   NOT NULL,
+	position    TEXT   NOT NULL,
+	done_at     BIGINT NOT NULL,
+	unopened    BIGINT NOT NULL
+);

@@ -8,10 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"teamsbridge/database"
 	"teamsbridge/teams"
 )
 
@@ -223,12 +221,3 @@ func (t *Tenant) sessionBytes(id string) int {
 	defer t.mu.Unlock()
 	return len(t.sessions[id])
 }
-
-// sealer seals what a bridge may not keep in the clear.
-var sealer = sync.OnceValue(func() database.Sealer {
-	s, err := database.NewSealer("a key of the rig, for tests only")
-	if err != nil {
-		panic(err)
-	}
-	return s
-})

@@ -88,6 +88,10 @@ type Rig struct {
 	OwnTransactions bool
 	// Also runs beside the bridge until it stops.
 	Also func(ctx context.Context)
+	// Key seals what a bridge may not keep in the clear, with one of the rig's own
+	// where it is not set; PreviousKeys open it, too.
+	Key          string
+	PreviousKeys []string
 	// Log receives the bridge's log.
 	Log zerolog.Logger
 	// Queries is told about every SQL statement.
@@ -151,7 +155,9 @@ func (r *Rig) Start() {
 	cfg := bridgeConfig()
 	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead, crashed: r.crashed}
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
-	r.DB = database.New(raw, r.Log, sealer())
+	seal, err := database.NewSealer(cmp.Or(r.Key, "a key of the rig, for tests only"), r.PreviousKeys...)
+	require.NoError(r.t, err)
+	r.DB = database.New(raw, r.Log, seal)
 	require.NoError(r.t, r.Bridge.StartConnectors(ctx))
 	require.NoError(r.t, r.DB.Upgrade(ctx))
 

@@ -1,0 +1,94 @@
+package bridge
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/bridge/check"
+	"teamsbridge/database"
+	"teamsbridge/database/databasetest"
+)
+
+// The key is changed as docs/operations.md says it: with the one before beside it,
+// until the log and check say that nothing needs that any more.
+func TestChangeOfTheEncryptionKey(t *testing.T) {
+	const keyA, keyB = "the first encryption key of all them", "the second encryption key of them"
+	path := filepath.Join(t.TempDir(), "test.db")
+	first := openDB(t, path, keyA)
+	ctx := t.Context()
+	for _, event := range []string{"$a", "$b"} {
+		_, err := first.Outbox.Enqueue(ctx, &database.OutboxRow{EventID: event, Portal: "c:1", Kind: database.KindMessage, Payload: []byte(event + " waits")})
+		require.NoError(t, err)
+	}
+	require.NoError(t, first.Accounts.SaveToken(ctx, "user:ann", "a token"))
+
+	// start is what a start with the keys finds, and what its log says.
+	start := func(s secrets, work bool) (*database.Database, string, string) {
+		seal, err := s.sealer()
+		require.NoError(t, err)
+		r := &runtime{db: database.New(databasetest.OpenSQLite(t, path), zerolog.Nop(), seal), secrets: s}
+		var log bytes.Buffer
+		if work {
+			require.NoError(t, r.reseal(zerolog.New(&log).WithContext(ctx)))
+		}
+		report := &check.Report{}
+		(&Connector{}).checkSealing(ctx, r.db, s, report.Area("database"))
+		var found bytes.Buffer
+		require.NoError(t, report.WriteJSON(&found))
+		return r.db, log.String(), found.String()
+	}
+	both := secrets{encryptionKey: keyB, previousKeys: []string{keyA}}
+	_, _, report := start(both, false)
+	require.Contains(t, report, "still needed")
+	_, log, report := start(both, true)
+	require.Contains(t, log, `"values":3`)
+	require.Contains(t, log, "can be removed")
+	require.Contains(t, report, "nothing needs encryption_key_previous")
+	_, log, _ = start(both, true)
+	require.NotContains(t, log, "values", "nothing is sealed twice")
+	require.Contains(t, log, "can be removed", "every start says it")
+
+	alone, log, report := start(secrets{encryptionKey: keyB}, true)
+	require.Empty(t, log)
+	require.NotContains(t, report, "encryption_key_previous")
+	queue, err := alone.Outbox.Queue(ctx, "c:1", 9)
+	require.NoError(t, err)
+	require.Len(t, queue, 2)
+	require.Equal(t, "$a waits", string(queue[0].Payload))
+	token, err := alone.Accounts.LoadToken(ctx, "user:ann")
+	require.NoError(t, err)
+	require.Equal(t, "a token", token)
+
+	// What no key opens is said, and known again when there is one.
+	other := secrets{encryptionKey: "a third encryption key, made by mistake"}
+	seal, err := other.sealer()
+	require.NoError(t, err)
+	r := &runtime{db: database.New(databasetest.OpenSQLite(t, path), zerolog.Nop(), seal), secrets: other}
+	require.NoError(t, r.resealAll(ctx))
+	_, _, report = start(other, false)
+	require.Contains(t, report, "opened 3 stored values")
+	other.previousKeys = []string{keyA, keyB}
+	_, log, report = start(other, true)
+	require.Contains(t, log, `"values":3`)
+	require.NotContains(t, report, "stored values")
+}
+
+func TestPreviousEncryptionKeys(t *testing.T) {
+	key := func(c byte) string { return string(bytes.Repeat([]byte{c}, 32)) }
+	file := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(file, []byte(key('a')+"\n"+key('b')+"\n"), 0o600))
+	s, err := (&Config{EncryptionKey: key('c'), EncryptionKeyPreviousFile: file}).loadSecrets()
+	require.NoError(t, err)
+	require.Equal(t, []string{key('a'), key('b')}, s.previousKeys)
+	s, err = (&Config{EncryptionKey: key('c'), EncryptionKeyPrevious: key('a')}).loadSecrets()
+	require.NoError(t, err)
+	require.Equal(t, []string{key('a')}, s.previousKeys)
+	s, err = (&Config{EncryptionKey: key('c')}).loadSecrets()
+	require.NoError(t, err)
+	require.Empty(t, s.previousKeys)
+}
