@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -91,4 +92,25 @@ func TestPreviousEncryptionKeys(t *testing.T) {
 	s, err = (&Config{EncryptionKey: key('c')}).loadSecrets()
 	require.NoError(t, err)
 	require.Empty(t, s.previousKeys)
+}
+
+// Notifications that can't be opened are put aside, and everything is read instead.
+func TestNotificationsThatCantBeOpened(t *testing.T) {
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "test.db")
+	before := openDB(t, path, "the key that nobody has any more, 1")
+	for range 2 {
+		require.NoError(t, before.Notifications.AppendNotification(ctx, []byte("{}"), time.Unix(1, 0)))
+	}
+	now := openDB(t, path, "the key that is in use since today")
+	require.NoError(t, now.Notifications.AppendNotification(ctx, []byte(`{"new":1}`), time.Unix(2, 0)))
+	read := 0
+	pending, err := notificationLog{now.Notifications, func() { read++ }}.PendingNotifications(ctx, 9)
+	require.NoError(t, err)
+	require.Len(t, pending, 1)
+	require.JSONEq(t, `{"new":1}`, string(pending[0].Body))
+	require.Equal(t, 1, read)
+	waiting, aside, err := now.Notifications.Count(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 2}, []int{waiting, aside})
 }

@@ -240,7 +240,7 @@ func (r *runtime) wireReading() error {
 		return err
 	}
 	r.process = teams.NewProcessor(teams.ProcessorOptions{
-		Log: notificationLog{r.db.Notifications}, Sink: r.ingest, Messages: r.graph.reader,
+		Log: r.notificationLog(), Sink: r.ingest, Messages: r.graph.reader,
 		Tokens: teams.NewTokenVerifier(teams.TokenVerifierOptions{
 			LoginURL: r.graph.endpoints.Login, ClientID: cfg.ClientID, TenantIDs: []string{cfg.TenantID}, Client: r.graph.http, Now: r.now,
 		}),
@@ -249,6 +249,16 @@ func (r *runtime) wireReading() error {
 		Counters: teamsCounters{r.metrics}, Logger: r.log, Now: r.now,
 	})
 	return nil
+}
+
+// notificationLog is where notifications are kept. Where one can't be opened any
+// more, everything is read.
+func (r *runtime) notificationLog() notificationLog {
+	return notificationLog{r.db.Notifications, func() {
+		teamsCounters{r.metrics}.Count(teams.CountQuarantined, reasonUnopened, 1)
+		r.log.Warn().Msg("The encryption key does not open notifications that wait, reading everything")
+		r.poller.Request(reasonUnopened)
+	}}
 }
 
 // leaveToPoller has a channel read of which a notification can't be used.

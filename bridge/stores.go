@@ -22,16 +22,37 @@ func (s cursorStore) SaveCursor(ctx context.Context, scope string, c teams.Curso
 }
 
 // notificationLog is the notifications' table as package teams wants it.
-type notificationLog struct{ *database.Notifications }
+type notificationLog struct {
+	*database.Notifications
+	// unreadable is told of bodies that the encryption key does not open: what they
+	// announced has to be read.
+	unreadable func()
+}
+
+// reasonUnopened is why a body is put aside that can't be opened.
+const reasonUnopened = "the encryption key does not open it"
 
 // PendingNotifications implements teams.NotificationLog.
 func (s notificationLog) PendingNotifications(ctx context.Context, limit int) ([]teams.RawNotification, error) {
 	rows, err := s.Notifications.PendingNotifications(ctx, limit)
-	out := make([]teams.RawNotification, len(rows))
-	for i, row := range rows {
-		out[i] = teams.RawNotification{Seq: row.Seq, Body: row.Body, ReceivedAt: row.ReceivedAt}
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	out, told := make([]teams.RawNotification, 0, len(rows)), false
+	for _, row := range rows {
+		if row.Unreadable == nil {
+			out = append(out, teams.RawNotification{Seq: row.Seq, Body: row.Body, ReceivedAt: row.ReceivedAt})
+			continue
+		}
+		if !told {
+			told = true
+			s.unreadable()
+		}
+		if err = s.QuarantineNotification(ctx, row.Seq, reasonUnopened); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // subscriptionRecords is the subscriptions' table as package teams wants it.

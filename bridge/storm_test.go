@@ -65,7 +65,7 @@ func TestStormOfNotifications(t *testing.T) {
 	db := openDB(t, path, "0123456789abcdef0123456789abcdef")
 	busy := openDB(t, path, "0123456789abcdef0123456789abcdef")
 	var process *teams.Processor
-	log := notificationLog{db.Notifications}
+	log := notificationLog{Notifications: db.Notifications}
 	process = teams.NewProcessor(teams.ProcessorOptions{Log: log, Sink: ledgerSink{db.Inbox}, Messages: anyMessage{}, TenantID: stormTenant})
 	listener, err := teams.Listen(t.Context(), teams.ListenerOptions{
 		Address: "127.0.0.1:0", Paths: []string{notificationPath}, Logger: zerolog.Nop(),

@@ -45,7 +45,7 @@ func webhookPaths(public string) []string {
 func (r *runtime) listen(ctx context.Context) (*teams.Listener, error) {
 	cfg := r.c.Config.Webhook
 	receiver := teams.NewReceiver(teams.ReceiverOptions{
-		ClientState: r.keys.clientState, Log: notificationLog{r.db.Notifications}, Wake: r.process.Wake,
+		ClientState: r.keys.clientState, Log: r.notificationLog(), Wake: r.process.Wake,
 		Arrivals: r.ingest, LeaveToPoller: r.leaveToPoller, Doubts: r.gaps.doubts,
 		Counters: intakeWatch{teamsCounters{r.metrics}, r.health}, Logger: r.log, Now: r.now,
 	})

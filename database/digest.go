@@ -3,6 +3,8 @@ package database
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,8 +16,11 @@ import (
 // part 0 is the post, the others are replies with several messages each.
 type Digest struct {
 	ID, Portal string
-	// Head is the HTML of the post, Notice what the room is told.
+	// Head is the HTML of the post, Notice what the room is told; both are sealed at
+	// rest.
 	Head, Notice string
+	// Unreadable is why one of them can't be opened, nil where both can.
+	Unreadable error
 	// Created is when it was put together, Done when all of it was in Teams and
 	// its room knew; zero is not yet.
 	Created, Done time.Time
@@ -28,10 +33,13 @@ type DigestEntry struct {
 	EventID, DigestID string
 	// Position orders the digest's entries, Part is the post that an entry is in.
 	Position, Part int
-	// HTML is what the entry says, Reactions what was reacted, as JSON.
+	// HTML is what the entry says, Reactions what was reacted, as JSON; both are
+	// sealed at rest.
 	HTML      string
 	Deleted   bool
 	Reactions string
+	// Unreadable is why one of them can't be opened, nil where both can.
+	Unreadable error
 }
 
 // Digests keeps digests: what was put together is never put together anew, so
@@ -73,13 +81,23 @@ func (s *Digests) Leave(ctx context.Context, outboxID int64) error {
 
 // Plan stores a digest with its entries; call it inside a transaction.
 func (s *Digests) Plan(ctx context.Context, d Digest, entries []DigestEntry) error {
-	_, err := s.exec(ctx, "store digest", `INSERT INTO teams_digest (`+digestColumns+`) VALUES ($1, $2, $3, $4, '', $5, 0)`,
-		d.ID, d.Portal, d.Head, d.Notice, ms(s.orNow(d.Created)))
+	head, headErr := s.sealText(digestHead, d.Head, d.ID)
+	notice, err := s.sealText(digestNotice, d.Notice, d.ID)
+	if err = errors.Join(headErr, err); err != nil {
+		return fmt.Errorf("store digest: %w", err)
+	}
+	_, err = s.exec(ctx, "store digest", `INSERT INTO teams_digest (`+digestColumns+`) VALUES ($1, $2, $3, $4, '', $5, 0)`,
+		d.ID, d.Portal, head, notice, ms(s.orNow(d.Created)))
 	for len(entries) > 0 && err == nil {
 		n := min(len(entries), batchRows)
 		var rows rowList
 		for _, e := range entries[:n] {
-			rows.add(e.EventID, d.ID, e.Position, e.Part, e.HTML, e.Deleted, e.Reactions)
+			e.DigestID = d.ID
+			html, reactions, err := s.sealEntry(e)
+			if err != nil {
+				return fmt.Errorf("store digest entries: %w", err)
+			}
+			rows.add(e.EventID, d.ID, e.Position, e.Part, html, e.Deleted, reactions)
 		}
 		_, err = s.exec(ctx, "store digest entries", `INSERT INTO teams_digest_entry (`+digestEntryColumns+`) VALUES `+rows.sql(), rows.args...)
 		entries = entries[n:]
@@ -89,12 +107,12 @@ func (s *Digests) Plan(ctx context.Context, d Digest, entries []DigestEntry) err
 
 // Get returns a digest, nil where there is none.
 func (s *Digests) Get(ctx context.Context, id string) (*Digest, error) {
-	return one(ctx, s.base, "digest", scanDigest, `SELECT `+digestColumns+` FROM teams_digest WHERE id = $1`, id)
+	return one(ctx, s.base, "digest", s.scanDigest, `SELECT `+digestColumns+` FROM teams_digest WHERE id = $1`, id)
 }
 
 // Open returns the digests that are not done, oldest first.
 func (s *Digests) Open(ctx context.Context) ([]Digest, error) {
-	return list(ctx, s.base, "list open digests", scanDigest, `SELECT `+digestColumns+` FROM teams_digest WHERE done_at = 0 ORDER BY created_at, id`)
+	return list(ctx, s.base, "list open digests", s.scanDigest, `SELECT `+digestColumns+` FROM teams_digest WHERE done_at = 0 ORDER BY created_at, id`)
 }
 
 // SetNotice stores the event in the room that stands for a digest.
@@ -112,22 +130,33 @@ func (s *Digests) FinishIfSent(ctx context.Context, id string) error {
 
 // ByEvent returns the entry of a message, nil where it is in no digest.
 func (s *Digests) ByEvent(ctx context.Context, eventID string) (*DigestEntry, error) {
-	return one(ctx, s.base, "digest entry of event", scanDigestEntry,
+	return one(ctx, s.base, "digest entry of event", s.scanDigestEntry,
 		`SELECT `+digestEntryColumns+` FROM teams_digest_entry WHERE event_id = $1`, eventID)
 }
 
 // Entries returns what is in one post of a digest, in order; in all of them with
 // a part below 0.
 func (s *Digests) Entries(ctx context.Context, digestID string, part int) ([]DigestEntry, error) {
-	return list(ctx, s.base, "digest entries", scanDigestEntry, `SELECT `+digestEntryColumns+` FROM teams_digest_entry
+	return list(ctx, s.base, "digest entries", s.scanDigestEntry, `SELECT `+digestEntryColumns+` FROM teams_digest_entry
 		WHERE digest_id = $1 AND ($2 < 0 OR part = $2) ORDER BY position`, digestID, part)
 }
 
 // Change stores what an entry says now.
 func (s *Digests) Change(ctx context.Context, e DigestEntry) error {
-	_, err := s.exec(ctx, "change digest entry", `UPDATE teams_digest_entry SET html = $2, deleted = $3, reactions = $4
-		WHERE event_id = $1`, e.EventID, e.HTML, e.Deleted, e.Reactions)
+	html, reactions, err := s.sealEntry(e)
+	if err != nil {
+		return fmt.Errorf("change digest entry: %w", err)
+	}
+	_, err = s.exec(ctx, "change digest entry", `UPDATE teams_digest_entry SET html = $2, deleted = $3, reactions = $4
+		WHERE event_id = $1`, e.EventID, html, e.Deleted, reactions)
 	return err
+}
+
+func (b base) sealEntry(e DigestEntry) (html, reactions string, err error) {
+	if html, err = b.sealText(digestHTML, e.HTML, e.EventID, e.DigestID); err == nil {
+		reactions, err = b.sealText(digestReactions, e.Reactions, e.EventID, e.DigestID)
+	}
+	return html, reactions, err
 }
 
 // Dissolve takes what is in one post, or with a part below 0 in all posts, out of
@@ -157,14 +186,24 @@ func (s *Digests) Purge(ctx context.Context, before time.Time) error {
 	return err
 }
 
-func scanDigest(row dbutil.Scannable) (d Digest, err error) {
+func (b base) scanDigest(row dbutil.Scannable) (d Digest, err error) {
 	var created, done int64
 	err = row.Scan(&d.ID, &d.Portal, &d.Head, &d.Notice, &d.NoticeEvent, &created, &done)
 	d.Created, d.Done = fromMS(created), fromMS(done)
+	if err == nil {
+		if d.Head, d.Unreadable = b.openText(digestHead, d.Head, d.ID); d.Unreadable == nil {
+			d.Notice, d.Unreadable = b.openText(digestNotice, d.Notice, d.ID)
+		}
+	}
 	return d, err
 }
 
-func scanDigestEntry(row dbutil.Scannable) (e DigestEntry, err error) {
+func (b base) scanDigestEntry(row dbutil.Scannable) (e DigestEntry, err error) {
 	err = row.Scan(&e.EventID, &e.DigestID, &e.Position, &e.Part, &e.HTML, &e.Deleted, &e.Reactions)
+	if err == nil {
+		if e.HTML, e.Unreadable = b.openText(digestHTML, e.HTML, e.EventID, e.DigestID); e.Unreadable == nil {
+			e.Reactions, e.Unreadable = b.openText(digestReactions, e.Reactions, e.EventID, e.DigestID)
+		}
+	}
 	return e, err
 }

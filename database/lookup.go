@@ -35,6 +35,17 @@ func (s *Outbox) ByEvents(ctx context.Context, eventIDs []string) ([]OutboxRow, 
 	}, eventIDs)
 }
 
+// LastEdit returns the event by which an event was edited last by its author, ""
+// where it was not. It reads all rows.
+func (s *Outbox) LastEdit(ctx context.Context, targetEventID string) (string, error) {
+	edit, err := one(ctx, s.base, "last edit", dbutil.ScanSingleColumn[string], `SELECT event_id FROM teams_outbox
+		WHERE target_event_id = $1 AND kind = 'edit' AND root_event_id = '' ORDER BY id DESC LIMIT 1`, targetEventID)
+	if err != nil || edit == nil {
+		return "", err
+	}
+	return *edit, nil
+}
+
 // Forget deletes a row that is done, so that its event can be taken once more.
 // It is for a repair that has found that Teams does not have what the row says.
 func (s *Outbox) Forget(ctx context.Context, eventID string) error {

@@ -3,6 +3,7 @@ package database
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -10,8 +11,11 @@ import (
 
 // RawNotification is a change notification as it was received.
 type RawNotification struct {
-	Seq        int64
-	Body       []byte
+	Seq int64
+	// Body is sealed at rest.
+	Body []byte
+	// Unreadable is why the body can't be opened, nil where it can.
+	Unreadable error
 	ReceivedAt time.Time
 	// Reason says why it was put aside, for quarantined ones.
 	Reason string
@@ -24,14 +28,19 @@ const notificationColumns = `seq, body, received_at, quarantined`
 
 // AppendNotification stores a body; nil means that it is durable.
 func (s *Notifications) AppendNotification(ctx context.Context, body []byte, at time.Time) error {
-	_, err := s.exec(ctx, "append notification",
-		`INSERT INTO teams_notification (body, received_at, quarantined) VALUES ($1, $2, '')`, blob(body), ms(s.orNow(at)))
+	receivedAt := ms(s.orNow(at))
+	sealed, err := s.sealValue(notificationBody, body, strconv.FormatInt(receivedAt, 10))
+	if err != nil {
+		return fmt.Errorf("append notification: %w", err)
+	}
+	_, err = s.exec(ctx, "append notification",
+		`INSERT INTO teams_notification (body, received_at, quarantined) VALUES ($1, $2, '')`, sealed, receivedAt)
 	return err
 }
 
 // PendingNotifications returns the oldest notifications that are not processed.
 func (s *Notifications) PendingNotifications(ctx context.Context, limit int) ([]RawNotification, error) {
-	return list(ctx, s.base, "pending notifications", scanNotification,
+	return list(ctx, s.base, "pending notifications", s.scanNotification,
 		`SELECT `+notificationColumns+` FROM teams_notification WHERE quarantined = '' ORDER BY seq LIMIT $1`, limit)
 }
 
@@ -53,7 +62,7 @@ func (s *Notifications) QuarantineNotification(ctx context.Context, seq int64, r
 
 // Quarantined returns what was put aside, newest first.
 func (s *Notifications) Quarantined(ctx context.Context, limit int) ([]RawNotification, error) {
-	return list(ctx, s.base, "quarantined notifications", scanNotification,
+	return list(ctx, s.base, "quarantined notifications", s.scanNotification,
 		`SELECT `+notificationColumns+` FROM teams_notification WHERE quarantined <> '' ORDER BY seq DESC LIMIT $1`, limit)
 }
 
@@ -70,9 +79,12 @@ func (s *Notifications) Count(ctx context.Context) (pending, quarantined int, er
 	return st.ByState["pending"], st.ByState["quarantined"], err
 }
 
-func scanNotification(row dbutil.Scannable) (n RawNotification, err error) {
+func (b base) scanNotification(row dbutil.Scannable) (n RawNotification, err error) {
 	var at int64
 	err = row.Scan(&n.Seq, &n.Body, &at, &n.Reason)
 	n.ReceivedAt = fromMS(at)
+	if err == nil {
+		n.Body, n.Unreadable = b.openValue(notificationBody, n.Body, strconv.FormatInt(at, 10))
+	}
 	return n, err
 }

@@ -14,9 +14,12 @@ type Poll struct {
 	EventID, Portal, RoomID string
 	// SenderMXID, SenderUserID and SenderName are its author, as in the outbox row.
 	SenderMXID, SenderUserID, SenderName string
-	// Content is what it asks, in the caller's own form, ContentAt when that was said.
+	// Content is what it asks, in the caller's own form and sealed at rest, ContentAt
+	// when that was said.
 	Content   []byte
 	ContentAt time.Time
+	// Unreadable is why the content can't be opened, nil where it can.
+	Unreadable error
 	// EndedAt is when it was ended, zero while it goes on.
 	EndedAt time.Time
 	// DirtyAt is since when Teams does not show its votes, zero where it does, and
@@ -29,9 +32,11 @@ type Poll struct {
 // when the poll ended, of which one may hear later.
 type PollVote struct {
 	EventID, PollID, Portal, Voter string
-	// Answers are the ids that were chosen, as they came.
+	// Answers are the ids that were chosen, as they came, sealed at rest.
 	Answers []string
 	VotedAt time.Time
+	// Unreadable is why the answers can't be opened, nil where they can.
+	Unreadable error
 }
 
 // Polls keeps polls and their votes. A vote may be there before its poll.
@@ -46,9 +51,13 @@ const (
 // says so. Call it in the transaction that queues the poll's message.
 func (s *Polls) Start(ctx context.Context, p Poll) (early bool, err error) {
 	now := ms(s.now())
+	content, err := s.sealValue(pollContent, p.Content, p.EventID)
+	if err != nil {
+		return false, fmt.Errorf("store poll: %w", err)
+	}
 	_, err = s.exec(ctx, "store poll", `INSERT INTO teams_poll (`+pollColumns+`, active_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, '', $9) ON CONFLICT (event_id) DO NOTHING`,
-		p.EventID, p.Portal, p.RoomID, p.SenderMXID, p.SenderUserID, p.SenderName, blob(p.Content), ms(p.ContentAt), now)
+		p.EventID, p.Portal, p.RoomID, p.SenderMXID, p.SenderUserID, p.SenderName, content, ms(p.ContentAt), now)
 	if err != nil {
 		return false, err
 	}
@@ -62,37 +71,41 @@ func (s *Polls) Start(ctx context.Context, p Poll) (early bool, err error) {
 
 // Get returns a poll, nil where there is none.
 func (s *Polls) Get(ctx context.Context, eventID string) (*Poll, error) {
-	return one(ctx, s.base, "poll", scanPoll, `SELECT `+pollColumns+` FROM teams_poll WHERE event_id = $1`, eventID)
+	return one(ctx, s.base, "poll", s.scanPoll, `SELECT `+pollColumns+` FROM teams_poll WHERE event_id = $1`, eventID)
 }
 
 // SetContent stores what a poll asks since its author edited it; ok is false
 // where something newer stands there.
 func (s *Polls) SetContent(ctx context.Context, eventID string, content []byte, at time.Time) (ok bool, err error) {
+	sealed, err := s.sealValue(pollContent, content, eventID)
+	if err != nil {
+		return false, fmt.Errorf("edit poll: %w", err)
+	}
 	n, err := s.exec(ctx, "edit poll", `UPDATE teams_poll SET content = $2, content_at = $3 WHERE event_id = $1 AND content_at <= $3`,
-		eventID, blob(content), ms(at))
+		eventID, sealed, ms(at))
 	return n > 0, err
 }
 
 // Vote stores a vote; news is false where it was there before.
 func (s *Polls) Vote(ctx context.Context, v PollVote) (news bool, err error) {
-	answers, err := json.Marshal(v.Answers)
+	answers, err := s.sealAnswers(v)
 	if err != nil {
 		return false, fmt.Errorf("store vote: %w", err)
 	}
 	n, err := s.exec(ctx, "store vote", `INSERT INTO teams_poll_vote (`+pollVoteColumns+`, seen_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (event_id) DO NOTHING`,
-		v.EventID, v.PollID, v.Portal, v.Voter, string(answers), ms(v.VotedAt), ms(s.now()))
+		v.EventID, v.PollID, v.Portal, v.Voter, answers, ms(v.VotedAt), ms(s.now()))
 	return n > 0, err
 }
 
 // GetVote returns a vote, nil where there is none.
 func (s *Polls) GetVote(ctx context.Context, eventID string) (*PollVote, error) {
-	return one(ctx, s.base, "vote", scanPollVote, `SELECT `+pollVoteColumns+` FROM teams_poll_vote WHERE event_id = $1`, eventID)
+	return one(ctx, s.base, "vote", s.scanPollVote, `SELECT `+pollVoteColumns+` FROM teams_poll_vote WHERE event_id = $1`, eventID)
 }
 
 // Votes returns the votes in a poll.
 func (s *Polls) Votes(ctx context.Context, p *Poll) ([]PollVote, error) {
-	return list(ctx, s.base, "list votes", scanPollVote,
+	return list(ctx, s.base, "list votes", s.scanPollVote,
 		`SELECT `+pollVoteColumns+` FROM teams_poll_vote WHERE poll_id = $1 AND portal = $2 ORDER BY voted_at, event_id`, p.EventID, p.Portal)
 }
 
@@ -119,7 +132,7 @@ func (s *Polls) Touch(ctx context.Context, eventID, by string) error {
 // returns it; nil where that is not so. Read its votes after that, in the same
 // transaction: who casts another one waits for it, or comes to be read.
 func (s *Polls) Claim(ctx context.Context, eventID string, since time.Time) (*Poll, error) {
-	return one(ctx, s.base, "claim poll", scanPoll, `UPDATE teams_poll SET dirty_at = 0
+	return one(ctx, s.base, "claim poll", s.scanPoll, `UPDATE teams_poll SET dirty_at = 0
 		WHERE event_id = $1 AND dirty_at <> 0 AND dirty_at <= $2 RETURNING `+pollColumns, eventID, ms(since))
 }
 
@@ -132,7 +145,7 @@ func (s *Polls) Postpone(ctx context.Context, eventID string, until time.Time) e
 // Dirty returns polls that Teams does not show as they are, those first that
 // have waited longest.
 func (s *Polls) Dirty(ctx context.Context, limit int) ([]Poll, error) {
-	return list(ctx, s.base, "list dirty polls", scanPoll,
+	return list(ctx, s.base, "list dirty polls", s.scanPoll,
 		`SELECT `+pollColumns+` FROM teams_poll WHERE dirty_at <> 0 ORDER BY dirty_at, event_id LIMIT $1`, limit)
 }
 
@@ -147,19 +160,25 @@ func (s *Polls) Purge(ctx context.Context, before time.Time) error {
 	return err
 }
 
-func scanPoll(row dbutil.Scannable) (p Poll, err error) {
+func (b base) scanPoll(row dbutil.Scannable) (p Poll, err error) {
 	var content, ended, dirty int64
 	err = row.Scan(&p.EventID, &p.Portal, &p.RoomID, &p.SenderMXID, &p.SenderUserID, &p.SenderName, &p.Content, &content, &ended, &dirty, &p.LastEvent)
 	p.ContentAt, p.EndedAt, p.DirtyAt = fromMS(content), fromMS(ended), fromMS(dirty)
+	if err == nil {
+		p.Content, p.Unreadable = b.openValue(pollContent, p.Content, p.EventID)
+	}
 	return p, err
 }
 
-func scanPollVote(row dbutil.Scannable) (v PollVote, err error) {
+func (b base) scanPollVote(row dbutil.Scannable) (v PollVote, err error) {
 	var answers string
 	var at int64
 	if err = row.Scan(&v.EventID, &v.PollID, &v.Portal, &v.Voter, &answers, &at); err != nil {
 		return v, err
 	}
 	v.VotedAt = fromMS(at)
+	if answers, v.Unreadable = b.openText(pollVoteAnswers, answers, v.EventID); v.Unreadable != nil {
+		return v, nil
+	}
 	return v, json.Unmarshal([]byte(answers), &v.Answers)
 }

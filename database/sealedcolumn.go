@@ -44,6 +44,15 @@ var (
 	inboxPayload  = &column{table: "teams_inbox", name: "payload", key: texts("portal", "message_id"), bound: []string{"portal", "message_id", "version"}}
 	journalRaw    = &column{table: "teams_journal", name: "raw", key: []keyColumn{{"seq", true}}, bound: []string{"event_id"}}
 
+	notificationBody = &column{table: "teams_notification", name: "body", key: []keyColumn{{"seq", true}}, bound: []string{"received_at"}}
+	uploadAttachment = &column{table: "teams_upload", name: "attachment", key: texts("event_id", "uri"), bound: []string{"event_id", "uri"}}
+	pollContent      = &column{table: "teams_poll", name: "content", key: texts("event_id"), bound: []string{"event_id"}}
+	pollVoteAnswers  = &column{table: "teams_poll_vote", name: "answers", key: texts("event_id"), bound: []string{"event_id"}, text: true}
+	digestHead       = &column{table: "teams_digest", name: "head", key: texts("id"), bound: []string{"id"}, text: true}
+	digestNotice     = &column{table: "teams_digest", name: "notice", key: texts("id"), bound: []string{"id"}, text: true}
+	digestHTML       = &column{table: "teams_digest_entry", name: "html", key: texts("event_id"), bound: []string{"event_id", "digest_id"}, text: true}
+	digestReactions  = &column{table: "teams_digest_entry", name: "reactions", key: texts("event_id"), bound: []string{"event_id", "digest_id"}, text: true}
+
 	accountToken      = &column{table: "teams_account", name: "refresh_token", key: texts("key"), bound: []string{"key"}, prefix: "account:", secret: true}
 	keyValue          = &column{table: "teams_key", name: "value", key: texts("name"), bound: []string{"name"}, prefix: "key:", secret: true}
 	subscriptionState = &column{table: "teams_subscription", name: "client_state", key: texts("id"), bound: []string{"id"}, prefix: "subscription:", secret: true}
@@ -51,7 +60,8 @@ var (
 )
 
 // sealedColumns are all of them, those first that matter most.
-var sealedColumns = []*column{accountToken, keyValue, subscriptionState, uploadSession, outboxPayload, inboxPayload, journalRaw}
+var sealedColumns = []*column{accountToken, keyValue, subscriptionState, uploadSession, outboxPayload, inboxPayload, journalRaw,
+	notificationBody, uploadAttachment, pollContent, pollVoteAnswers, digestHead, digestNotice, digestHTML, digestReactions}
 
 func (c *column) String() string { return c.table + "." + c.name }
 

@@ -21,6 +21,9 @@ type Upload struct {
 	// it, in the caller's own form.
 	ItemID     string
 	Attachment []byte
+	// Unreadable is why the session or the attachment can't be opened, nil where
+	// both can; both are empty then.
+	Unreadable error
 	StartedAt  time.Time
 	// DoneAt is when the file was there, zero before.
 	DoneAt time.Time
@@ -35,13 +38,24 @@ type Uploads struct{ base }
 func (s *Uploads) Get(ctx context.Context, eventID, uri string) (*Upload, error) {
 	u, err := one(ctx, s.base, "get upload", scanUpload,
 		`SELECT event_id, uri, portal, session, item_id, attachment, started_at, done_at FROM teams_upload WHERE event_id = $1 AND uri = $2`, eventID, uri)
-	if err != nil || u == nil || len(u.Session) == 0 {
-		return u, err
+	if err == nil && u != nil {
+		s.openUpload(u)
 	}
-	if u.Session, err = s.openSecret(uploadSession, u.Session, eventID, uri); err != nil {
-		return nil, fmt.Errorf("get upload: %w", err)
+	return u, err
+}
+
+// openUpload opens what is sealed of an upload.
+func (s *Uploads) openUpload(u *Upload) {
+	session, attachment := u.Session, u.Attachment
+	if len(session) > 0 {
+		session, u.Unreadable = s.openSecret(uploadSession, session, u.EventID, u.URI)
 	}
-	return u, nil
+	if u.Unreadable == nil {
+		attachment, u.Unreadable = s.openValue(uploadAttachment, attachment, u.EventID, u.URI)
+	}
+	if u.Session, u.Attachment = session, attachment; u.Unreadable != nil {
+		u.Session, u.Attachment = nil, nil
+	}
 }
 
 // Begin stores an upload that has begun, in place of one of the same file that
@@ -60,10 +74,14 @@ func (s *Uploads) Begin(ctx context.Context, u Upload) error {
 
 // Finish says which file an upload became, and forgets what was needed for it.
 func (s *Uploads) Finish(ctx context.Context, u Upload) error {
-	_, err := s.exec(ctx, "finish upload", `
+	attachment, err := s.sealValue(uploadAttachment, u.Attachment, u.EventID, u.URI)
+	if err != nil {
+		return fmt.Errorf("finish upload: %w", err)
+	}
+	_, err = s.exec(ctx, "finish upload", `
 		INSERT INTO teams_upload (event_id, uri, portal, session, item_id, attachment, started_at, done_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
 		ON CONFLICT (event_id, uri) DO UPDATE SET session = excluded.session, item_id = excluded.item_id, attachment = excluded.attachment, done_at = excluded.done_at`,
-		u.EventID, u.URI, u.Portal, []byte{}, u.ItemID, blob(u.Attachment), ms(s.now()))
+		u.EventID, u.URI, u.Portal, []byte{}, u.ItemID, attachment, ms(s.now()))
 	return err
 }
 
@@ -82,12 +100,8 @@ func (s *Uploads) GivenUp(ctx context.Context, limit int) ([]Upload, error) {
 		AND NOT EXISTS (SELECT 1 FROM teams_outbox WHERE teams_outbox.event_id = teams_upload.event_id AND (teams_outbox.done_at = 0 OR teams_outbox.state = 'parked'))
 		AND NOT EXISTS (SELECT 1 FROM teams_outbox WHERE teams_outbox.target_event_id = teams_upload.event_id AND teams_outbox.done_at = 0)
 		ORDER BY started_at LIMIT $1`, limit)
-	for i, u := range all {
-		session, openErr := s.openSecret(uploadSession, u.Session, u.EventID, u.URI)
-		if openErr != nil {
-			session = nil
-		}
-		all[i].Session = session
+	for i := range all {
+		s.openUpload(&all[i])
 	}
 	return all, err
 }

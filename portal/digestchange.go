@@ -16,6 +16,9 @@ import (
 // Teams as a part of a digest: the post is written anew. All of it may be
 // repeated; what the entry says is stored when Teams has it.
 func (s *Sender) changeDigest(ctx context.Context, row *database.OutboxRow, t target) error {
+	if t.digest.Unreadable != nil && row.Kind != database.KindDelete {
+		return unreadableDigest(t.digest.Unreadable)
+	}
 	before := *t.digest
 	after, err := s.changedEntry(row, t)
 	if err != nil {
@@ -48,7 +51,7 @@ func (s *Sender) changedEntry(row *database.OutboxRow, t target) (database.Diges
 	e := *t.digest
 	switch row.Kind {
 	case database.KindDelete:
-		e.HTML, e.Deleted, e.Reactions = "", true, ""
+		e.HTML, e.Deleted, e.Reactions, e.Unreadable = "", true, "", nil
 	case database.KindEdit:
 		drafts, err := s.digestDrafts(t.out, row)
 		if err != nil {
@@ -129,6 +132,9 @@ func (s *Sender) rewriteDigest(ctx context.Context, row *database.OutboxRow, cha
 	i := slices.IndexFunc(entries, func(e database.DigestEntry) bool { return e.EventID == changed.EventID })
 	if i < 0 {
 		return fmt.Errorf("entry %s is not in its digest", changed.EventID)
+	}
+	if why := unreadableEntry(entries, changed.EventID); why != nil {
+		return unreadableDigest(why)
 	}
 	entries[i] = *changed
 	html := renderDigest(s.o.Texts, entries)

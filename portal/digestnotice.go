@@ -83,6 +83,10 @@ func (s *Sender) sweepDigests(ctx context.Context) {
 	}
 	for i := range open {
 		d := &open[i]
+		if err = s.reword(ctx, d); err != nil {
+			zerolog.Ctx(ctx).Err(err).Str("digest", d.ID).Msg("Could not look over the digests")
+			continue
+		}
 		s.digestNotice(ctx, d)
 		if d.NoticeEvent == "" || ctx.Err() != nil {
 			continue

@@ -29,6 +29,9 @@ func (s *Sender) digest(ctx context.Context, row *database.OutboxRow) error {
 	if d == nil || entry == nil {
 		return fmt.Errorf("the digest %s of an outbox row is gone", row.Digest)
 	}
+	if err = s.reword(ctx, d); err != nil {
+		return err
+	}
 	ch, ok := ParsePortal(networkid.PortalID(row.Portal))
 	if !ok || ch.ChannelID == "" {
 		return &failure{reason: "not a channel", message: failNoChannel}
@@ -75,6 +78,9 @@ func (p *digestPosting) run(ctx context.Context, part int) error {
 		entries, err := p.s.o.DB.Digests.Entries(ctx, p.d.ID, part)
 		if err != nil {
 			return err
+		}
+		if why := unreadableEntry(entries, ""); why != nil {
+			return p.dissolve(ctx, part, why)
 		}
 		if err = p.s.freshen(ctx, entries); err != nil {
 			return err

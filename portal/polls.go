@@ -86,6 +86,10 @@ func (b *Outbox) editPoll(ctx context.Context, edit *bridgev2.MatrixEdit, row *d
 // pollPayload returns the payload of a poll's message with the votes as they
 // are, in the caller's transaction.
 func pollPayload(ctx context.Context, db *database.Database, x texts.Texts, p *database.Poll) ([]byte, error) {
+	if p.Unreadable != nil {
+		// Tally asks for it; until then it is as if the database did not have it yet.
+		return nil, fmt.Errorf("read poll: %w", errors.Join(bridgev2.ErrDatabaseError, p.Unreadable))
+	}
 	var content pollContent
 	if err := json.Unmarshal(p.Content, &content); err != nil || content.Message == nil {
 		return nil, fmt.Errorf("read poll: %w", errors.Join(errUnreadable, err))
@@ -96,6 +100,9 @@ func pollPayload(ctx context.Context, db *database.Database, x texts.Texts, p *d
 	}
 	ballots := make([]msgconv.Ballot, len(votes))
 	for i, v := range votes {
+		if v.Unreadable != nil {
+			return nil, fmt.Errorf("read vote: %w", errors.Join(bridgev2.ErrDatabaseError, v.Unreadable))
+		}
 		ballots[i] = msgconv.Ballot{Event: v.EventID, Voter: v.Voter, At: v.VotedAt, Answers: v.Answers}
 	}
 	content.Message.Body = content.Poll.Text(x, content.Poll.Tally(ballots, p.EndedAt))

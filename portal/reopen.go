@@ -8,12 +8,14 @@ import (
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
+	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // What waits in the database is sealed. Where the encryption key does not open it
@@ -24,6 +26,7 @@ import (
 const (
 	reopenedOutbox = "asked of the homeserver"
 	reopenedInbox  = "asked of Teams"
+	reopenedUpload = "uploaded again"
 )
 
 // reopen gets back what a row says that can't be opened. It fails for good where
@@ -88,7 +91,7 @@ func (s *Sender) said(ctx context.Context, row *database.OutboxRow) ([]byte, err
 	} else if isTally(row) {
 		return nil, errNothingLeft
 	}
-	evt, err := s.presentedEvent(ctx, row)
+	evt, err := ask(ctx, s.o.Bridge, s.o.Texts, row.RoomID, row.EventID)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +122,11 @@ type plainEvent struct {
 	Content json.RawMessage `json:"content"`
 }
 
-// presentedEvent asks the homeserver for a row's event, and has it presented as the
-// framework saw it.
-func (s *Sender) presentedEvent(ctx context.Context, row *database.OutboxRow) (*plainEvent, error) {
+// ask asks the homeserver for an event, and has it presented as the framework saw it.
+func ask(ctx context.Context, br *bridgev2.Bridge, x texts.Texts, room, eventID string) (*plainEvent, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	evt, err := s.o.Bridge.Bot.GetEvent(ctx, id.RoomID(row.RoomID), id.EventID(row.EventID))
+	evt, err := br.Bot.GetEvent(ctx, id.RoomID(room), id.EventID(eventID))
 	var hs mautrix.HTTPError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &hs) {
 		err = &undecryptedError{err}
@@ -137,7 +139,7 @@ func (s *Sender) presentedEvent(ctx context.Context, row *database.OutboxRow) (*
 		return nil, fmt.Errorf("write down an event: %w", err)
 	}
 	out := &plainEvent{}
-	if err = json.Unmarshal(msgconv.PresentPoll(s.o.Texts, raw), out); err != nil {
+	if err = json.Unmarshal(msgconv.PresentPoll(x, raw), out); err != nil {
 		return nil, fmt.Errorf("read an event: %w", err)
 	}
 	return out, nil

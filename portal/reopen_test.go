@@ -2,6 +2,8 @@ package portal_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +60,7 @@ func TestLostKeyLosesNothing(t *testing.T) {
 	waiting(t, r, 7, 2)
 
 	r.Stop()
-	r.Key = "another key, for nobody knows the first"
+	r.Key = anotherKey
 	r.Start()
 	over()
 	noRoom.Store(false)
@@ -93,7 +95,7 @@ func TestLostKeyAndNobodyElseHasIt(t *testing.T) {
 	r.Stop()
 	r.HS.Lose(lost)
 	r.Tenant.Remove(portaltest.Channel, gone.ID)
-	r.Key = "another key, for nobody knows the first"
+	r.Key = anotherKey
 	r.Start()
 	over()
 	r.HS.SetFaults(nil, nil)
@@ -123,4 +125,63 @@ func TestLostKeyAndNobodyElseHasIt(t *testing.T) {
 	r.Sender.Wake(rows[0].Portal)
 	r.Quiet()
 	require.Contains(t, r.TeamsTexts(), "lost")
+}
+
+const anotherKey = "another key, for nobody knows the first"
+
+// The polls of a lost key, edited as they are, and the votes in them go on counting;
+// one that the homeserver does not have does not.
+func TestLostKeyAndPolls(t *testing.T) {
+	r := portaltest.New(t)
+	r.Start()
+	pollID := r.Send(portaltest.AliceMXID, event.EventUnstablePollStart, poll("Lunch?", "Soup", "Salad"))
+	r.Send(portaltest.BobMXID, event.EventUnstablePollResponse, vote(pollID, "Soup"))
+	lost := r.Send(portaltest.CarolMXID, event.EventUnstablePollResponse, vote(pollID, "Salad"))
+	r.Quiet()
+	r.Send(portaltest.AliceMXID, event.EventUnstablePollStart, isEdit(pollID, poll("Dinner?", "Soup", "Salad")))
+	r.Quiet()
+	require.Contains(t, strings.Join(r.TeamsTexts(), ""), "Dinner?")
+	r.Stop()
+	r.HS.Lose(lost)
+	r.Key = anotherKey
+	r.Start()
+	r.Send(portaltest.AliceMXID, event.EventUnstablePollResponse, vote(pollID, "Soup"))
+	r.Eventually(func() bool { return strings.Contains(strings.Join(r.TeamsTexts(), ""), "2 votes") })
+	r.Quiet()
+	text := strings.Join(r.TeamsTexts(), "")
+	require.Contains(t, text, "Dinner?")
+	require.NotContains(t, text, "Lunch?")
+	require.Equal(t, 1, r.Counts.Get(portal.MetricReopened, "vote lost"))
+	require.Zero(t, r.Counts.Get(portal.MetricReopened, "poll lost"))
+	polls, votes, err := r.DB.Polls.Unreadable(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, polls)
+	require.Empty(t, votes)
+}
+
+// A digest of which the key is lost on its way goes to Teams all the same.
+func TestLostKeyAndDigest(t *testing.T) {
+	r, release := digesting(t, 2)
+	var want []string
+	for i := range 5 {
+		want = append(want, fmt.Sprintf("message number %d", i))
+		r.Say(portaltest.BobMXID, want[i])
+	}
+	refuse := outage(r)
+	release()
+	r.Eventually(func() bool {
+		open, err := r.DB.Digests.Open(context.Background())
+		return err == nil && len(open) == 1
+	}, "a digest is put together")
+	r.Stop()
+	r.Key = anotherKey
+	r.Start()
+	refuse()
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	order, times := said(r, want)
+	require.Equal(t, want, order)
+	for _, text := range want {
+		require.Equal(t, 1, times[text], text)
+	}
 }

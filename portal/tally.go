@@ -39,6 +39,9 @@ type TallyOptions struct {
 type Tally struct {
 	o    TallyOptions
 	wake chan struct{}
+	// reopened is set when nothing is left that the encryption key does not open;
+	// Run's.
+	reopened bool
 }
 
 // NewTally makes a Tally; it counts while Run runs.
@@ -85,11 +88,14 @@ func (t *Tally) Run(ctx context.Context) {
 // round looks after the polls that are due, and returns how long the next one
 // has to rest yet.
 func (t *Tally) round(ctx context.Context) (time.Duration, error) {
+	var errs []error
+	if err := t.reopen(ctx); err != nil {
+		errs = append(errs, err)
+	}
 	polls, err := t.o.DB.Polls.Dirty(ctx, tallyBatch)
 	if err != nil {
 		return 0, err
 	}
-	var errs []error
 	for i := range polls {
 		if rest := polls[i].DirtyAt.Add(t.o.Rest).Sub(t.o.Now()); rest > 0 {
 			return min(rest, t.o.Sweep), errors.Join(errs...)

@@ -41,6 +41,11 @@ func (s *Sender) file(ctx context.Context, row *database.OutboxRow, w wording, c
 	if err != nil {
 		return nil, "", err
 	}
+	if up != nil && up.Unreadable != nil {
+		zerolog.Ctx(ctx).Warn().Err(up.Unreadable).Msg("The encryption key does not open what is known of a file, uploading it again")
+		s.o.Metrics.Count(MetricReopened, reopenedUpload)
+		up = nil
+	}
 	if up != nil && !up.DoneAt.IsZero() {
 		if err = json.Unmarshal(up.Attachment, &file); err != nil {
 			return nil, "", fmt.Errorf("decode uploaded file: %w", err)

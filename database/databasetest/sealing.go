@@ -2,10 +2,13 @@ package databasetest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -48,6 +51,14 @@ func plant(t *testing.T, ctx context.Context, db *database.Database, n int) {
 	require.NoError(t, db.Keys.Set(ctx, fmt.Sprint("key", n), word("key")))
 	require.NoError(t, db.Subscriptions.Upsert(ctx, database.Subscription{ID: fmt.Sprint("sub", n), ClientState: string(word("state"))}))
 	require.NoError(t, db.Uploads.Begin(ctx, database.Upload{EventID: fmt.Sprintf("$out%d", n), URI: "mxc://a/b", Session: word("session")}))
+	require.NoError(t, db.Uploads.Finish(ctx, database.Upload{EventID: fmt.Sprintf("$parked%d", n), URI: "mxc://a/b", Attachment: word("attachment")}))
+	require.NoError(t, db.Notifications.AppendNotification(ctx, word("notification"), time.UnixMilli(int64(n+1))))
+	_, err = db.Polls.Start(ctx, database.Poll{EventID: fmt.Sprintf("$poll%d", n), Portal: "c:1", RoomID: "!r", Content: word("poll")})
+	require.NoError(t, err)
+	_, err = db.Polls.Vote(ctx, database.PollVote{EventID: fmt.Sprintf("$vote%d", n), PollID: fmt.Sprintf("$poll%d", n), Portal: "c:1", Answers: []string{string(word("answer"))}})
+	require.NoError(t, err)
+	require.NoError(t, db.Digests.Plan(ctx, database.Digest{ID: fmt.Sprint("digest", n), Portal: "c:1", Head: string(word("head")), Notice: string(word("notice"))},
+		[]database.DigestEntry{{EventID: fmt.Sprintf("$entry%d", n), HTML: string(word("html")), Reactions: string(word("reactions"))}}))
 	harvest(t, ctx, db, n)
 }
 
@@ -78,6 +89,30 @@ func harvest(t *testing.T, ctx context.Context, db *database.Database, n int) {
 	up, err := db.Uploads.Get(ctx, fmt.Sprintf("$out%d", n), "mxc://a/b")
 	require.NoError(t, err)
 	require.Equal(t, word("session"), string(up.Session))
+	up, err = db.Uploads.Get(ctx, fmt.Sprintf("$parked%d", n), "mxc://a/b")
+	require.NoError(t, err)
+	require.Equal(t, word("attachment"), string(up.Attachment))
+	notes, err := db.Notifications.PendingNotifications(ctx, 99)
+	require.NoError(t, err)
+	i := slices.IndexFunc(notes, func(x database.RawNotification) bool { return x.ReceivedAt.UnixMilli() == int64(n+1) })
+	require.NoError(t, notes[i].Unreadable)
+	require.Equal(t, word("notification"), string(notes[i].Body))
+	poll, err := db.Polls.Get(ctx, fmt.Sprintf("$poll%d", n))
+	require.NoError(t, err)
+	require.NoError(t, poll.Unreadable)
+	require.Equal(t, word("poll"), string(poll.Content))
+	vote, err := db.Polls.GetVote(ctx, fmt.Sprintf("$vote%d", n))
+	require.NoError(t, err)
+	require.NoError(t, vote.Unreadable)
+	require.Equal(t, []string{word("answer")}, vote.Answers)
+	digest, err := db.Digests.Get(ctx, fmt.Sprint("digest", n))
+	require.NoError(t, err)
+	require.NoError(t, digest.Unreadable)
+	require.Equal(t, word("head")+word("notice"), digest.Head+digest.Notice)
+	entry2, err := db.Digests.ByEvent(ctx, fmt.Sprintf("$entry%d", n))
+	require.NoError(t, err)
+	require.NoError(t, entry2.Unreadable)
+	require.Equal(t, word("html")+word("reactions"), entry2.HTML+entry2.Reactions)
 	subs, err := db.Subscriptions.All(ctx)
 	require.NoError(t, err)
 	require.Contains(t, fmt.Sprint(subs), word("state"))
@@ -123,6 +158,12 @@ func testSealsAreBound(t *testing.T, ctx context.Context, e *env) {
 		`UPDATE teams_outbox SET payload = (SELECT raw FROM teams_journal WHERE event_id = '$journal1') WHERE event_id = '$parked0'`,
 		`UPDATE teams_inbox SET payload = (SELECT payload FROM teams_inbox WHERE message_id = 'in1') WHERE message_id = 'in0'`,
 		`UPDATE teams_inbox SET version = version + 1 WHERE message_id = 'in1'`,
+		`UPDATE teams_notification SET body = (SELECT body FROM teams_notification WHERE received_at = 2) WHERE received_at = 1`,
+		`UPDATE teams_upload SET attachment = (SELECT attachment FROM teams_upload WHERE event_id = '$parked1') WHERE event_id = '$parked0'`,
+		`UPDATE teams_poll SET content = (SELECT content FROM teams_poll WHERE event_id = '$poll1') WHERE event_id = '$poll0'`,
+		`UPDATE teams_poll_vote SET answers = (SELECT answers FROM teams_poll_vote WHERE event_id = '$vote1') WHERE event_id = '$vote0'`,
+		`UPDATE teams_digest SET head = notice WHERE id = 'digest0'`,
+		`UPDATE teams_digest_entry SET html = (SELECT html FROM teams_digest_entry WHERE event_id = '$entry1') WHERE event_id = '$entry0'`,
 		`UPDATE teams_journal SET raw = (SELECT raw FROM teams_journal WHERE event_id = '$journal1') WHERE event_id = '$journal0'`,
 	} {
 		n, err := e.db.Exec(ctx, swap)
@@ -143,6 +184,25 @@ func testSealsAreBound(t *testing.T, ctx context.Context, e *env) {
 		require.ErrorIs(t, in.Unreadable, database.ErrUnsealable, id)
 		require.Empty(t, in.Payload)
 	}
+	notes, err := e.other.Notifications.PendingNotifications(ctx, 9)
+	require.NoError(t, err)
+	require.ErrorIs(t, notes[0].Unreadable, database.ErrUnsealable)
+	require.NoError(t, notes[1].Unreadable)
+	up, err := e.other.Uploads.Get(ctx, "$parked0", "mxc://a/b")
+	require.NoError(t, err)
+	require.ErrorIs(t, up.Unreadable, database.ErrUnsealable)
+	polls, votes, err := e.other.Polls.Unreadable(ctx)
+	require.NoError(t, err)
+	require.Len(t, polls, 1)
+	require.ErrorIs(t, polls[0].Unreadable, database.ErrUnsealable)
+	require.Len(t, votes, 1)
+	require.ErrorIs(t, votes[0].Unreadable, database.ErrUnsealable)
+	digest, err := e.other.Digests.Get(ctx, "digest0")
+	require.NoError(t, err)
+	require.ErrorIs(t, digest.Unreadable, database.ErrUnsealable)
+	entry, err := e.other.Digests.ByEvent(ctx, "$entry0")
+	require.NoError(t, err)
+	require.ErrorIs(t, entry.Unreadable, database.ErrUnsealable)
 	entries, err := e.other.Journal.Pending(ctx, 0, 9)
 	require.NoError(t, err)
 	require.Len(t, entries, 2, "one value that does not open hides no other")
@@ -162,6 +222,20 @@ func inTheClear(t *testing.T, ctx context.Context, e *env, n int) {
 	set(fmt.Sprintf(`UPDATE teams_outbox SET payload = $1 WHERE event_id = '$parked%d'`, n), "parked")
 	set(fmt.Sprintf(`UPDATE teams_inbox SET payload = $1 WHERE message_id = 'in%d'`, n), "inbox")
 	set(fmt.Sprintf(`UPDATE teams_journal SET raw = $1 WHERE event_id = '$journal%d'`, n), "journal")
+	set(fmt.Sprintf(`UPDATE teams_upload SET attachment = $1 WHERE event_id = '$parked%d'`, n), "attachment")
+	set(fmt.Sprintf(`UPDATE teams_poll SET content = $1 WHERE event_id = '$poll%d'`, n), "poll")
+	setText := func(query, text string) {
+		_, err := e.db.Exec(ctx, query, text)
+		require.NoError(t, err)
+	}
+	answers, err := json.Marshal([]string{fmt.Sprintf(`{"body":"%s answer %d"}`, secretWord, n)})
+	require.NoError(t, err)
+	setText(fmt.Sprintf(`UPDATE teams_poll_vote SET answers = $1 WHERE event_id = '$vote%d'`, n), string(answers))
+	for column, table := range map[string]string{"head": "teams_digest", "notice": "teams_digest", "html": "teams_digest_entry", "reactions": "teams_digest_entry"} {
+		id := map[string]string{"teams_digest": fmt.Sprintf("id = 'digest%d'", n), "teams_digest_entry": fmt.Sprintf("event_id = '$entry%d'", n)}[table]
+		setText(`UPDATE `+table+` SET `+column+` = $1 WHERE `+id, fmt.Sprintf(`{"body":"%s %s %d"}`, secretWord, column, n))
+	}
+	set(fmt.Sprintf(`UPDATE teams_notification SET body = $1 WHERE received_at = %d`, n+1), "notification")
 }
 
 // testClearRows reads what a version before left, and seals it in small batches
@@ -193,7 +267,7 @@ func testClearRows(t *testing.T, ctx context.Context, e *env) {
 		sealed += n
 		require.Less(t, steps, 100)
 	}
-	require.Equal(t, 4*rows, sealed)
+	require.Equal(t, 12*rows, sealed)
 	require.Greater(t, steps, 8, "the batches are small")
 	RequireSealed(t, ctx, e.db.Database, secretWord)
 	require.NoError(t, e.db.Sealing.Tidy(ctx))
@@ -363,7 +437,7 @@ func testLostKey(t *testing.T, ctx context.Context, e *env) {
 	}
 	status, err := lost.Sealing.Status(ctx)
 	require.NoError(t, err)
-	require.Equal(t, 2*8, status.Unopened)
+	require.Equal(t, 2*16, status.Unopened)
 	require.True(t, status.Done, "no configured key helps")
 
 	// What is known from elsewhere is put back.
