@@ -119,7 +119,7 @@ func TestLostKeyAndNobodyElseHasIt(t *testing.T) {
 	r.Stop()
 	r.Key, r.PreviousKeys = "", nil
 	r.Start()
-	ok, err := r.DB.Outbox.Requeue(context.Background(), rows[0].ID)
+	ok, err := r.DB.Outbox.Requeue(context.Background(), rows[0].ID, time.Time{})
 	require.NoError(t, err)
 	require.True(t, ok)
 	r.Sender.Wake(rows[0].Portal)

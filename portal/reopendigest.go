@@ -26,7 +26,9 @@ func (s *Sender) reword(ctx context.Context, d *database.Digest) error {
 		return err
 	}
 	from, to := d.Created, d.Created
+	waited := make([]*database.OutboxRow, len(rows))
 	for i, r := range rows {
+		waited[i] = &rows[i]
 		if i == 0 || r.EventAt.Before(from) {
 			from = r.EventAt
 		}
@@ -34,8 +36,12 @@ func (s *Sender) reword(ctx context.Context, d *database.Digest) error {
 			to = r.EventAt
 		}
 	}
+	why, err := s.o.Waited(ctx, waited)
+	if err != nil {
+		return err
+	}
 	from, to = from.In(s.o.Texts.Zone()), to.In(s.o.Texts.Zone())
-	d.Head, d.Notice = msgconv.DigestHead(s.o.Texts, from, to, len(entries)), msgconv.DigestNotice(s.o.Texts, from, to, len(entries))
+	d.Head, d.Notice = msgconv.DigestHead(s.o.Texts, why, from, to, len(entries)), msgconv.DigestNotice(s.o.Texts, why, from, to, len(entries))
 	return nil
 }
 
