@@ -84,8 +84,7 @@ func newRig(t *testing.T) *rig {
 		{Target: "t2", Team: "Care", State: "not mirrored"},
 	}}
 	r := &rig{T: t, fake: f}
-	var server *httptest.Server
-	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.s.Handler().ServeHTTP(w, req) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.s.Handler().ServeHTTP(w, req) }))
 	t.Cleanup(server.Close)
 	r.base = server.URL + "/bridge"
 	r.s = New(Options{PublicURL: r.base + "/", Bridge: f, Now: f.clock, Logger: zerolog.Nop(), Texts: texts.Texts{},
