@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.mau.fi/util/dbutil"
@@ -19,8 +20,12 @@ func (s *Inbox) DeliveredInPart(ctx context.Context, portal, messageID string, v
 		if err = s.Delivered(ctx, portal, messageID, version); err != nil || row.Version != version {
 			return err
 		}
+		payload, err := s.sealInbox(*row)
+		if err != nil {
+			return fmt.Errorf("keep for another delivery: %w", err)
+		}
 		_, err = s.exec(ctx, "keep for another delivery", `UPDATE teams_inbox SET payload = $3, again_at = $4 WHERE portal = $1 AND message_id = $2`,
-			portal, messageID, blob(row.Payload), ms(again))
+			portal, messageID, payload, ms(again))
 		return err
 	})
 }

@@ -82,18 +82,19 @@ func (s *Sender) late(row *database.OutboxRow) bool {
 }
 
 // betterAlone reports whether a message would lose in a digest what it is about:
-// its picture, or the thread that Teams has already.
+// its picture, or the thread that Teams has already. It runs in a transaction, so
+// it asks nobody.
 func (s *Sender) betterAlone(ctx context.Context, row *database.OutboxRow) (bool, error) {
 	var c event.MessageEventContent
 	if json.Unmarshal(row.Payload, &c) == nil && c.MsgType == event.MsgImage && msgconv.HasFile(&c) {
 		return true, nil
 	}
-	root, err := s.rootOf(ctx, row)
+	root, err := s.placeOf(ctx, row)
 	switch {
 	case errors.Is(err, errBehind):
 		return false, nil // its root is in the backlog too
 	case err != nil:
 		return false, err
 	}
-	return root.id != "" && root.quote == nil, nil
+	return root.id != "" && root.answers == nil, nil
 }

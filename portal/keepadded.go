@@ -97,7 +97,7 @@ func (s *Sender) postAsItIs(ctx context.Context, t target, meta *MessageMetadata
 		if len(meta.Added) == 0 && !slices.Contains(meta.Given, notGiven) {
 			return teams.Message{}, nil
 		}
-		return m, fmt.Errorf("%w: read the post that is edited: %w", errUnsettled, err)
+		fallthrough // else it is parked, or waits, like any write that is refused so
 	default:
 		return m, fmt.Errorf("read the post that is edited: %w", err)
 	}

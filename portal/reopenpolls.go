@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/rs/zerolog"
@@ -30,18 +31,19 @@ func (t *Tally) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error // one that can't be had now holds up no other
 	for _, p := range polls {
 		if err = t.reopenPoll(ctx, p); err != nil {
-			return fmt.Errorf("ask for poll %s again: %w", p.EventID, err)
+			failed = append(failed, fmt.Errorf("ask for poll %s again: %w", p.EventID, err))
 		}
 	}
 	for _, v := range votes {
 		if err = t.reopenVote(ctx, v); err != nil {
-			return fmt.Errorf("ask for vote %s again: %w", v.EventID, err)
+			failed = append(failed, fmt.Errorf("ask for vote %s again: %w", v.EventID, err))
 		}
 	}
-	t.reopened = true
-	return nil
+	t.reopened = len(failed) == 0
+	return errors.Join(failed...)
 }
 
 func (t *Tally) reopenPoll(ctx context.Context, p database.Poll) error {

@@ -117,14 +117,24 @@ func partRef(p database.SentPart) teams.MessageRef {
 type root struct {
 	// id is the post to reply to, empty for a post of its own.
 	id string
-	// quote stands for a root that Teams does not have.
-	quote *msgconv.Quote
+	// answers is a root that Teams does not have, or has in a digest; quote stands for it.
+	answers *database.OutboxRow
+	quote   *msgconv.Quote
 }
 
 // rootOf finds the thread of a message at the time it is sent. Its root was in
 // front of it in the same lane; where that never got to Teams, the reply goes
 // as a post of its own rather than be lost, and the thread goes on under it.
 func (s *Sender) rootOf(ctx context.Context, row *database.OutboxRow) (root, error) {
+	r, err := s.placeOf(ctx, row)
+	if err == nil && r.answers != nil {
+		r.quote = s.quoteOf(ctx, r.answers)
+	}
+	return r, err
+}
+
+// placeOf is rootOf without asking the homeserver what the quote says.
+func (s *Sender) placeOf(ctx context.Context, row *database.OutboxRow) (root, error) {
 	if row.RootEventID == "" {
 		return root{}, nil
 	}
@@ -183,7 +193,7 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 	r := root{}
 	if out != nil && (out.State == database.StateFailed || out.State == database.StateParked) {
 		// What was deleted is not quoted.
-		r.quote = s.quoteOf(ctx, out)
+		r.answers = out
 	}
 	return r, nil
 }
@@ -191,7 +201,7 @@ func (s *Sender) lostRoot(ctx context.Context, row *database.OutboxRow, thread n
 // digestRoot is the thread of a reply to a message that is in Teams in a digest:
 // the digest's, where the reply says what it answers.
 func (s *Sender) digestRoot(ctx context.Context, answered *database.OutboxRow) (root, error) {
-	r := root{quote: s.quoteOf(ctx, answered)}
+	r := root{answers: answered}
 	parts, err := s.o.DB.Sent.ByEvent(ctx, answered.Digest)
 	if err == nil && len(parts) > 0 && parts[0].Part == 0 {
 		r.id = parts[0].RemoteID

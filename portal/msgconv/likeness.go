@@ -7,6 +7,10 @@ import (
 	"teamsbridge/teams"
 )
 
+// leastPiece is how many pairs of letters say for certain what they are a piece of:
+// a short answer is in many a long text.
+const leastPiece = 4000
+
 // Likeness returns how alike what a message of Teams says and what was posted
 // are, from 0 for nothing in common to 1. Of a post that may be only a piece of
 // what was said, a part counts: how much of the message is in it.
@@ -20,7 +24,7 @@ func Likeness(m teams.Message, posted string, piece bool) float64 {
 		haveN += n
 		common += min(n, said[pair])
 	}
-	if piece {
+	if piece && haveN >= min(saidN, leastPiece)/2 {
 		saidN = haveN
 	}
 	if haveN+saidN == 0 {
