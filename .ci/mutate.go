@@ -32,6 +32,8 @@ const (
 	separator = "\n=======\n"
 	// timeout bounds one run of one test; a mutant that hangs has been noticed.
 	timeout = "180s"
+	// atOnce is how many run at a time: linking a test leaves a core idle.
+	atOnce = 2
 )
 
 // mutation is one safeguard and the test that guards it.
@@ -62,8 +64,19 @@ func main() {
 		os.Exit(1)
 	}
 	failed := 0
-	for _, m := range mutations {
-		m.run()
+	slots := make(chan struct{}, atOnce)
+	done := make([]chan struct{}, len(mutations))
+	for i, m := range mutations {
+		done[i] = make(chan struct{})
+		go func() {
+			slots <- struct{}{}
+			m.run()
+			<-slots
+			close(done[i])
+		}()
+	}
+	for i, m := range mutations {
+		<-done[i]
 		fmt.Printf("%-9s %5.1f s  %s: %s %s%s\n", m.outcome, m.took.Seconds(), m.name, m.pkg, m.test, m.why)
 		if m.survived || m.bad {
 			failed++
