@@ -97,7 +97,7 @@ func (s *Sender) postAsItIs(ctx context.Context, t target, meta *MessageMetadata
 		if len(meta.Added) == 0 && !slices.Contains(meta.Given, notGiven) {
 			return teams.Message{}, nil
 		}
-		fallthrough // else it is parked, or waits, like any write that is refused so
+		return m, fmt.Errorf("%w: read the post that is edited: %w", errUnsettled, err)
 	default:
 		return m, fmt.Errorf("read the post that is edited: %w", err)
 	}
