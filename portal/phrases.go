@@ -29,7 +29,7 @@ var toldKeys = []texts.Key{
 	texts.ReactionNotEmoji, texts.ReactionCustom, texts.NothingToSend,
 
 	texts.WhyKept, texts.WhyTooOld, texts.WhyNotConvertible, texts.WhyNoChannel, texts.WhyTargetUnknown, texts.WhyOnlyPart, texts.WhyPanic,
-	texts.WhyOwnAccount, texts.WhyPermission, texts.WhyNotThere, texts.WhyTooLarge, texts.WhyRefused, texts.WhyForeign, texts.WhyUnclear,
+	texts.WhyOwnAccount, texts.WhyPermission, texts.WhyNotThere, texts.WhyTooLarge, texts.WhyRefused, texts.WhyForeign,
 }
 
 // kindKeys are the kinds of teams.Error, and what stands behind them.

@@ -42,7 +42,6 @@ const (
 	failTooLarge       = "it is too large for Teams"
 	failRefused        = "Teams refused it"
 	failForeign        = "it names a host outside Teams"
-	failUnclear        = "nobody can tell if it got to Teams: something of the same time was edited or deleted there. Look, and write it again if it is missing"
 )
 
 // spokenMedia returns media whose problems are said in people's language.

@@ -203,7 +203,6 @@ const (
 	WhyOwnAccount        Key = "why_own_account"
 	WhyPermission        Key = "why_permission"
 	WhyNotThere          Key = "why_not_there"
-	WhyUnclear           Key = "why_unclear"
 	WhyTooLarge          Key = "why_too_large"
 	WhyRefused           Key = "why_refused"
 	WhyForeign           Key = "why_foreign"

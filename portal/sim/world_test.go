@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -245,10 +244,6 @@ func (w *world) transaction(ctx context.Context, txn []portaltest.Event) bool {
 	return true
 }
 
-// maybeChanged is why a message is parked that nobody can tell from what its own
-// author wrote, and changed, in Teams at the same time. It stays in doubt.
-const maybeChanged = "maybe changed in Teams"
-
 // idle reports what is left to do, empty where there is nothing.
 func (w *world) idle() map[string]int {
 	ctx := context.Background()
@@ -263,11 +258,6 @@ func (w *world) idle() map[string]int {
 	require.NoError(w.t, err)
 	doubt, err := w.r.DB.Sent.InDoubt(ctx, "")
 	require.NoError(w.t, err)
-	doubt = slices.DeleteFunc(doubt, func(part database.SentPart) bool {
-		row, err := w.r.DB.Outbox.ByEvent(ctx, part.EventID)
-		require.NoError(w.t, err)
-		return row != nil && row.State == database.StateParked && row.Reason == maybeChanged
-	})
 	untold, err := w.r.DB.Outbox.Untold(ctx, 0, 10)
 	require.NoError(w.t, err)
 	w.mu.Lock()
