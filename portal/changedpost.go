@@ -20,14 +20,16 @@ import (
 // does not say any more what was posted. So where Teams was read to its end and
 // nothing says it, what was changed is judged, once: an edited post that still is
 // much like it is it, and so is anything that only the bridge can have posted.
-// A person's account writes in Teams, too: of what is not alike nobody can tell.
-// The post is parked then and its author told, because posting it again may
-// double it or bring back what was deleted, and taking the other message for it
-// would lose one of them.
+// A person's account writes in Teams, too, and people change what they write all
+// the time: what is not very much alike is taken for something else, and the post
+// is made again. Taking another message for it would lose one of them.
 
 const (
 	// alike is how much of an edited post has to be as it was posted.
 	alike = 0.5
+	// alikeOwn is that for a person's account, which may have written both: any two
+	// texts of a language are half alike.
+	alikeOwn = 0.75
 	// alikePiece is that for a post that is a piece of a long message: texts have
 	// much in common with a long one.
 	alikePiece = 0.8
@@ -93,7 +95,7 @@ func (s *Sender) takeChanged(ctx context.Context, part database.SentPart, change
 	if err != nil {
 		return nil, err
 	}
-	m := mostAlike(left, said, part)
+	m := mostAlike(left, said, part, s.o.Directory.IsRelay(part.AccountID))
 	if m == nil {
 		if sole, err := s.isSole(ctx, part, left); err != nil {
 			return nil, err
@@ -115,10 +117,13 @@ func (s *Sender) takeChanged(ctx context.Context, part database.SentPart, change
 
 // mostAlike returns the edited message that is most like what was posted, the
 // earlier of two; nil where none is.
-func mostAlike(changed []teams.Message, said string, part database.SentPart) (best *teams.Message) {
-	piece, most := part.Part > 0 || len(said) > msgconv.MaxDraftSize/2, alike
-	if piece {
+func mostAlike(changed []teams.Message, said string, part database.SentPart, relay bool) (best *teams.Message) {
+	piece, most := part.Part > 0 || len(said) > msgconv.MaxDraftSize/2, alikeOwn
+	switch {
+	case piece:
 		most = alikePiece
+	case relay:
+		most = alike
 	}
 	for i, m := range changed {
 		if !m.Deleted.IsZero() {

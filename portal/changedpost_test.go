@@ -112,6 +112,12 @@ func TestNativeMessageBesideADoubt(t *testing.T) {
 		require.Equal(t, []string{"lunch at noon?", "lunch at noon!"}, shownTexts(r))
 		require.Equal(t, event.MessageStatusSuccess, lastStatus(r, e))
 	}
+	// Any two texts of a language have much in common.
+	for _, edited := range []string{"dinner at noon?", "is lunch at noon or at one?"} {
+		r, _ := inDoubtWhile(t, portaltest.AliceMXID, "lunch at noon?", false, false, native("dinner", edited))
+		require.ElementsMatch(t, []string{edited, "lunch at noon?"}, r.TeamsTexts())
+		require.ElementsMatch(t, []string{edited, "lunch at noon?"}, shownTexts(r))
+	}
 	// Both were edited: the one that is more like it is it.
 	r, e := inDoubtWhile(t, portaltest.AliceMXID, "lunch at noon?", true, false, func(r *portaltest.Rig) {
 		native("dinner at noon", "dinner at noon, or not")(r)
