@@ -42,6 +42,9 @@ func (c *Connector) standbyAddresses() (addresses []string) {
 	if c.Config.WebLogin.Enabled {
 		addresses = append(addresses, c.Config.WebLogin.Listen)
 	}
+	if c.Config.StatusPage.Enabled {
+		addresses = append(addresses, c.Config.StatusPage.Listen)
+	}
 	return addresses
 }
 
