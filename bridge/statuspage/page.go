@@ -28,7 +28,7 @@ type frame struct {
 }
 
 func (s *Server) frame(title texts.Key) frame {
-	return frame{Language: s.opts.Texts.Language(), Title: s.say(title), Product: s.say(texts.WebProduct), Style: s.address(stylePath), Code: s.address(codePath)}
+	return frame{Language: s.opts.Texts.Language(), Title: s.say(title), Product: s.say(texts.WebProduct), Style: s.site.Address(stylePath), Code: s.site.Address(codePath)}
 }
 
 // door is a page with one sentence and at most one button.
@@ -76,15 +76,6 @@ var labels = map[string]texts.Key{
 // server. Nothing else is loaded, and nobody puts it into a frame.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-func setHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-}
-
 func serveFile(kind, content string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -115,8 +106,8 @@ func (s *Server) showBoard(w http.ResponseWriter, r *http.Request, user, word, n
 		return
 	}
 	b := board{
-		frame: s.frame(texts.PageTitle), View: view, User: user, Find: find, Token: s.formToken(word),
-		Act: s.address(actPath), Leave: s.address(leavePath), Home: s.address("/"), Live: s.address(livePath), Now: s.opts.Texts.Time(s.opts.Now()),
+		frame: s.frame(texts.PageTitle), View: view, User: user, Find: find, Token: s.site.Token(word),
+		Act: s.site.Address(actPath), Leave: s.site.Address(leavePath), Home: s.site.Address("/"), Live: s.site.Address(livePath), Now: s.opts.Texts.Time(s.opts.Now()),
 		T: func(name string) string { return s.say(labels[name]) },
 	}
 	if withAnswer {

@@ -2,7 +2,6 @@ package statuspage
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/texts"
 )
 
@@ -22,9 +22,8 @@ const (
 	stylePath = "/page.css"
 	codePath  = "/page.js"
 
-	tokenField = "token"
-	maxForm    = 8 << 10 // bytes
-	maxFind    = 200     // bytes
+	maxForm = 8 << 10 // bytes
+	maxFind = 200     // bytes
 
 	// viewTimeout bounds how long a page is made, actTimeout how long a command takes.
 	viewTimeout = 20 * time.Second
@@ -50,14 +49,12 @@ type Options struct {
 
 // Server has the sessions and serves the page.
 type Server struct {
-	opts   Options
-	prefix string // the path of the public URL
-	secure bool
-	key    []byte // of the forms' tokens
+	opts Options
+	site *webpage.Site
 
 	mu       sync.Mutex
-	tickets  map[digest]ticket
-	sessions map[digest]*session
+	tickets  map[webpage.Digest]ticket
+	sessions map[webpage.Digest]*session
 }
 
 // New returns a server whom nobody may use yet.
@@ -65,19 +62,10 @@ func New(opts Options) *Server {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	opts.PublicURL = strings.TrimRight(opts.PublicURL, "/")
-	s := &Server{opts: opts, key: make([]byte, 32), tickets: map[digest]ticket{}, sessions: map[digest]*session{}}
-	_, _ = rand.Read(s.key) // never fails
-	if u, err := url.Parse(opts.PublicURL); err == nil {
-		s.prefix, s.secure = u.Path, u.Scheme == "https"
-	}
-	return s
+	return &Server{opts: opts, site: webpage.NewSite(opts.PublicURL), tickets: map[webpage.Digest]ticket{}, sessions: map[webpage.Digest]*session{}}
 }
 
-func (s *Server) address(path string) string { return s.opts.PublicURL + path }
-
-// Handler serves the page, with the path of the public URL in front and without
-// it, for proxies that take it away.
+// Handler serves the page.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+enterPath+"{word}", s.showLink)
@@ -89,14 +77,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST "+actPath, s.admins(s.act))
 	mux.HandleFunc("POST "+leavePath, s.admins(s.goAway))
 	mux.HandleFunc("/", s.admins(func(w http.ResponseWriter, r *http.Request, _, _ string) { http.NotFound(w, r) }))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setHeaders(w.Header())
-		if rest, ok := strings.CutPrefix(r.URL.Path, s.prefix+"/"); ok && s.prefix != "" {
-			r = r.Clone(r.Context())
-			r.URL.Path, r.URL.RawPath = "/"+rest, ""
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return s.site.Serve(mux, policy, "same-origin")
 }
 
 // admins refuses everybody else.
@@ -134,7 +115,7 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
 	}
 	s.render(w, http.StatusOK, "door", door{
 		frame: s.frame(texts.PageTitle), Says: s.say(texts.PageEnter), User: user,
-		Action: s.address(enterPath + word), Token: s.formToken(word), Button: s.say(texts.PageOpen),
+		Action: s.site.Address(enterPath + word), Token: s.site.Token(word), Button: s.say(texts.PageOpen),
 	})
 }
 
@@ -142,7 +123,7 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
 func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	word := r.PathValue("word")
-	if !s.pressed(r, word) {
+	if !s.site.Pressed(r, word) {
 		s.refuse(w, r)
 		return
 	}
@@ -156,13 +137,13 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request) {
 		s.opts.Entered(user)
 	}
 	s.setCookie(w, cookie)
-	http.Redirect(w, r, s.address("/"), http.StatusSeeOther)
+	http.Redirect(w, r, s.site.Address("/"), http.StatusSeeOther)
 }
 
 // act does what a button stands for, and shows the page with the answer.
 func (s *Server) act(w http.ResponseWriter, r *http.Request, user, word string) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if !s.pressed(r, word) {
+	if !s.site.Pressed(r, word) {
 		s.refuse(w, r)
 		return
 	}
@@ -180,7 +161,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, user, word string) 
 		}
 		s.keep(word, answer, err != nil)
 	}
-	back := s.address("/")
+	back := s.site.Address("/")
 	if find := r.PostFormValue("find"); find != "" && len(find) <= maxFind {
 		back += "?" + url.Values{"find": {find}}.Encode()
 	}
@@ -189,7 +170,7 @@ func (s *Server) act(w http.ResponseWriter, r *http.Request, user, word string) 
 
 func (s *Server) goAway(w http.ResponseWriter, r *http.Request, _, word string) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if !s.pressed(r, word) {
+	if !s.site.Pressed(r, word) {
 		s.refuse(w, r)
 		return
 	}

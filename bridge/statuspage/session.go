@@ -1,14 +1,11 @@
 package statuspage
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"net/http"
-	"regexp"
 	"time"
+
+	"teamsbridge/bridge/webpage"
 )
 
 const (
@@ -24,19 +21,6 @@ const (
 
 // ErrTooMany is returned where very many links are open.
 var ErrTooMany = errors.New("too many links to the status page are open")
-
-// secretWord is what links and cookies hold: 32 random bytes.
-var secretWord = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-
-type digest [sha256.Size]byte
-
-func digestOf(word string) digest { return sha256.Sum256([]byte(word)) }
-
-func newWord() string {
-	random := make([]byte, 32)
-	_, _ = rand.Read(random) // never fails
-	return base64.RawURLEncoding.EncodeToString(random)
-}
 
 // ticket is a link that nobody has opened yet.
 type ticket struct {
@@ -56,7 +40,7 @@ type session struct {
 // Link makes a link for an administrator. An earlier one that was not opened is
 // worth nothing any more.
 func (s *Server) Link(user string) (address string, expires time.Time, err error) {
-	word, now := newWord(), s.opts.Now()
+	word, now := webpage.NewSecret(), s.opts.Now()
 	expires = now.Add(LinkLife)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,15 +52,15 @@ func (s *Server) Link(user string) (address string, expires time.Time, err error
 	if len(s.tickets) >= maxTickets {
 		return "", expires, ErrTooMany
 	}
-	s.tickets[digestOf(word)] = ticket{user: user, expires: expires}
-	return s.address(enterPath + word), expires, nil
+	s.tickets[webpage.DigestOf(word)] = ticket{user: user, expires: expires}
+	return s.site.Address(enterPath + word), expires, nil
 }
 
 // ticketOf returns whose link it is, "" where it is not good.
 func (s *Server) ticketOf(word string) (user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.tickets[digestOf(word)]
+	t, ok := s.tickets[webpage.DigestOf(word)]
 	if !ok || !s.opts.Now().Before(t.expires) {
 		return ""
 	}
@@ -88,12 +72,12 @@ func (s *Server) enter(word string) (cookie, user string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.opts.Now()
-	t, ok := s.tickets[digestOf(word)]
-	delete(s.tickets, digestOf(word))
+	t, ok := s.tickets[webpage.DigestOf(word)]
+	delete(s.tickets, webpage.DigestOf(word))
 	if !ok || !now.Before(t.expires) {
 		return "", ""
 	}
-	var oldest digest
+	var oldest webpage.Digest
 	for key, one := range s.sessions {
 		if !now.Before(one.expires) || !now.Before(one.until) {
 			delete(s.sessions, key)
@@ -104,14 +88,14 @@ func (s *Server) enter(word string) (cookie, user string) {
 	if len(s.sessions) >= maxSessions {
 		delete(s.sessions, oldest)
 	}
-	cookie = newWord()
-	s.sessions[digestOf(cookie)] = &session{user: t.user, expires: now.Add(SessionLife), until: now.Add(SessionIdle)}
+	cookie = webpage.NewSecret()
+	s.sessions[webpage.DigestOf(cookie)] = &session{user: t.user, expires: now.Add(SessionLife), until: now.Add(SessionIdle)}
 	return cookie, t.user
 }
 
 // cookieName keeps other hosts of the domain from setting it where it can.
 func (s *Server) cookieName() string {
-	if s.secure {
+	if s.site.Secure {
 		return "__Host-teamsbridge-status"
 	}
 	return "teamsbridge-status"
@@ -121,13 +105,13 @@ func (s *Server) cookieName() string {
 // for somebody who is no administrator any more.
 func (s *Server) visitor(r *http.Request) (user, word string) {
 	cookie, err := r.Cookie(s.cookieName())
-	if err != nil || !secretWord.MatchString(cookie.Value) {
+	if err != nil || !webpage.IsSecret(cookie.Value) {
 		return "", ""
 	}
 	s.mu.Lock()
-	one, now := s.sessions[digestOf(cookie.Value)], s.opts.Now()
+	one, now := s.sessions[webpage.DigestOf(cookie.Value)], s.opts.Now()
 	if one == nil || !now.Before(one.expires) || !now.Before(one.until) {
-		delete(s.sessions, digestOf(cookie.Value))
+		delete(s.sessions, webpage.DigestOf(cookie.Value))
 		s.mu.Unlock()
 		return "", ""
 	}
@@ -143,14 +127,14 @@ func (s *Server) visitor(r *http.Request) (user, word string) {
 func (s *Server) leave(word string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, digestOf(word))
+	delete(s.sessions, webpage.DigestOf(word))
 }
 
 // keep keeps an answer for the page that is shown next, taken is it.
 func (s *Server) keep(word, answer string, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one := s.sessions[digestOf(word)]; one != nil {
+	if one := s.sessions[webpage.DigestOf(word)]; one != nil {
 		one.answer, one.failed = answer, failed
 	}
 }
@@ -158,7 +142,7 @@ func (s *Server) keep(word, answer string, failed bool) {
 func (s *Server) taken(word string) (answer string, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one := s.sessions[digestOf(word)]; one != nil {
+	if one := s.sessions[webpage.DigestOf(word)]; one != nil {
 		answer, failed = one.answer, one.failed
 		one.answer, one.failed = "", false
 	}
@@ -173,21 +157,6 @@ func (s *Server) setCookie(w http.ResponseWriter, word string) {
 		age = -1
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: s.cookieName(), Value: word, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteStrictMode,
+		Name: s.cookieName(), Value: word, Path: "/", MaxAge: age, HttpOnly: true, Secure: s.site.Secure, SameSite: http.SameSiteStrictMode,
 	})
-}
-
-// formToken is what a form of a session, or of a link's page, sends along.
-func (s *Server) formToken(word string) string {
-	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(word))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// pressed reports whether a form is of our own page, and of this session.
-func (s *Server) pressed(r *http.Request, word string) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
-		return false
-	}
-	return hmac.Equal([]byte(r.PostFormValue(tokenField)), []byte(s.formToken(word)))
 }

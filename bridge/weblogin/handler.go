@@ -7,6 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
 )
@@ -25,7 +26,7 @@ func (s *Server) showLink(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case t == nil:
 		s.show(w, http.StatusNotFound, page{Title: texts.WebGoneTitle, Says: []string{s.say(texts.WebGone)}})
-	case now.taken && now.browser != digestOf(browser):
+	case now.taken && now.browser != webpage.DigestOf(browser):
 		s.refused(t, "another browser opened the link")
 		s.show(w, http.StatusForbidden, page{Title: texts.WebBrowserTitle, Says: []string{s.say(texts.WebBrowser)}})
 	case now.phase == answering:
@@ -46,7 +47,7 @@ func (s *Server) showQuestion(w http.ResponseWriter, t *Ticket, browser string) 
 	s.show(w, http.StatusOK, page{
 		Title: title, Says: []string{s.say(asks)}, User: t.request.User,
 		Then: []string{s.say(texts.WebCare), s.say(texts.WebUntil, "time", s.opts.Texts.Hour(t.expires))},
-		Go:   &button{Action: s.address(linkPath + t.word), Token: s.buttonToken(t.word, browser), Says: s.say(texts.WebGoOn)},
+		Go:   &button{Action: s.site.Address(linkPath + t.word), Token: s.site.Token(t.word, browser), Says: s.say(texts.WebGoOn)},
 	})
 }
 
@@ -114,7 +115,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.finish(r.Context(), t, visit, answer)
 		// The code leaves the address bar and the history's last entry.
-		http.Redirect(w, r, s.address(linkPath+t.word), http.StatusSeeOther)
+		http.Redirect(w, r, s.site.Address(linkPath+t.word), http.StatusSeeOther)
 	}
 }
 
@@ -150,7 +151,7 @@ func parseAnswer(query string) (url.Values, bool) {
 		return nil, false
 	}
 	answer, err := url.ParseQuery(query)
-	if err != nil || !stateWord.MatchString(answer.Get("state")) {
+	if err != nil || !webpage.IsSecret(answer.Get("state")) {
 		return nil, false
 	}
 	for _, name := range []string{"state", "code", "error", "error_description"} {

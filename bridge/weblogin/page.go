@@ -8,11 +8,9 @@ import (
 	"html/template"
 	"net/http"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/texts"
 )
-
-// tokenField is the hidden field of the button.
-const tokenField = "token"
 
 //go:embed page.css
 var style string
@@ -44,15 +42,6 @@ var policy = func() string {
 		"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-func setHeaders(h http.Header) {
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Robots-Tag", "noindex, nofollow")
-}
-
 // show writes a page.
 func (s *Server) show(w http.ResponseWriter, status int, p page) {
 	var b bytes.Buffer
@@ -61,7 +50,7 @@ func (s *Server) show(w http.ResponseWriter, status int, p page) {
 		Language, Heading, Product string
 		Style                      template.CSS
 		Field                      string
-	}{p, s.opts.Texts.Language(), s.say(p.Title), s.say(texts.WebProduct), template.CSS(style), tokenField}) //nolint:gosec // our own file
+	}{p, s.opts.Texts.Language(), s.say(p.Title), s.say(texts.WebProduct), template.CSS(style), webpage.TokenField}) //nolint:gosec // our own file
 	if err != nil {
 		s.opts.Logger.Err(err).Msg("A page of the web sign-in can't be made")
 		w.WriteHeader(http.StatusInternalServerError)

@@ -1,9 +1,7 @@
 package weblogin
 
 import (
-	"crypto/rand"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -11,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
 )
@@ -60,14 +59,12 @@ type Options struct {
 
 // Server keeps the tickets and serves their pages.
 type Server struct {
-	opts   Options
-	prefix string // the path of the public URL
-	secure bool
-	key    []byte // of the buttons' tokens
+	opts Options
+	site *webpage.Site
 
 	mu      sync.Mutex
-	tickets map[digest]*Ticket
-	visits  map[digest]*Ticket // by state
+	tickets map[webpage.Digest]*Ticket
+	visits  map[webpage.Digest]*Ticket // by state
 }
 
 // New returns a server without tickets.
@@ -78,13 +75,7 @@ func New(opts Options) *Server {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	opts.PublicURL = strings.TrimRight(opts.PublicURL, "/")
-	s := &Server{opts: opts, key: make([]byte, 32), tickets: map[digest]*Ticket{}, visits: map[digest]*Ticket{}}
-	_, _ = rand.Read(s.key) // never fails
-	if u, err := url.Parse(opts.PublicURL); err == nil {
-		s.prefix, s.secure = u.Path, u.Scheme == "https"
-	}
-	return s
+	return &Server{opts: opts, site: webpage.NewSite(opts.PublicURL), tickets: map[webpage.Digest]*Ticket{}, visits: map[webpage.Digest]*Ticket{}}
 }
 
 // RedirectURL is the address that the app registration must have as a redirect
@@ -94,32 +85,16 @@ func RedirectURL(public string) string { return strings.TrimRight(public, "/") +
 // CheckURL see RedirectURL.
 func CheckURL(public, word string) string { return strings.TrimRight(public, "/") + checkPath + word }
 
-func (s *Server) address(path string) string { return s.opts.PublicURL + path }
+var checkWord = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
 
-var (
-	checkWord = regexp.MustCompile(`^[A-Za-z0-9]{1,64}$`)
-	stateWord = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
-)
-
-// Handler serves the pages, with the path of the public URL in front and without
-// it, for proxies that take it away.
+// Handler serves the pages.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+linkPath+"{ticket}", s.showLink)
 	mux.HandleFunc("POST "+linkPath+"{ticket}", s.goOn)
 	mux.HandleFunc("GET "+callbackPath, s.callback)
 	mux.HandleFunc("GET "+checkPath+"{word}", serveCheck)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		setHeaders(w.Header())
-		if rest, ok := strings.CutPrefix(r.URL.Path, s.prefix+"/"); ok && s.prefix != "" {
-			short := r.Clone(r.Context())
-			short.URL.Path, short.URL.RawPath = "/"+rest, ""
-			if _, pattern := mux.Handler(short); pattern != "" {
-				r = short
-			}
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return s.site.Serve(mux, policy, "no-referrer")
 }
 
 func serveCheck(w http.ResponseWriter, r *http.Request) {

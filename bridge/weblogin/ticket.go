@@ -3,11 +3,11 @@ package weblogin
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"time"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/teams"
 )
 
@@ -53,18 +53,13 @@ type Ticket struct {
 
 	// The server's lock guards what follows.
 	phase   phase
-	browser digest // of the browser that took it up
+	browser webpage.Digest // of the browser that took it up
 	taken   bool
 	visit   *teams.WebLogin // the newest
 	account teams.Account
 	err     error
 	keep    time.Time // until when the outcome is shown
 }
-
-// digest is of a secret word, by which it is found.
-type digest [sha256.Size]byte
-
-func digestOf(word string) digest { return sha256.Sum256([]byte(word)) }
 
 // Begin makes a ticket. The account's earlier one is worth nothing any more.
 func (s *Server) Begin(r Request) (*Ticket, error) {
@@ -89,12 +84,12 @@ func (s *Server) Begin(r Request) (*Ticket, error) {
 	if len(s.tickets) >= maxTickets {
 		return nil, ErrTooMany
 	}
-	s.tickets[digestOf(t.word)] = t
+	s.tickets[webpage.DigestOf(t.word)] = t
 	return t, nil
 }
 
 // URL is the link.
-func (t *Ticket) URL() string { return t.s.address(linkPath + t.word) }
+func (t *Ticket) URL() string { return t.s.site.Address(linkPath + t.word) }
 
 // Expires is until when the link is good.
 func (t *Ticket) Expires() time.Time { return t.expires }
@@ -130,7 +125,7 @@ func (s *Server) giveUp(t *Ticket, why error) {
 // end is the outcome of a ticket. The lock is held.
 func (s *Server) end(t *Ticket, account teams.Account, err error) {
 	if t.visit != nil {
-		delete(s.visits, digestOf(t.visit.State))
+		delete(s.visits, webpage.DigestOf(t.visit.State))
 	}
 	t.phase, t.visit, t.account, t.err = over, nil, account, err
 	t.keep = s.opts.Now().Add(keepOutcome)
@@ -140,7 +135,7 @@ func (s *Server) end(t *Ticket, account teams.Account, err error) {
 // find returns the ticket of a link, nil where there is none that is good for
 // anything. The lock is held.
 func (s *Server) find(word string) *Ticket {
-	t := s.tickets[digestOf(word)]
+	t := s.tickets[webpage.DigestOf(word)]
 	now := s.opts.Now()
 	switch {
 	case t == nil, t.phase == open && !now.Before(t.expires), t.phase == over && !now.Before(t.keep):
@@ -152,20 +147,20 @@ func (s *Server) find(word string) *Ticket {
 // takeUp gives the ticket to a browser and begins a visit to the sign-in service,
 // in place of an earlier one.
 func (s *Server) takeUp(t *Ticket, browser string) (address string, ok bool, err error) {
-	visit, err := s.opts.Login(s.address(callbackPath), t.request.Account)
+	visit, err := s.opts.Login(s.site.Address(callbackPath), t.request.Account)
 	if err != nil {
 		return "", false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.phase != open || (t.taken && t.browser != digestOf(browser)) {
+	if t.phase != open || (t.taken && t.browser != webpage.DigestOf(browser)) {
 		return "", false, nil
 	}
 	if t.visit != nil {
-		delete(s.visits, digestOf(t.visit.State))
+		delete(s.visits, webpage.DigestOf(t.visit.State))
 	}
-	t.taken, t.browser, t.visit = true, digestOf(browser), visit
-	s.visits[digestOf(visit.State)] = t
+	t.taken, t.browser, t.visit = true, webpage.DigestOf(browser), visit
+	s.visits[webpage.DigestOf(visit.State)] = t
 	return visit.URL(), true, nil
 }
 
@@ -184,17 +179,17 @@ const (
 func (s *Server) answered(state, browser string) (*Ticket, *teams.WebLogin, verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.visits[digestOf(state)]
+	t := s.visits[webpage.DigestOf(state)]
 	switch {
 	case t == nil || t.phase != open || !s.opts.Now().Before(t.expires):
 		return nil, nil, unknownState
-	case browser == "" || t.browser != digestOf(browser):
-		delete(s.visits, digestOf(state))
+	case browser == "" || t.browser != webpage.DigestOf(browser):
+		delete(s.visits, webpage.DigestOf(state))
 		t.visit = nil
 		return t, nil, otherBrowser
 	}
 	visit := t.visit
-	delete(s.visits, digestOf(state))
+	delete(s.visits, webpage.DigestOf(state))
 	t.phase, t.visit = answering, nil
 	return t, visit, accepted
 }

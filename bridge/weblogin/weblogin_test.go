@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"teamsbridge/bridge/webpage"
 	"teamsbridge/teams"
 	"teamsbridge/teams/teamstest"
 )
@@ -381,7 +382,7 @@ func TestBehindAProxyThatTakesThePathAway(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.get(w.http.URL+linkPath+ticket.word).status)
 	require.Equal(t, CheckMark+"word1", b.get(CheckURL(w.public, "word1")).text)
 	require.Equal(t, CheckMark+"word1", b.get(w.http.URL+checkPath+"word1").text)
-	w.server.prefix = "/login" // a path that looks like one of ours
+	w.server.site = webpage.NewSite(w.http.URL + "/login") // a path that looks like one of ours
 	for _, path := range []string{linkPath + ticket.word, "/login" + linkPath + ticket.word} {
 		require.Equal(t, http.StatusOK, b.get(w.http.URL+path).status, path)
 	}
@@ -426,7 +427,7 @@ func TestTicketsAreBounded(t *testing.T) {
 	}
 	require.Len(t, w.server.tickets, 1)
 	for i := range maxTickets - 1 {
-		w.server.tickets[digestOf(string(rune(i)))] = &Ticket{request: Request{User: "@other:example.org"}, expires: time.Now().Add(time.Hour), done: make(chan struct{})}
+		w.server.tickets[webpage.DigestOf(string(rune(i)))] = &Ticket{request: Request{User: "@other:example.org"}, expires: time.Now().Add(time.Hour), done: make(chan struct{})}
 	}
 	_, err := w.server.Begin(Request{User: "@one-more:example.org"})
 	require.ErrorIs(t, err, ErrTooMany)
@@ -447,7 +448,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(query), maxAnswer)
-		require.True(t, stateWord.MatchString(answer.Get("state")))
+		require.True(t, webpage.IsSecret(answer.Get("state")))
 		for _, name := range []string{"state", "code", "error"} {
 			require.LessOrEqual(t, len(answer[name]), 1)
 		}
