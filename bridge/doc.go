@@ -87,7 +87,8 @@
 // taken, so that one process at a time does what follows; a second one waits
 // there, and whoever loses the lock ends at once. intake runs right after the
 // tables were upgraded: webhook listener, notification processor, metrics, the
-// web sign-in's listener. The framework then waits for the homeserver. run starts
+// listeners of the web sign-in and of the status page. The framework then waits
+// for the homeserver. run starts
 // everything else: lanes, readers, subscriptions, mirror. Graph may be down all
 // the while. All loops are services: they stop with their context, and one that
 // fails is started again.
