@@ -114,7 +114,7 @@ func (c *Connector) check(ctx context.Context, o checkOptions, report *check.Rep
 	stored := report.Area("database")
 	db, exists, closeDB := c.checkDatabase(ctx, seal, stored)
 	defer closeDB()
-	if db != nil && seal != nil {
+	if db != nil {
 		c.checkSealing(ctx, db, secrets, stored)
 	}
 	running := exists && c.checkInstance(ctx, stored)

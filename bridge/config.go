@@ -213,6 +213,25 @@ func (s secrets) sealer() (database.Sealer, error) {
 	return database.NewSealer(s.encryptionKey, s.previousKeys...)
 }
 
+// keyNames names the encryption keys that there are, for people who look for one.
+func (s secrets) keyNames() string {
+	name := func(secret string) string {
+		id, err := database.KeyID(secret)
+		if err != nil {
+			return "too short"
+		}
+		return id
+	}
+	if s.encryptionKey == "" {
+		return "there is no encryption_key"
+	}
+	names := "encryption_key is " + name(s.encryptionKey)
+	for _, previous := range s.previousKeys {
+		names += ", in encryption_key_previous is " + name(previous)
+	}
+	return names
+}
+
 // loadSecrets reads the x_file halves of x / x_file pairs.
 func (c *Config) loadSecrets() (secrets, error) {
 	var s secrets

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -17,7 +18,32 @@ const (
 	// resealAgain is when values that no key opens are looked at again: what waits
 	// is asked for anew and stored under the key in use, the rest ends one day.
 	resealAgain = time.Hour
+	// missingKeyTimeout bounds how long a start looks for values that no key opens.
+	missingKeyTimeout = 30 * time.Second
 )
+
+// tellMissingKeys says which encryption keys the config lacks, before anything is
+// made anew that they would have opened. Where all was sealed with the key in use
+// the last time, there is nothing to look at.
+func (r *runtime) tellMissingKeys(ctx context.Context) error {
+	status, err := r.db.Sealing.Status(ctx)
+	if err != nil || status == (database.SealStatus{Done: true}) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, missingKeyTimeout)
+	defer cancel()
+	missing, err := r.db.Sealing.Missing(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		zerolog.Ctx(ctx).Warn().Err(err).Msg("Whether an encryption key is missing was not found out in time; `teamsbridge check` does not hurry")
+		return nil
+	}
+	for _, key := range missing {
+		zerolog.Ctx(ctx).Error().Str("missing_key", key.ID).Int("values", key.Values).Str("keys", r.secrets.keyNames()).
+			Msg("What is stored is sealed with an encryption key that the config lacks. If network.encryption_key is not the right one, stop, and put that back; " +
+				"if it was changed on purpose, put the one before into network.encryption_key_previous. Without it messages that wait are asked for again, and accounts have to sign in")
+	}
+	return err
+}
 
 // reseal brings everything that is stored under the encryption key in use, while
 // the bridge works, and says when the previous ones are not needed any more.

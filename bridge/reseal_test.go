@@ -72,7 +72,7 @@ func TestChangeOfTheEncryptionKey(t *testing.T) {
 	r := &runtime{db: database.New(databasetest.OpenSQLite(t, path), zerolog.Nop(), seal), secrets: other}
 	require.NoError(t, r.resealAll(ctx))
 	_, _, report = start(other, false)
-	require.Contains(t, report, "opened 3 stored values")
+	require.Contains(t, report, "3 stored values are sealed with the encryption key")
 	other.previousKeys = []string{keyA, keyB}
 	_, log, report = start(other, true)
 	require.Contains(t, log, `"values":3`)
@@ -92,6 +92,51 @@ func TestPreviousEncryptionKeys(t *testing.T) {
 	s, err = (&Config{EncryptionKey: key('c')}).loadSecrets()
 	require.NoError(t, err)
 	require.Empty(t, s.previousKeys)
+}
+
+// A key that is wrong or missing is named by `check` and at the start, before
+// anything is made anew.
+func TestMissingEncryptionKey(t *testing.T) {
+	const right, wrong = "the right encryption key of them all", "the wrong encryption key of them all"
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "test.db")
+	require.NoError(t, openDB(t, path, right).Accounts.SaveToken(ctx, "user:ann", "a token"))
+	name := func(key string) string {
+		id, err := database.KeyID(key)
+		require.NoError(t, err)
+		return id
+	}
+	looks := func(s secrets) (*check.Report, string) {
+		seal, err := s.sealer()
+		if err != nil {
+			seal = nil
+		}
+		r := &runtime{db: database.New(databasetest.OpenSQLite(t, path), zerolog.Nop(), seal), secrets: s}
+		report, log := &check.Report{}, bytes.Buffer{}
+		(&Connector{}).checkSealing(ctx, r.db, s, report.Area("database"))
+		require.NoError(t, r.tellMissingKeys(zerolog.New(&log).WithContext(ctx)))
+		return report, log.String()
+	}
+	for _, s := range []secrets{{encryptionKey: wrong}, {encryptionKey: wrong, previousKeys: []string{wrong + "!"}}, {}} {
+		report, log := looks(s)
+		require.Equal(t, check.ExitWrong, report.ExitCode())
+		require.Equal(t, "database.missing-key", report.Findings[0].Code)
+		require.Contains(t, report.Findings[0].Text, "1 stored values are sealed with the encryption key "+name(right))
+		if s.encryptionKey == "" {
+			require.Contains(t, report.Findings[0].Text, "there is no encryption_key")
+			require.Contains(t, report.Findings[0].Fix, "don't make a new one")
+		} else {
+			require.Contains(t, report.Findings[0].Text, name(wrong), "to compare with")
+			require.Contains(t, report.Findings[0].Fix, "encryption_key_previous")
+		}
+		require.Contains(t, log, `"level":"error"`)
+		require.Contains(t, log, name(right))
+	}
+	for _, s := range []secrets{{encryptionKey: right}, {encryptionKey: wrong, previousKeys: []string{right}}} {
+		report, log := looks(s)
+		require.Zero(t, report.Count(check.Wrong), report.Findings)
+		require.Empty(t, log)
+	}
 }
 
 // Notifications that can't be opened are put aside, and everything is read instead.

@@ -290,7 +290,7 @@ func (l lifecycle) HandleLifecycle(ctx context.Context, event teams.LifecycleEve
 // read into the ledger while it is down. It runs right after the tables were
 // upgraded. It fails for a broken database or a port that is taken.
 func (r *runtime) intake(ctx context.Context) error {
-	for _, load := range []func(context.Context) error{r.catalog.load, r.dir.load, r.writers.load, r.keys.load, r.holds.load, func(ctx context.Context) error { return r.health.remember(ctx, r.db.Sent) }} {
+	for _, load := range []func(context.Context) error{r.tellMissingKeys, r.catalog.load, r.dir.load, r.writers.load, r.keys.load, r.holds.load, func(ctx context.Context) error { return r.health.remember(ctx, r.db.Sent) }} {
 		if err := load(ctx); err != nil {
 			return err
 		}

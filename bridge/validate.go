@@ -85,7 +85,7 @@ func (c *Config) validateApplication() checks {
 	if err != nil {
 		return append(e, err)
 	}
-	e.that(len(s.encryptionKey) >= 32, "encryption_key", "is shorter than 32 characters", `set it to "generate", or to 32 or more random characters (openssl rand -hex 32)`)
+	e.that(len(s.encryptionKey) >= 32, "encryption_key", "is shorter than 32 characters", `put the key there that the database was sealed with; for a new database set it to "generate", or to 32 or more random characters (openssl rand -hex 32)`)
 	for _, key := range s.previousKeys {
 		e.that(len(key) >= 32, "encryption_key_previous", "has a key that is shorter than 32 characters", "write the keys as they stood in encryption_key, with white space between several")
 		e.that(key != s.encryptionKey, "encryption_key_previous", "is the key in use", "put a new key into encryption_key, or empty encryption_key_previous")

@@ -218,12 +218,8 @@ func (c *column) selectStale(from bool) string {
 	if from {
 		behind = ` AND (` + strings.Join(names, ", ") + `) > (` + placeholders(3, len(names)) + `)`
 	}
-	length := sealedPrefix
-	if c.text {
-		length = len(textMark) + 2*sealedPrefix
-	}
 	return `SELECT ` + strings.Join(append(append(names, c.bound...), c.name), ", ") + ` FROM ` + c.table +
-		` WHERE length(` + c.name + `) > 0 AND substr(` + c.name + `, 1, ` + strconv.Itoa(length) + `) <> $1` + behind +
+		` WHERE length(` + c.name + `) > 0 AND substr(` + c.name + `, 1, ` + strconv.Itoa(c.prefixLength()) + `) <> $1` + behind +
 		` ORDER BY ` + strings.Join(c.keyNames(), ", ") + ` LIMIT $2`
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Sealer encrypts what must not be readable in a copy of the database. The
@@ -19,6 +20,8 @@ type Sealer interface {
 	// Prefix is what values begin with that are sealed with the key in use, and no
 	// others do; it is no secret.
 	Prefix() []byte
+	// Has reports whether it opens what was sealed with the key of an id.
+	Has(keyID []byte) bool
 }
 
 // Errors of sealing.
@@ -120,9 +123,14 @@ func (s *gcmSealer) Open(sealed []byte, context string) ([]byte, error) {
 
 func (s *gcmSealer) Prefix() []byte { return append([]byte{sealVersion}, s.keys[0].id[:]...) }
 
+func (s *gcmSealer) Has(keyID []byte) bool {
+	return slices.ContainsFunc(s.keys, func(key sealKey) bool { return string(key.id[:]) == string(keyID) })
+}
+
 // noSealer refuses, so that a secret is never stored in the clear by mistake.
 type noSealer struct{}
 
 func (noSealer) Seal([]byte, string) ([]byte, error) { return nil, ErrNoSealer }
 func (noSealer) Open([]byte, string) ([]byte, error) { return nil, ErrNoSealer }
 func (noSealer) Prefix() []byte                      { return nil }
+func (noSealer) Has([]byte) bool                     { return false }

@@ -301,6 +301,7 @@ func testRotation(t *testing.T, ctx context.Context, e *env) {
 	}
 	inTheClear(t, ctx, e, 3)
 	now := withKeys(t, e, otherSecret, Secret)
+	requireMissing(t, ctx, now, 0)
 	status, err := now.Sealing.Status(ctx)
 	require.NoError(t, err)
 	require.False(t, status.Done)
@@ -418,6 +419,20 @@ func testChangedWhileSealed(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, "token 1", token)
 }
 
+// requireMissing checks that it is said which key is missing, for how many values.
+func requireMissing(t *testing.T, ctx context.Context, db *database.Database, values int) {
+	t.Helper()
+	missing, err := db.Sealing.Missing(ctx)
+	require.NoError(t, err)
+	if values == 0 {
+		require.Empty(t, missing)
+		return
+	}
+	id, err := database.KeyID(Secret)
+	require.NoError(t, err)
+	require.Equal(t, []database.MissingKey{{ID: id, Values: values}}, missing)
+}
+
 // testLostKey has a key that opens nothing.
 func testLostKey(t *testing.T, ctx context.Context, e *env) {
 	for n := range 2 {
@@ -447,6 +462,8 @@ func testLostKey(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, 2*17, status.Unopened)
 	require.True(t, status.Done, "no configured key helps")
+	requireMissing(t, ctx, lost, 2*17)
+	requireMissing(t, ctx, database.New(e.db.Database, zerolog.Nop(), nil), 2*17)
 
 	// What is known from elsewhere is put back.
 	ok, err := lost.Outbox.Restore(ctx, queue[0].ID, []byte("again"))
@@ -486,6 +503,7 @@ func testLostKey(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Equal(t, database.SealStatus{Done: true}, status)
 	harvest(t, ctx, lost, 1)
+	requireMissing(t, ctx, lost, 0)
 
 	// Without any key nothing is stored, and nothing is shown.
 	none := database.New(e.db.Database, zerolog.Nop(), nil)
