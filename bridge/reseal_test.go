@@ -139,23 +139,40 @@ func TestMissingEncryptionKey(t *testing.T) {
 	}
 }
 
-// Notifications that can't be opened are put aside, and everything is read instead.
+// Notifications that can't be read are put aside, however many there are, and
+// everything is read instead; those behind them are processed.
 func TestNotificationsThatCantBeOpened(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "test.db")
 	before := openDB(t, path, "the key that nobody has any more, 1")
-	for range 2 {
+	for range 20 {
 		require.NoError(t, before.Notifications.AppendNotification(ctx, []byte("{}"), time.Unix(1, 0)))
 	}
 	now := openDB(t, path, "the key that is in use since today")
-	require.NoError(t, now.Notifications.AppendNotification(ctx, []byte(`{"new":1}`), time.Unix(2, 0)))
-	read := 0
-	pending, err := notificationLog{now.Notifications, func() { read++ }}.PendingNotifications(ctx, 9)
+	for i := range 5 {
+		require.NoError(t, now.Notifications.AppendNotification(ctx, []byte("{}"), time.Unix(int64(2+i), 0)))
+	}
+	for _, damage := range []string{`UPDATE teams_notification SET received_at = 9000 WHERE received_at = 2000`, // moved
+		`UPDATE teams_notification SET body = substr(body, 1, 20) WHERE received_at = 3000`, // cut
+		`UPDATE teams_notification SET body = substr(body, 2) WHERE received_at = 4000`,     // its beginning is gone
+		`UPDATE teams_notification SET body = x'00' WHERE received_at = 5000`,               // zeroed
+		`UPDATE teams_notification SET body = '{"value":[{' WHERE received_at = 6000`} {     // in the clear, and cut
+		_, err := now.Exec(ctx, damage)
+		require.NoError(t, err)
+	}
+	require.NoError(t, now.Notifications.AppendNotification(ctx, []byte(`{"new":1}`), time.Unix(20, 0)))
+	read := map[string]int{}
+	log := notificationLog{now.Notifications, func(reason string, bodies int) { read[reason] += bodies }}
+	pending, err := log.PendingNotifications(ctx, 4)
 	require.NoError(t, err)
-	require.Len(t, pending, 1)
+	require.Len(t, pending, 1, "what can be read is not held up by 25 that can't")
 	require.JSONEq(t, `{"new":1}`, string(pending[0].Body))
-	require.Equal(t, 1, read)
+	require.Equal(t, map[string]int{reasonUnknownKey: 20, reasonDamaged: 5}, read)
 	waiting, aside, err := now.Notifications.Count(ctx)
 	require.NoError(t, err)
-	require.Equal(t, []int{1, 2}, []int{waiting, aside})
+	require.Equal(t, []int{1, 25}, []int{waiting, aside})
+	require.NoError(t, now.Notifications.DeleteNotification(ctx, pending[0].Seq))
+	pending, err = log.PendingNotifications(ctx, 4)
+	require.NoError(t, err)
+	require.Empty(t, pending)
 }

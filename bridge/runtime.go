@@ -251,13 +251,13 @@ func (r *runtime) wireReading() error {
 	return nil
 }
 
-// notificationLog is where notifications are kept. Where one can't be opened any
+// notificationLog is where notifications are kept. Where some can't be read any
 // more, everything is read.
 func (r *runtime) notificationLog() notificationLog {
-	return notificationLog{r.db.Notifications, func() {
-		teamsCounters{r.metrics}.Count(teams.CountQuarantined, reasonUnopened, 1)
-		r.log.Warn().Msg("The encryption key does not open notifications that wait, reading everything")
-		r.poller.Request(reasonUnopened)
+	return notificationLog{r.db.Notifications, func(reason string, bodies int) {
+		teamsCounters{r.metrics}.Count(teams.CountQuarantined, reason, bodies)
+		r.log.Warn().Str("reason", reason).Int("notifications", bodies).Msg("Notifications that wait can't be read and are put aside, reading everything")
+		r.poller.Request("unreadable notifications")
 	}}
 }
 

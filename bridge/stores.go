@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
@@ -24,35 +26,68 @@ func (s cursorStore) SaveCursor(ctx context.Context, scope string, c teams.Curso
 // notificationLog is the notifications' table as package teams wants it.
 type notificationLog struct {
 	*database.Notifications
-	// unreadable is told of bodies that the encryption key does not open: what they
-	// announced has to be read.
-	unreadable func()
+	// unreadable is told, before they are put aside, of bodies that can't be read:
+	// why, and how many. What they announced, nobody knows where, has to be read.
+	unreadable func(reason string, bodies int)
 }
 
-// reasonUnopened is why a body is put aside that can't be opened.
-const reasonUnopened = "the encryption key does not open it"
+// Why a body is put aside that can't be read.
+const (
+	reasonUnknownKey = "unknown_key"
+	reasonDamaged    = "damaged"
+)
 
-// PendingNotifications implements teams.NotificationLog.
+// PendingNotifications implements teams.NotificationLog. It returns nothing only
+// where nothing is left: those that can't be read are put aside, and hold up none
+// behind them, however many they are.
 func (s notificationLog) PendingNotifications(ctx context.Context, limit int) ([]teams.RawNotification, error) {
-	rows, err := s.Notifications.PendingNotifications(ctx, limit)
-	if err != nil {
-		return nil, err
-	}
-	out, told := make([]teams.RawNotification, 0, len(rows)), false
-	for _, row := range rows {
-		if row.Unreadable == nil {
-			out = append(out, teams.RawNotification{Seq: row.Seq, Body: row.Body, ReceivedAt: row.ReceivedAt})
-			continue
-		}
-		if !told {
-			told = true
-			s.unreadable()
-		}
-		if err = s.QuarantineNotification(ctx, row.Seq, reasonUnopened); err != nil {
+	for {
+		rows, err := s.Notifications.PendingNotifications(ctx, limit)
+		if err != nil {
 			return nil, err
 		}
+		readable := make([]teams.RawNotification, 0, len(rows))
+		aside := map[string][]int64{}
+		for _, row := range rows {
+			if reason := whyUnreadable(row); reason != "" {
+				aside[reason] = append(aside[reason], row.Seq)
+				continue
+			}
+			readable = append(readable, teams.RawNotification{Seq: row.Seq, Body: row.Body, ReceivedAt: row.ReceivedAt})
+		}
+		if err = s.putAside(ctx, aside); err != nil {
+			return nil, err
+		}
+		if len(readable) > 0 || len(rows) == 0 {
+			return readable, nil
+		}
 	}
-	return out, nil
+}
+
+// whyUnreadable returns why a body can't be read, nothing where it can. What is
+// stored was written by the bridge, so what is no JSON is damaged.
+func whyUnreadable(row database.RawNotification) string {
+	switch {
+	case errors.Is(row.Unreadable, database.ErrUnsealable):
+		return reasonDamaged
+	case row.Unreadable != nil:
+		return reasonUnknownKey
+	case !json.Valid(row.Body):
+		return reasonDamaged
+	}
+	return ""
+}
+
+func (s notificationLog) putAside(ctx context.Context, aside map[string][]int64) error {
+	for reason, rows := range aside {
+		s.unreadable(reason, len(rows))
+		for _, seq := range rows {
+			if err := s.QuarantineNotification(ctx, seq, reason); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // subscriptionRecords is the subscriptions' table as package teams wants it.
