@@ -171,6 +171,11 @@ func (d *delivery) send(
 	if before != "" {
 		row.MXID = eventID(before)
 	} else {
+		if content.Mentions.Room {
+			if err := d.letRing(ctx, p, intent.GetMXID()); err != nil {
+				return nil, false, err
+			}
+		}
 		resp, err := intent.SendMessage(d.in.o.WithKey(ctx, key), p.MXID, part.kind, &event.Content{
 			Parsed: content, Raw: map[string]any{SourceField: key},
 		}, &bridgev2.MatrixSendExtra{Timestamp: ts, MessageMeta: row})

@@ -118,8 +118,8 @@ func (c *Connector) ParseContentURI(context.Context, id.ContentURIString) (netwo
 }
 
 // GetPowerLevels implements bridgev2.MatrixConnector.
-func (c *Connector) GetPowerLevels(context.Context, id.RoomID) (*event.PowerLevelsEventContent, error) {
-	return &event.PowerLevelsEventContent{Users: map[id.UserID]int{BotID: 9001, ModeratorMXID: 50}}, nil
+func (c *Connector) GetPowerLevels(_ context.Context, room id.RoomID) (*event.PowerLevelsEventContent, error) {
+	return c.HS.PowerLevels(room), nil
 }
 
 // GetMembers implements bridgev2.MatrixConnector.
@@ -184,9 +184,14 @@ func (a *intent) SendMessage(ctx context.Context, room id.RoomID, kind event.Typ
 	return &mautrix.RespSendEvent{EventID: eventID}, nil
 }
 
-func (a *intent) SendState(_ context.Context, _ id.RoomID, _ event.Type, _ string, _ *event.Content, _ time.Time) (*mautrix.RespSendEvent, error) {
+func (a *intent) SendState(_ context.Context, room id.RoomID, kind event.Type, _ string, content *event.Content, _ time.Time) (*mautrix.RespSendEvent, error) {
 	a.hs.mu.Lock()
 	defer a.hs.mu.Unlock()
+	if levels, ok := content.Parsed.(*event.PowerLevelsEventContent); ok && kind == event.StatePowerLevels {
+		if err := a.hs.changeLevels(room, levels); err != nil {
+			return nil, err
+		}
+	}
 	a.hs.seq++
 	return &mautrix.RespSendEvent{EventID: id.EventID(fmt.Sprintf("$s%d", a.hs.seq))}, nil
 }

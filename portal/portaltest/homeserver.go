@@ -42,6 +42,9 @@ type Event struct {
 	Key      string
 	// Bridge is set where the bridge sent it.
 	Bridge bool
+	// Rings says that it mentions the room, by somebody whose power level lets
+	// Matrix's push rules notify everybody.
+	Rings bool
 }
 
 // Text returns the body of a message.
@@ -77,6 +80,10 @@ type Homeserver struct {
 	seq      int
 	requests int
 	hidden   id.EventID
+	levels   map[id.RoomID]*event.PowerLevelsEventContent
+	// refusals is how many changes of levels are answered with levelsRefused.
+	refusals      int
+	levelsRefused error
 
 	// Before is asked before a send is accepted, After when it has been; an
 	// error of After is an answer that got lost.
@@ -105,6 +112,7 @@ func NewHomeserver() *Homeserver {
 	return &Homeserver{
 		events: map[id.RoomID][]*Event{}, byID: map[id.EventID]*Event{}, txns: map[string]id.EventID{},
 		media: map[id.ContentURIString][]byte{}, puppets: map[id.UserID]bool{}, statuses: map[id.EventID][]Status{},
+		levels: map[id.RoomID]*event.PowerLevelsEventContent{},
 	}
 }
 
@@ -174,7 +182,7 @@ func (h *Homeserver) store(s Send, at time.Time) (id.EventID, error) {
 	}
 	e := &Event{
 		ID: id.EventID(fmt.Sprintf("$e%d", h.seq)), Room: room, Type: kind, Sender: user, At: at, Content: content,
-		Key: s.Key, Bridge: s.bridge,
+		Key: s.Key, Bridge: s.bridge, Rings: h.rings(room, user, content),
 	}
 	if kind == event.EventRedaction {
 		target := h.byID[id.EventID(fmt.Sprint(content["redacts"]))]

@@ -103,8 +103,16 @@ func (t *Tenant) tick() time.Time {
 
 // Post writes as a person in Teams.
 func (t *Tenant) Post(ch teams.ChannelRef, rootID, userID, html string) teams.Message {
+	return t.PostMentioning(ch, rootID, userID, html)
+}
+
+// PostMentioning writes as a person who mentions somebody, or everybody.
+func (t *Tenant) PostMentioning(ch teams.ChannelRef, rootID, userID, html string, mentions ...teams.Mention) teams.Message {
 	t.mu.Lock()
 	m := t.post(ch, rootID, userID, html)
+	if len(mentions) > 0 {
+		t.find(ch, m.ID).Mentions, m.Mentions = mentions, mentions
+	}
 	t.mu.Unlock()
 	t.tell(m)
 	return m
