@@ -189,7 +189,7 @@ func (t *toMatrix) quote(what string, q quotation) {
 	case t.quotes > maxQuotes:
 		t.out.element("em", t.env.Texts.Say(texts.QuoteCut))
 	case q.isHTML:
-		t.kids(quotable(t.env.Texts, parse(q.text, fromTeams)))
+		t.kids(t.quotable(parse(q.text, fromTeams)))
 	default:
 		t.out.text(collapse(cleanLong(q.text)))
 	}
@@ -197,16 +197,21 @@ func (t *toMatrix) quote(what string, q quotation) {
 }
 
 // quotable takes out of a quoted message what belongs to its own message:
-// pictures, attachments and mentions, whose ids mean something else here.
-func quotable(x texts.Texts, n *node) *node {
+// attachments and mentions, whose ids mean something else here. An attachment
+// that is not of this message, too, is named.
+func (t *toMatrix) quotable(n *node) *node {
 	for _, k := range n.kids {
 		switch k.tag {
-		case "at", "attachment":
+		case "at":
 			k.tag, k.attrs, k.kids, k.text = "", nil, nil, textContent(k)
-		case "img":
-			k.tag, k.text, k.attrs = "", textImage(x, cleanName(k.attr("alt")), 1), nil
+		case "attachment":
+			if t.attachments[k.attr("id")] == nil {
+				k.tag, k.attrs, k.kids, k.text = "", nil, nil, firstOf(textContent(k), "["+t.env.Texts.Say(texts.Attachment)+"]")
+			} else {
+				k.tag, k.attrs, k.kids, k.text = "", nil, nil, textContent(k)
+			}
 		}
-		quotable(x, k)
+		t.quotable(k)
 	}
 	return n
 }

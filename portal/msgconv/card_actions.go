@@ -79,16 +79,7 @@ func (w *cardWriter) hosted(address, alt string) bool {
 		return false
 	}
 	w.shown = true
-	ref := ImageRef{URL: strings.TrimSpace(address), Alt: alt}
-	if !w.t.pictured[number] {
-		w.t.pictured[number] = true
-		w.t.images = append(w.t.images, w.t.picture(ref, number))
-	}
-	w.line("p", func() {
-		if holder := w.t.out.element("em", textImage(w.t.env.Texts, alt, number+1)); holder != nil {
-			w.t.holders = append(w.t.holders, holder)
-		}
-	})
+	w.line("p", func() { w.t.hosted(ImageRef{URL: strings.TrimSpace(address), Alt: alt}, number) })
 	return true
 }
 

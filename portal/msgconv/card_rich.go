@@ -17,7 +17,7 @@ func (w *cardWriter) formatted(s, tag string) {
 		w.markdown(s, tag, "")
 		return
 	}
-	tree := quotable(w.t.env.Texts, parse(s, fromTeams))
+	tree := w.t.quotable(parse(s, fromTeams))
 	size := len(textContent(tree))
 	if size > w.t.budget.text {
 		w.cut = true
@@ -25,7 +25,7 @@ func (w *cardWriter) formatted(s, tag string) {
 		return
 	}
 	w.t.budget.text -= size
-	w.shown = w.shown || hasContent(tree)
+	w.shown = w.shown || hasContent(tree) || hasImage(tree)
 	if w.cell > 0 || !tree.blocks {
 		w.line(tag, func() { w.t.kids(tree) })
 		return

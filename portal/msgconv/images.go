@@ -2,6 +2,7 @@ package msgconv
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -9,7 +10,8 @@ import (
 )
 
 // Images lists the images in the body of a message in document order, and
-// behind them those that Teams keeps of its cards; the one at index 2 becomes
+// behind them those that Teams keeps of its cards and of messages that it
+// forwards; the one at index 2 becomes
 // the part "img:2". Those that are not Foreign are to be fetched before
 // ToMatrix.
 func Images(m teams.Message) []ImageRef {
@@ -24,11 +26,33 @@ func Images(m teams.Message) []ImageRef {
 			out[i] = imageRef(n, m)
 		}
 	}
-	return append(out, cardImages(m)...)
+	return append(out, attachedImages(m)...)
 }
 
-// maxCardImages is how many images of a message's cards are shown as images.
+// maxCardImages is how many images of a message's cards are shown as images, and
+// how many of what it forwards.
 const maxCardImages = 10
+
+// attachedImages lists the images of cards, and behind them those of forwarded
+// messages.
+func attachedImages(m teams.Message) []ImageRef {
+	out := cardImages(m)
+	most := len(out) + maxCardImages
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if a.ContentType != "forwardedMessageReference" || !strings.Contains(a.Content, "hostedContents") {
+			continue
+		}
+		content, _ := parseJSON(a.Content)
+		for _, n := range bodyImages(parse(content.str("originalMessageContent"), fromTeams)) {
+			ref := imageRef(n, m)
+			if len(out) < most && !ref.Foreign && !slices.ContainsFunc(out, func(o ImageRef) bool { return o.URL == ref.URL }) {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
 
 // cardImages lists the images of cards that are hosted contents of the
 // message's channel, each once.

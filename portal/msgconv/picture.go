@@ -9,27 +9,52 @@ import (
 )
 
 // image carries over a picture: a hosted one becomes a part of its own, a
-// foreign one stays a link.
+// foreign one stays a link. One of a quoted message or a card is hosted where it
+// is listed with those of cards.
 func (t *toMatrix) image(n *node) {
-	number, inBody := t.numbers[n]
+	number, known := t.numbers[n]
 	delete(t.numbers, n)
 	ref := imageRef(n, t.m)
-	if ref.URL == "" || !inBody {
+	if !known {
+		number, known = t.cardImages[ref.URL]
+	}
+	switch {
+	case ref.URL == "":
 		t.out.text(ref.Alt)
-		return
+	case ref.Foreign || !known:
+		t.foreign(ref, number)
+	default:
+		t.hosted(ref, number)
 	}
-	if ref.Foreign {
-		alt := textForeignImage(t.env.Texts, ref.Alt)
-		if href, ok := cleanHref(ref.URL, false); ok {
-			t.out.element("a", alt, attr{"href", href})
-		} else {
-			t.out.text(textImage(t.env.Texts, ref.Alt, number+1))
-		}
-		return
+}
+
+// hosted makes a part of a picture, once, and leaves a mark where it stood. The
+// mark goes where nothing follows it, but not as the only thing in a link.
+func (t *toMatrix) hosted(ref ImageRef, number int) {
+	if !t.pictured[number] {
+		t.pictured[number] = true
+		t.images = append(t.images, t.picture(ref, number))
 	}
-	t.images = append(t.images, t.picture(ref, number))
-	if holder := t.out.element("em", textImage(t.env.Texts, ref.Alt, number+1)); holder != nil {
+	holder := t.out.element("em", textImage(t.env.Texts, ref.Alt, number+1))
+	if holder != nil && (t.anchor == nil || !isBlank(textContent(t.anchor))) {
 		t.holders = append(t.holders, holder)
+	}
+}
+
+// foreign links to a picture. Within a link, which leads somewhere else, its name
+// stands for it, and its own link waits for the end of that one.
+func (t *toMatrix) foreign(ref ImageRef, number int) {
+	href, ok := cleanHref(ref.URL, false)
+	switch alt := textForeignImage(t.env.Texts, ref.Alt); {
+	case !ok:
+		t.out.text(textImage(t.env.Texts, ref.Alt, number+1))
+	case t.anchor == nil:
+		t.out.element("a", alt, attr{"href", href})
+	default:
+		t.out.text(alt)
+		if around, _ := cleanHref(t.anchor.attr("href"), true); around != href {
+			t.beside = append(t.beside, href)
+		}
 	}
 }
 

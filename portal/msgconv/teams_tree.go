@@ -32,10 +32,14 @@ type toMatrix struct {
 	// alone says that the message is one attachment and nothing else.
 	alone  bool
 	budget cardBudget
-	// cardImages are the places of the images in cards, by address, and
-	// pictured those that are shown.
+	// cardImages are the places of the images in cards and forwarded messages, by
+	// address, and pictured those that are shown.
 	cardImages map[string]int
 	pictured   map[int]bool
+	// anchor is the link of the body that is under way, beside the addresses of
+	// the foreign images in it.
+	anchor *node
+	beside []string
 	// apart, if not nil, gets what each attachment shows instead of the text.
 	apart func(root *node)
 }
@@ -73,7 +77,7 @@ func (t *toMatrix) convert() *node {
 		t.env.Head.drop(tree, t.env.Texts)
 	}
 	t.alone = len(t.m.Attachments) == 1 && !hasContent(tree) && len(inBody) == 0
-	inCards := cardImages(t.m)
+	inCards := attachedImages(t.m)
 	t.cardImages, t.pictured = make(map[string]int, len(inCards)), map[int]bool{}
 	for i, ref := range inCards {
 		t.cardImages[ref.URL] = len(inBody) + i
@@ -95,7 +99,7 @@ func (t *toMatrix) convert() *node {
 		}
 	}
 	for i, ref := range inCards {
-		// What a card has somewhere that is not shown comes at the end.
+		// What a card or a quote has somewhere that is not shown comes at the end.
 		if n := len(inBody) + i; !t.pictured[n] {
 			t.images = append(t.images, t.picture(ref, n))
 		}
@@ -202,8 +206,15 @@ func (t *toMatrix) link(n *node) {
 	raw := n.attr("href")
 	if href, ok := cleanHref(raw, true); ok {
 		t.out.open("a", attr{"href", href})
+		t.anchor = n
 		t.kids(n)
+		t.anchor = nil
 		t.out.close("a")
+		for _, href := range t.beside {
+			t.out.text(" ")
+			t.out.element("a", t.env.Texts.Say(texts.Image), attr{"href", href})
+		}
+		t.beside = nil
 		return
 	}
 	t.kids(n)
