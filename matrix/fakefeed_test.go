@@ -20,6 +20,7 @@ type fakeFeed struct {
 	versions string // the answer to the client's version request, "" for Dendrite's
 	status   int    // answer everything with it, where not 0
 	msgs     int    // answer /messages with it, where not 0
+	single   int    // answer requests for one event with it, where not 0
 	forgot   int    // tokens below are refused
 	limit    int    // of a timeline, where not 0
 	page     int    // the most that /messages gives, where not 0
@@ -79,6 +80,10 @@ func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 func (f *fakeFeed) event(w http.ResponseWriter, eventID string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.single != 0 {
+		w.WriteHeader(f.single)
+		return true
+	}
 	for _, e := range f.events {
 		if e["event_id"] == eventID {
 			_ = json.NewEncoder(w).Encode(e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"testing"
 
@@ -47,4 +48,37 @@ func TestLostKeyJournal(t *testing.T) {
 	require.Equal(t, 3, b.count(Reopened))
 	require.Equal(t, 1, b.count(Unopened))
 	require.Equal(t, 1, b.count(RedactedBefore))
+}
+
+// While the homeserver does not answer, what has to be asked of it is not given up,
+// and uses up none of its tries.
+func TestLostKeyWhileTheHomeserverIsAway(t *testing.T) {
+	ctx := context.Background()
+	hs := newHomeserver(t)
+	path := filepath.Join(t.TempDir(), "db")
+	b := startBridge(t, hs, bridgeOptions{path: path})
+	e := evt("$one", "one")
+	body, err := json.Marshal(e)
+	require.NoError(t, err)
+	hs.feed.add(e)
+	hs.feed.change(func(f *fakeFeed) { f.single = http.StatusBadGateway })
+	seal, err := database.NewSealer("the key that nobody has any more")
+	require.NoError(t, err)
+	lost := database.NewWithClock(b.db.Database, zerolog.Nop(), seal, b.clock.Now)
+	require.NoError(t, lost.Journal.Append(ctx, []database.JournalEntry{{EventID: "$one", RoomID: portalRoom, Type: "m.room.message", Raw: body}}))
+	require.NoError(t, b.conn.journal.prepare(ctx))
+	for range maxStuck + 1 {
+		b.clock.Advance(stuckAfter)
+		require.Error(t, b.conn.journal.replay(ctx))
+		require.Error(t, b.conn.journal.sweep(ctx))
+	}
+	entry, err := b.db.Journal.Get(ctx, "$one")
+	require.NoError(t, err)
+	require.NotNil(t, entry)
+	require.Zero(t, entry.Attempts)
+
+	hs.feed.change(func(f *fakeFeed) { f.single = 0 })
+	require.NoError(t, b.conn.journal.sweep(ctx))
+	b.eventually("it is queued", func() bool { return fmt.Sprint(b.queue()) == "[$one]" })
+	b.eventually("the journal is empty", func() bool { return b.journalCount() == 0 })
 }

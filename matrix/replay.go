@@ -40,12 +40,7 @@ func (j *journal) replay(ctx context.Context) error {
 			j.log.Info().Int("events", total).Msg("Journal replayed")
 			return nil
 		}
-		for _, entry := range entries {
-			if err := j.db.Journal.Tried(ctx, entry.EventID); err != nil {
-				return err
-			}
-		}
-		if err := j.hand(ctx, entries); err != nil {
+		if err := j.handAgain(ctx, entries); err != nil {
 			return err
 		}
 		j.replayed = entries[len(entries)-1].Seq
@@ -93,6 +88,24 @@ func (j *journal) hand(ctx context.Context, entries []database.JournalEntry) err
 	entries, err := j.reopen(ctx, entries)
 	if err != nil {
 		return err
+	}
+	j.handMu.Lock()
+	defer j.handMu.Unlock()
+	return j.handLocked(ctx, entries)
+}
+
+// handAgain does the same with what was, or should have been, handed over before,
+// and counts that: it is not tried for ever. What the homeserver has to be asked
+// for first was not tried while that does not answer.
+func (j *journal) handAgain(ctx context.Context, entries []database.JournalEntry) error {
+	entries, err := j.reopen(ctx, entries)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := j.db.Journal.Tried(ctx, entry.EventID); err != nil {
+			return err
+		}
 	}
 	j.handMu.Lock()
 	defer j.handMu.Unlock()

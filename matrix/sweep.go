@@ -73,9 +73,7 @@ func (j *journal) sweep(ctx context.Context) error {
 	}
 	j.forget(seen, start)
 	for _, entry := range again {
-		if err := j.db.Journal.Tried(ctx, entry.EventID); err != nil {
-			return err
-		} else if err := j.hand(ctx, []database.JournalEntry{entry}); err != nil {
+		if err := j.handAgain(ctx, []database.JournalEntry{entry}); err != nil {
 			return err
 		}
 	}

@@ -106,9 +106,7 @@ func (j *journal) retry(ctx context.Context) error {
 			j.mu.Unlock()
 			continue
 		}
-		if err := j.db.Journal.Tried(ctx, eventID); err != nil {
-			return err
-		} else if err := j.hand(ctx, []database.JournalEntry{*entry}); err != nil {
+		if err := j.handAgain(ctx, []database.JournalEntry{*entry}); err != nil {
 			return err
 		}
 	}
