@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,7 +128,14 @@ type sealedValue struct {
 	text  string
 }
 
-// step looks at one batch of a column. It and the mark are one transaction.
+// renewal is a value that is to be stored under the key in use.
+type renewal struct {
+	before, after any
+	key           []any
+}
+
+// step looks at one batch of a column. The mark moves when all of it is stored: after
+// a crash before that, the batch is looked at again, less what is sealed already.
 func (s *Sealing) step(ctx context.Context, c *column, mark sealMark, limit int) (sealed int, err error) {
 	position, err := c.position(mark.position)
 	if err != nil {
@@ -137,47 +146,92 @@ func (s *Sealing) step(ctx context.Context, c *column, mark sealMark, limit int)
 	if err != nil {
 		return 0, err
 	}
-	type renewed struct {
-		before, after any
-		key           []any
-	}
-	var all []renewed
+	var all []renewal
 	for _, v := range values {
 		before, after, err := s.renew(c, v)
 		if err != nil {
 			mark.unopened++
 			continue
 		}
-		all = append(all, renewed{before, after, v.key})
+		all = append(all, renewal{before, after, v.key})
 	}
-	err = s.inTxn(ctx, func(ctx context.Context) error {
-		sealed = 0
-		if s.db.Dialect == dbutil.SQLite {
-			// What stood there is not to be found in the file any more.
-			if _, err := s.exec(ctx, op, "PRAGMA secure_delete = ON"); err != nil {
-				return err
+	for together := range slices.Chunk(all, s.together(limit)) {
+		n, err := s.replace(ctx, op, c, together)
+		sealed += n
+		if err != nil {
+			return sealed, err
+		}
+	}
+	if len(values) > 0 {
+		last, err := json.Marshal(values[len(values)-1].key)
+		if err != nil {
+			return sealed, fmt.Errorf("%s: %w", op, err)
+		}
+		mark.position = string(last)
+	}
+	if len(values) < limit {
+		mark.doneAt = s.now()
+	}
+	return sealed, s.save(ctx, mark)
+}
+
+// together is how many values are stored in one transaction. PostgreSQL locks rows:
+// whoever holds the lock of one alone is in no deadlock with those who change the same
+// rows in another order, and keeps nobody waiting for long. SQLite has one writer.
+func (s *Sealing) together(limit int) int {
+	if s.db.Dialect == dbutil.Postgres {
+		return 1
+	}
+	return max(limit, 1)
+}
+
+// replace stores values that are sealed anew, in one transaction, where they still are
+// what they were. One that PostgreSQL gives up for another's sake is repeated.
+func (s *Sealing) replace(ctx context.Context, op string, c *column, values []renewal) (sealed int, err error) {
+	for try := 0; ; try++ {
+		err = s.inTxn(ctx, func(ctx context.Context) error {
+			sealed = 0
+			if s.db.Dialect == dbutil.SQLite {
+				// What stood there is not to be found in the file any more.
+				if _, err := s.exec(ctx, op, "PRAGMA secure_delete = ON"); err != nil {
+					return err
+				}
 			}
-		}
-		for _, v := range all {
-			n, err := s.exec(ctx, op, c.update(), append([]any{v.before, v.after}, v.key...)...)
-			if err != nil {
-				return err
+			for _, v := range values {
+				n, err := s.exec(ctx, op, c.update(), append([]any{v.before, v.after}, v.key...)...)
+				if err != nil {
+					return err
+				}
+				sealed += int(n)
 			}
-			sealed += int(n)
+			return nil
+		})
+		if err == nil {
+			return sealed, nil
+		} else if !givenUp(err) || try == resealTries {
+			return 0, err
 		}
-		if len(values) > 0 {
-			last, err := json.Marshal(values[len(values)-1].key)
-			if err != nil {
-				return fmt.Errorf("%s: %w", op, err)
-			}
-			mark.position = string(last)
+		timer := time.NewTimer(resealWait << try)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, ctx.Err()
 		}
-		if len(values) < limit {
-			mark.doneAt = s.now()
-		}
-		return s.save(ctx, mark)
-	})
-	return sealed, err
+	}
+}
+
+const (
+	// resealTries is how often a transaction is repeated, after a wait that doubles.
+	resealTries = 5
+	resealWait  = 50 * time.Millisecond
+)
+
+// givenUp reports whether PostgreSQL ended a transaction for the sake of another one
+// (a deadlock, or isolation that could not be kept): it may be repeated.
+func givenUp(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && (state.SQLState() == "40001" || state.SQLState() == "40P01")
 }
 
 // current is what values begin with that are sealed with the key in use.

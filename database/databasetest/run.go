@@ -55,8 +55,10 @@ func newWithClock(t testing.TB, parent *dbutil.Database, now func() time.Time) *
 }
 
 type env struct {
-	db    *database.Database
-	clock *Clock
+	// parent is what the stores are made on: the one whose log sees every statement.
+	parent *dbutil.Database
+	db     *database.Database
+	clock  *Clock
 	// other is a second set of stores on the same database, as a restart sees it.
 	other *database.Database
 }
@@ -115,6 +117,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Digests", testDigests},
 		{"Sealed", testSealed}, {"SealsAreBound", testSealsAreBound}, {"ClearRows", testClearRows}, {"Rotation", testRotation},
 		{"ChangedWhileSealed", testChangedWhileSealed}, {"LostKey", testLostKey},
+		{"SealingIsCutOff", testSealingIsCutOff}, {"SealingInAnyOrder", testSealingInAnyOrder},
 		{"OutboxRange", testOutboxRange},
 		{"InboxGap", testInboxGap},
 	}
@@ -123,7 +126,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			parent, clock := open(t), NewClock()
-			e := &env{clock: clock, db: newWithClock(t, parent, clock.Now)}
+			e := &env{parent: parent, clock: clock, db: newWithClock(t, parent, clock.Now)}
 			e.other = newWithClock(t, parent, clock.Now)
 			test.run(t, ctx, e)
 		})
