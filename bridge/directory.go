@@ -24,6 +24,7 @@ type directory struct {
 	mu      sync.RWMutex
 	byID    map[string]database.Staff
 	byMXID  map[id.UserID]string
+	byUPN   map[string]string
 	foreign map[string]string
 }
 
@@ -32,7 +33,7 @@ const maxForeign = 20000
 
 func newDirectory(db *database.Database, m *mapper, ghost func(string) id.UserID) *directory {
 	return &directory{db: db, mapper: m, ghost: ghost,
-		byID: map[string]database.Staff{}, byMXID: map[id.UserID]string{}, foreign: map[string]string{}}
+		byID: map[string]database.Staff{}, byMXID: map[id.UserID]string{}, byUPN: map[string]string{}, foreign: map[string]string{}}
 }
 
 // load fills the directory from the staff table.
@@ -51,10 +52,17 @@ func (d *directory) load(ctx context.Context) error {
 
 // put replaces a person; the caller holds the lock.
 func (d *directory) put(s database.Staff) {
-	if old, ok := d.byID[s.UserID]; ok && old.MXID != "" && d.byMXID[id.UserID(old.MXID)] == s.UserID {
+	old := d.byID[s.UserID]
+	if old.MXID != "" && d.byMXID[id.UserID(old.MXID)] == s.UserID {
 		delete(d.byMXID, id.UserID(old.MXID))
 	}
+	if upn := strings.ToLower(old.UPN); d.byUPN[upn] == s.UserID {
+		delete(d.byUPN, upn)
+	}
 	d.byID[s.UserID] = s
+	if s.UPN != "" && s.Status != database.StaffDisabled {
+		d.byUPN[strings.ToLower(s.UPN)] = s.UserID
+	}
 	if s.Status == database.StaffMapped {
 		d.byMXID[id.UserID(s.MXID)] = s.UserID
 	}
@@ -202,6 +210,14 @@ func (d *directory) Mention(userID string) (mxid id.UserID, name string, ok bool
 		return "", "", false
 	}
 	return d.ghost(userID), name, true
+}
+
+// ByUPN returns who signs in by a name, which is the same in any case.
+func (d *directory) ByUPN(upn string) (userID string, ok bool) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	userID, ok = d.byUPN[strings.ToLower(upn)]
+	return userID, ok
 }
 
 // Person returns whom in Teams a Matrix account belongs to.

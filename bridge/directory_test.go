@@ -44,7 +44,17 @@ func TestDirectoryKnowsWhoIsWho(t *testing.T) {
 	require.Equal(t, "From Elsewhere", name)
 	require.Equal(t, id.UserID("@teams_stranger:hs.example"), mxid)
 
-	userID, _, ok := d.Person("@bob:hs.example")
+	userID, ok := d.ByUPN("Ann@Corp.example")
+	require.True(t, ok)
+	require.Equal(t, "a", userID)
+	_, ok = d.ByUPN("")
+	require.False(t, ok)
+	_, err = d.apply(t.Context(), []teams.User{person("a", "ann.new@corp.example"), person("b", "bob@corp.example"), guest})
+	require.NoError(t, err)
+	_, ok = d.ByUPN("ann@corp.example")
+	require.False(t, ok, "a name that was given up")
+
+	userID, _, ok = d.Person("@bob:hs.example")
 	require.True(t, ok)
 	require.Equal(t, "b", userID)
 	require.True(t, d.Mapped("b"))

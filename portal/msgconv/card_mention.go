@@ -46,7 +46,7 @@ func (w *cardWriter) mention(at string) {
 		w.put(text)
 		return
 	}
-	mxid, _, ok := w.t.env.People.Mention(who.str("id"))
+	mxid, _, ok := w.t.env.People.Mention(w.person(who.str("id")))
 	if !ok || mxid == "" {
 		w.put(text)
 		return
@@ -56,4 +56,15 @@ func (w *cardWriter) mention(at string) {
 	}
 	w.put(text)
 	w.t.out.close("a")
+}
+
+// person returns the id of a user whom a card names by it, as an app or a bot
+// writes it, or by the name that they sign in with.
+func (w *cardWriter) person(s string) string {
+	s = strings.TrimPrefix(strings.TrimSpace(s), "8:orgid:")
+	if strings.Contains(s, "@") {
+		userID, _ := w.t.env.People.ByUPN(s)
+		return userID
+	}
+	return strings.ToLower(s)
 }

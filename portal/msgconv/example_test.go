@@ -20,6 +20,8 @@ func (directory) Mention(userID string) (id.UserID, string, bool) {
 	return "", "", false
 }
 
+func (directory) ByUPN(string) (string, bool) { return "", false }
+
 func (directory) Person(mxid id.UserID) (userID, name string, ok bool) {
 	if mxid == "@ana:example.org" {
 		return "4c90", "Ana", true

@@ -48,6 +48,15 @@ func (staff) Mention(userID string) (id.UserID, string, bool) {
 	return "", "", false
 }
 
+func (staff) ByUPN(upn string) (string, bool) {
+	for _, p := range directory {
+		if strings.EqualFold(upn, strings.TrimPrefix(p.userID, "u-")+"@example.org") {
+			return p.userID, true
+		}
+	}
+	return "", false
+}
+
 func (staff) Person(mxid id.UserID) (string, string, bool) {
 	for _, p := range directory {
 		if p.mxid == mxid {

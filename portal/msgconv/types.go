@@ -17,6 +17,9 @@ type People interface {
 	// name to show. A name may come with ok false: a person who is known but
 	// has no Matrix user.
 	Mention(userID string) (mxid id.UserID, name string, ok bool)
+	// ByUPN returns the Teams user who signs in by a name, however it is written,
+	// and whether there is one.
+	ByUPN(upn string) (userID string, ok bool)
 	// Person returns the Teams user behind a Matrix user and the name by which
 	// Teams knows them. ok is false where nobody is, and then they are not
 	// mentioned but named.

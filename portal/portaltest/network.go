@@ -51,6 +51,9 @@ func (p *People) Mention(userID string) (id.UserID, string, bool) {
 	return mxid, userID, ok
 }
 
+// ByUPN implements msgconv.People.
+func (p *People) ByUPN(string) (string, bool) { return "", false }
+
 // Person implements msgconv.People.
 func (p *People) Person(mxid id.UserID) (string, string, bool) {
 	for userID, other := range staff {
