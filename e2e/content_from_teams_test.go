@@ -50,7 +50,7 @@ var bodyCases = []fromTeamsCase{
 		html: []string{"<table>", "<td>a1</td>", "<td>b1</td>", "<td>a2</td>", "<td>b2</td>", "</table>"}},
 	{name: "heading and rule", msg: text("<h2>Plan</h2><hr><p>first</p>"), html: []string{"<h2>Plan</h2>", "<hr>", "first"}},
 	{name: "paragraphs", msg: text("<p>one</p><p>&nbsp;</p><p>two</p>"), body: []string{"one\n\ntwo"}},
-	{name: "colours and fonts", msg: text(`<p>so <span style="color:red; font-family:Arial"><font face="x" color="red">red</font></span></p>`), body: []string{"so red"}, not: []string{"color", "font", "style"}},
+	{name: "colours and fonts", msg: text(`<p>so <span style="color:red; font-family:Arial"><font face="x" color="red">red</font></span></p>`), body: []string{"so red"}, html: []string{`<span data-mx-color="#ff0000">red</span>`}, not: []string{"font", "style"}},
 	{name: "right to left", msg: text(`<p dir="rtl">شكرا 日本</p>`), body: []string{"شكرا 日本"}},
 	{name: "long text", msg: text("<p>" + strings.Repeat("A rather long line of words. ", 1500) + "</p>"), body: []string{"A rather long line"}, events: 2},
 	{name: "nothing", msg: text(""), body: []string{"without visible content", "https://teams.microsoft.com/l/message/"}},

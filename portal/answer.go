@@ -68,13 +68,13 @@ func (s *Sender) answeredBy(ctx context.Context, room id.RoomID, reply id.EventI
 	if err != nil {
 		return nil, err
 	}
-	return &msgconv.Quote{Name: name, Link: s.o.Link(room, target.MXID), Text: s.textOf(ctx, room, target.MXID)}, nil
+	return &msgconv.Quote{Name: name, Author: target.SenderMXID, Link: s.o.Link(room, target.MXID), Text: s.textOf(ctx, room, target.MXID)}, nil
 }
 
 // quoteOf is the quote of a message from Matrix that is no post of its own in Teams.
 func (s *Sender) quoteOf(ctx context.Context, answered *database.OutboxRow) *msgconv.Quote {
 	room, event := roomID(answered), eventID(answered.EventID)
-	return &msgconv.Quote{Name: authorName(answered), Link: s.o.Link(room, event), Text: s.textOf(ctx, room, event)}
+	return &msgconv.Quote{Name: authorName(answered), Author: id.UserID(answered.SenderMXID), Link: s.o.Link(room, event), Text: s.textOf(ctx, room, event)}
 }
 
 // authorOf is how Teams is to call who wrote a message.

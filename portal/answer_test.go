@@ -35,7 +35,9 @@ func TestAnswerInAThreadQuotes(t *testing.T) {
 	noon := last(t, r).ID
 	over := outage(r)
 	own := r.Reply(portaltest.CarolMXID, root, "at one?")
-	yes := r.Send(portaltest.AliceMXID, event.EventMessage, answer(root, noon, "too early"))
+	early := answer(root, noon, "too early")
+	early["m.mentions"] = map[string]any{"user_ids": []any{daveMXID.String(), portaltest.AliceMXID.String()}}
+	yes := r.Send(portaltest.AliceMXID, event.EventMessage, early)
 	r.Send(portaltest.AliceMXID, event.EventMessage, answer(root, own, "fine"))
 	r.Send(portaltest.AliceMXID, event.EventMessage, answer(root, root, "to all"))
 	r.Restart()
@@ -54,6 +56,15 @@ func TestAnswerInAThreadQuotes(t *testing.T) {
 	}
 	require.Contains(t, quoteIn(body("too early")), "at noon?")
 	require.Contains(t, quoteIn(body("too early")), "dave")
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		if !strings.Contains(m.Body, "too early") {
+			require.Empty(t, m.Mentions)
+			continue
+		}
+		require.Len(t, m.Mentions, 1, "whom the event mentions and answers, although a ghost speaks for him")
+		require.Equal(t, portaltest.Dave, m.Mentions[0].User.ID)
+		require.Contains(t, outside(m.Body), `</at> too early`)
+	}
 	require.Contains(t, quoteIn(body("fine")), "at one?")
 	require.Contains(t, quoteIn(body("fine")), "carol")
 	require.Empty(t, quoteIn(body("to all")))

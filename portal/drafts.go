@@ -63,12 +63,13 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 	if err := json.Unmarshal(row.Payload, &content); err != nil {
 		return nil, &failure{reason: "unreadable outbox row", message: errUnreadable.Error(), err: err}
 	}
+	msgconv.ReadLocation(&content, row.Payload)
 	message := row.EventID
 	if row.Kind == database.KindEdit {
 		message = row.TargetEventID
 	}
 	env := msgconv.TeamsEnv{
-		People: s.o.Directory, Texts: s.o.Texts,
+		People: s.people(), Texts: s.o.Texts,
 		Link:  s.o.Link(id.RoomID(row.RoomID), id.EventID(message)),
 		Reply: w.quote, Kept: w.kept,
 	}

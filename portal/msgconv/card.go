@@ -44,9 +44,23 @@ type cardWriter struct {
 	// pieces and open are the tokens of the line under way, kept for the next.
 	pieces []token
 	open   []int
+	// dialect is how the card writes its texts.
+	dialect dialect
 	// people are those that the card mentions, by the text that does it.
 	people map[string]jsonValue
 }
+
+// dialect is a way in which a card writes its texts.
+type dialect uint8
+
+const (
+	// markdownOrHTML is either, as the cards of the Bot Framework have it.
+	markdownOrHTML dialect = iota
+	// markdownInHTML is both at once, as connectors have it.
+	markdownInHTML
+	// onlyHTML is what a connector's section has whose Markdown is off.
+	onlyHTML
+)
 
 // cardOf shows the card in an attachment, or reports that there is nothing in
 // it to show.

@@ -39,11 +39,7 @@ func (w *cardWriter) items(list []jsonValue) {
 			i++
 			continue
 		}
-		w.t.out.open("table")
-		for _, row := range list[i : i+rows] {
-			w.row(row.list("columns"), "td")
-		}
-		w.t.out.close("table")
+		w.rows(list[i:i+rows], "columns", func(int) string { return "td" })
 		i += rows
 	}
 }
@@ -64,7 +60,7 @@ func isRow(v jsonValue) bool {
 	filled := 0
 	for _, c := range columns {
 		items := c.list("items")
-		if len(items) > 0 {
+		if !isSilent(c) {
 			filled++
 		}
 		if c.is("isVisible", false) {
@@ -82,6 +78,45 @@ func isRow(v jsonValue) bool {
 		}
 	}
 	return filled > 1
+}
+
+// isSilent reports whether a column or cell shows nothing here: it is empty, or
+// has only icons, which are pictures of Teams' own.
+func isSilent(cell jsonValue) bool {
+	if cell.get("selectAction").isObject() {
+		return false
+	}
+	for _, item := range cell.list("items") {
+		if item.kind() != "icon" || item.get("selectAction").isObject() {
+			return false
+		}
+	}
+	return true
+}
+
+// rows shows rows of cells as a table, without the columns in which no row shows
+// anything. tag names the element of a row's cells.
+func (w *cardWriter) rows(list []jsonValue, key string, tag func(row int) string) {
+	var shown []bool
+	for _, r := range list {
+		for i, c := range r.list(key) {
+			if i >= len(shown) {
+				shown = append(shown, false)
+			}
+			shown[i] = shown[i] || !isSilent(c)
+		}
+	}
+	w.t.out.open("table")
+	for n, r := range list {
+		var cells []jsonValue
+		for i, c := range r.list(key) {
+			if shown[i] {
+				cells = append(cells, c)
+			}
+		}
+		w.row(cells, tag(n))
+	}
+	w.t.out.close("table")
 }
 
 // row shows columns, or the cells of a table's row.
@@ -172,6 +207,9 @@ func (w *cardWriter) visible(v jsonValue) {
 		case strings.HasPrefix(kind, "chart."):
 			w.line("p", func() { w.put(w.t.env.Texts.Say(texts.CardChart, "title", v.name("title"))) })
 			w.onlyTeams(v.str("type"))
+		case kind == "" && len(v.list("items")) > 0: // a column need not say that it is one
+			w.items(v.list("items"))
+			w.tap(v.get("selectAction"))
 		default:
 			w.unknown(v)
 		}
@@ -262,12 +300,12 @@ func (w *cardWriter) facts(list []jsonValue, name, value string) {
 			first = false
 			w.cell++
 			if title := strings.TrimSuffix(strings.TrimSpace(f.str(name)), ":"); title != "" {
-				w.wrapped("strong", w.times(title)+":")
+				w.titled("strong", w.times(title)+":")
 				w.put(" ")
 			}
 			begun := w.begun
 			w.begun = false
-			w.markdown(firstOf(f.str(value), f.text()), "p", "")
+			w.value(firstOf(f.str(value), f.text()))
 			w.begun = begun
 			w.cell--
 			w.leave()
@@ -286,15 +324,12 @@ func (w *cardWriter) table(v jsonValue) {
 		}
 		return
 	}
-	w.t.out.open("table")
-	for i, r := range rows {
-		tag := "td"
-		if i == 0 && !v.is("firstRowAsHeaders", false) && !v.is("firstRowAsHeader", false) {
-			tag = "th"
+	w.rows(rows, "cells", func(row int) string {
+		if row == 0 && !v.is("firstRowAsHeaders", false) && !v.is("firstRowAsHeader", false) {
+			return "th"
 		}
-		w.row(r.list("cells"), tag)
-	}
-	w.t.out.close("table")
+		return "td"
+	})
 }
 
 // codeBlock shows code as it is.

@@ -9,6 +9,7 @@ import (
 // connector shows a card of an Office 365 connector, as incoming webhooks make
 // them.
 func (w *cardWriter) connector(card jsonValue) {
+	w.dialect = markdownInHTML
 	w.heading(card.str("title"), "", card.str("text"))
 	for _, s := range card.list("sections") {
 		if w.enter() {
@@ -28,8 +29,12 @@ func (w *cardWriter) section(s jsonValue) {
 		w.formatted(s.text(), "p")
 		return
 	}
+	if s.is("markdown", false) {
+		w.dialect = onlyHTML
+		defer func() { w.dialect = markdownInHTML }()
+	}
 	if title := s.str("title"); title != "" {
-		w.line("p", func() { w.wrapped("strong", cleanLine(title)) })
+		w.line("p", func() { w.titled("strong", cleanLine(title)) })
 	}
 	if title := s.str("activityTitle"); title != "" {
 		w.line("p", func() {

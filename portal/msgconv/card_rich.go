@@ -8,16 +8,20 @@ import (
 )
 
 // formatted adds a text that may be HTML, as the older cards have it, or else
-// Markdown.
+// Markdown, or both.
 func (w *cardWriter) formatted(s, tag string) {
 	if lines := lineBreak.ReplaceAllString(s, "\n"); !strings.Contains(lines, "<") {
 		s = lines
 	}
 	if !strings.Contains(s, "<") {
-		w.markdown(s, tag, "")
+		w.lines(s, tag)
 		return
 	}
 	tree := w.t.quotable(parse(s, fromTeams))
+	if w.dialect == markdownInHTML {
+		w.mixed(tree, tag)
+		return
+	}
 	size := len(textContent(tree))
 	if size > w.t.budget.text {
 		w.cut = true

@@ -200,9 +200,9 @@ func renderedText(r Rendered) string {
 // requireText checks that want stands in got, in order, white space and the
 // bridge's own additions apart.
 func requireText(t testing.TB, want, got string) {
-	rest := appendVisible(nil, got)
+	rest := appendVisible(nil, unshifted.Replace(got))
 	i := 0
-	text := appendVisible(nil, want)
+	text := appendVisible(nil, unshifted.Replace(want))
 	for _, c := range rest {
 		if i < len(text) && text[i] == c {
 			i++
@@ -210,6 +210,19 @@ func requireText(t testing.TB, want, got string) {
 	}
 	require.Equal(t, len(text), i, "lost at %.40q", text[min(i, len(text)):])
 }
+
+// unshifted undoes what shifted does.
+var unshifted = func() *strings.Replacer {
+	var pairs []string
+	for _, chars := range []map[rune]rune{raised, lowered} {
+		for from, to := range chars {
+			if from != '−' { // the other minus is as good
+				pairs = append(pairs, string(to), string(from))
+			}
+		}
+	}
+	return strings.NewReplacer(append(pairs, "−", "-")...)
+}()
 
 // TestHuge holds the fuzz targets' claims for inputs that are large, too.
 func TestHuge(t *testing.T) {

@@ -265,6 +265,7 @@ func teamsCase(t testing.TB, x texts.Texts, files map[string]string) (*event.Mes
 	c := &event.MessageEventContent{MsgType: event.MsgText}
 	if raw, ok := files["content.json"]; ok {
 		require.NoError(t, json.Unmarshal([]byte(raw), c))
+		ReadLocation(c, []byte(raw))
 	}
 	if raw, ok := files["poll.json"]; ok {
 		c = pollCase(t, x, raw, files["votes.json"])

@@ -1,6 +1,7 @@
 package msgconv
 
 import (
+	"slices"
 	"strings"
 
 	"maunium.net/go/mautrix/event"
@@ -48,6 +49,7 @@ func (t *toTeams) convert() *node {
 	}
 	root := t.out.finish()
 	dropEmpty(root)
+	t.mentionAnswered(root, quoted)
 	had := t.kept
 	if t.env.Kept != nil {
 		had = t.env.Kept.drop(root) || had
@@ -220,7 +222,9 @@ func (t *toTeams) node(n, parent *node) {
 		if hasAttr(n.attrs, "data-mx-spoiler") {
 			t.out.text(textSpoiler(t.env.Texts, cleanName(n.attr("data-mx-spoiler"))))
 		}
-		t.kids(n)
+		t.coloured(n)
+	case "sub", "sup":
+		t.shifted(n)
 	case "img":
 		t.picture(n)
 	case "summary":
@@ -364,15 +368,59 @@ func (t *toTeams) at(m *teams.Mention) {
 	t.out.close("at")
 }
 
-// picture shows what an image inside a text stands for: custom emoji mostly.
-func (t *toTeams) picture(n *node) {
-	alt := cleanName(firstOf(n.attr("alt"), n.attr("title")))
-	if alt == "" {
+// mentionAnswered puts a mention of whoever is answered in front of an answer,
+// where the event says that it mentions them and its text does not.
+func (t *toTeams) mentionAnswered(root *node, quoted int) {
+	r := t.env.Reply
+	if r == nil || !t.listed[r.Author] || t.env.People == nil || len(root.kids) <= quoted {
 		return
 	}
+	userID, name, ok := t.env.People.Person(r.Author)
+	name = cleanName(name)
+	if !ok || userID == "" || name == "" {
+		return
+	}
+	mentioned := false
+	walk(root, func(n *node) bool {
+		mentioned = mentioned || n.mention != nil && n.mention.teams != nil && n.mention.teams.User != nil && n.mention.teams.User.ID == userID
+		return !mentioned
+	})
+	if mentioned {
+		return
+	}
+	m := &teams.Mention{Text: name, User: &teams.Identity{ID: userID, DisplayName: name, Kind: "user"}}
+	at := []*node{
+		{tag: "at", attrs: []attr{{"id", "0"}}, content: true, kids: []*node{{text: name, content: true}}, mention: &mention{teams: m, size: mentionSize(m) + 4}},
+		{text: " "},
+	}
+	switch first := root.kids[quoted]; {
+	case (first.tag == "p" || first.tag == "div") && !first.blocks:
+		first.kids = append(at, first.kids...)
+	case first.block:
+		root.kids = slices.Insert(root.kids, quoted, &node{tag: "p", block: true, content: true, kids: at[:1]})
+	default:
+		root.kids = slices.Insert(root.kids, quoted, at...)
+	}
+}
+
+// picture shows what an image inside a text stands for: custom emoji mostly. The
+// name of any other leads to the message in Matrix, where it can be seen.
+func (t *toTeams) picture(n *node) {
+	alt := cleanName(firstOf(n.attr("alt"), n.attr("title")))
 	if hasAttr(n.attrs, "data-mx-emoticon") || strings.HasPrefix(alt, ":") {
 		t.out.text(alt)
 		return
 	}
-	t.out.text(textImage(t.env.Texts, alt, 1))
+	text := "[" + t.env.Texts.Say(texts.Image) + "]"
+	switch {
+	case alt != "":
+		text = textImage(t.env.Texts, alt, 1)
+	case n.attr("src") == "":
+		return
+	}
+	if href, ok := cleanHref(t.env.Link, false); ok && !t.out.isOpen("a") && !t.out.isOpen("code") {
+		t.out.element("a", text, attr{"href", href})
+	} else {
+		t.out.text(text)
+	}
 }

@@ -43,6 +43,9 @@ func (t *toTeams) media() bool {
 		return false
 	}
 	name, caption := fileName(c)
+	if what == texts.Voice {
+		name = "" // that its file is one says nothing more
+	}
 	if t.env.Image != nil && (what == texts.Picture || what == texts.Sticker) {
 		t.inline(name)
 	} else if t.env.File == nil {
@@ -131,44 +134,4 @@ func (t *toTeams) fileLine(what texts.Key, name string) {
 		t.out.text(" (" + strings.Join(details, ", ") + ")")
 	}
 	t.out.close("p")
-}
-
-func (t *toTeams) location() {
-	t.out.open("p")
-	t.out.text(t.env.Texts.Say(texts.Location))
-	if name := cleanName(t.c.Body); name != "" {
-		t.out.text(textColon(t.env.Texts) + name)
-	}
-	if lat, lon, ok := coordinates(t.c.GeoURI); ok {
-		t.out.text(" (")
-		t.out.element("a", lat+", "+lon, attr{"href", mapLink(lat, lon)})
-		t.out.text(")")
-	}
-	if href, ok := cleanHref(t.env.Link, false); ok {
-		t.out.text(" (")
-		t.out.element("a", t.env.Texts.Say(texts.OpenInMatrix), attr{"href", href})
-		t.out.text(")")
-	}
-	t.out.close("p")
-}
-
-// coordinates reads a geo: URI.
-func coordinates(uri string) (lat, lon string, ok bool) {
-	rest, ok := strings.CutPrefix(uri, "geo:")
-	if !ok {
-		return "", "", false
-	}
-	rest, _, _ = strings.Cut(rest, ";")
-	parts := strings.Split(rest, ",")
-	if len(parts) < 2 {
-		return "", "", false
-	}
-	for i, most := range []float64{90, 180} {
-		v, err := strconv.ParseFloat(parts[i], 64)
-		if err != nil || v < -most || v > most {
-			return "", "", false
-		}
-		parts[i] = strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return parts[0], parts[1], true
 }

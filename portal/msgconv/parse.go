@@ -40,7 +40,7 @@ func parse(src string, p *profile) *node {
 			default:
 				name := info.src
 				attrs := readAttrs(z, p, info.name, more)
-				if need := p.need[info.name]; need != "" && !hasAttr(attrs, need) {
+				if need := p.need[info.name]; need != "" && !hasAttr(attrs, need) && (need != anyAttr || len(attrs) == 0) {
 					if !info.kind.has(void) {
 						b.skipped[name]++
 					}

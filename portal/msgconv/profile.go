@@ -37,9 +37,12 @@ type profile struct {
 	tags map[string]tagInfo
 	// attr returns the value to keep of an attribute, or false.
 	attr func(tag, key, val string) (string, bool)
-	// need names the attribute without which an element is left out.
+	// need names the attribute without which an element is left out, or anyAttr.
 	need map[string]string
 }
+
+// anyAttr stands for any of an element's attributes.
+const anyAttr = "*"
 
 func newProfile(tags map[string]tagInfo, need map[string]string, attr func(tag, key, val string) (string, bool)) *profile {
 	for src, info := range tags {
@@ -97,8 +100,12 @@ func teamsSource() *profile {
 	tags["systemeventmessage"] = tagInfo{name: "systemeventmessage", kind: custom}
 	tags["codeblock"] = tagInfo{name: "codeblock", kind: block | custom}
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
-	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
+	tags["span"] = tagInfo{name: "span", kind: format}
+	return newProfile(tags, map[string]string{"span": "style"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
+		case "span style":
+			style := coloursOfStyle(val).style()
+			return style, style != ""
 		case "a href", "at id", "attachment id", "emoji id", "emoji alt", "emoji title", "customemoji alt", "customemoji title", "customemoji source",
 			"codeblock class", "img src", "img alt", "img width", "img height", "img title", "img itemid":
 			return val, true
@@ -113,6 +120,7 @@ func teamsSource() *profile {
 func matrixSource() *profile {
 	tags := common()
 	tags["span"] = tagInfo{name: "span"}
+	tags["font"] = tagInfo{name: "span"}
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
 	tags["input"] = tagInfo{name: "input", kind: void | visible}
 	tags["details"] = tagInfo{name: "details", kind: block | flow}
@@ -120,7 +128,7 @@ func matrixSource() *profile {
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
 	return newProfile(tags, nil, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
-		case "a href", "code class", "span data-mx-spoiler", "span data-mx-maths", "div data-mx-maths", "img alt", "img title", "img data-mx-emoticon",
+		case "a href", "code class", "span data-mx-spoiler", "span data-mx-color", "span data-mx-bg-color", "span color", "span data-mx-maths", "div data-mx-maths", "img src", "img alt", "img title", "img data-mx-emoticon",
 			"input type", "input checked":
 			return val, true
 		case "ol start":
@@ -139,7 +147,7 @@ func matrixTarget() *profile {
 	tags["details"] = tagInfo{name: "details", kind: block | flow | visible}
 	tags["summary"] = tagInfo{name: "summary", kind: block | flow}
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
-	return newProfile(tags, map[string]string{"a": "href", "span": "data-mx-spoiler", "img": "src"}, func(tag, key, val string) (string, bool) {
+	return newProfile(tags, map[string]string{"a": "href", "span": anyAttr, "img": "src"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href":
 			return cleanHref(val, true)
@@ -147,6 +155,8 @@ func matrixTarget() *profile {
 			return val, isLanguageClass(val)
 		case "span data-mx-spoiler", "img alt", "img title":
 			return string(appendClean(nil, val)), len(val) <= maxAttr
+		case "span data-mx-color", "span data-mx-bg-color":
+			return val, isColour(val)
 		case "img data-mx-emoticon":
 			return "", true
 		case "img src":
@@ -173,15 +183,18 @@ func teamsTarget() *profile {
 	tags["caption"] = tagInfo{name: "caption", kind: block | flow}
 	tags["at"] = tagInfo{name: "at", kind: custom}
 	tags["codeblock"] = tagInfo{name: "codeblock", kind: block}
+	tags["span"] = tagInfo{name: "span", kind: format}
 	tags["img"] = tagInfo{name: "img", kind: void | visible}
 	tags["mx-reply"] = tagInfo{name: "", kind: drop}
-	return newProfile(tags, map[string]string{"a": "href", "at": "id", "img": "src", "codeblock": "class"}, func(tag, key, val string) (string, bool) {
+	return newProfile(tags, map[string]string{"a": "href", "at": "id", "img": "src", "codeblock": "class", "span": "style"}, func(tag, key, val string) (string, bool) {
 		switch tag + " " + key {
 		case "a href":
 			return cleanHref(val, false)
 		case "at id":
 			_, err := strconv.ParseUint(val, 10, 31)
 			return val, err == nil && (val == "0" || val[0] != '0' && val[0] != '+')
+		case "span style":
+			return val, isStyle(val)
 		case "codeblock class":
 			return val, val == "" || isLanguage(val)
 		case "img src":

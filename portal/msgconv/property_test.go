@@ -171,7 +171,8 @@ func TestRoundTrip(t *testing.T) {
 		`<a href="https://matrix.to/#/@bob:example.org">Bob Stone</a>, hello <a href="https://matrix.to/#/@ana:example.org">Ana de la Cruz</a>`,
 		"<table><tbody><tr><td>a</td><td>b</td></tr></tbody></table>",
 		"<p>a</p><hr><p>b</p>",
-		"x<sup>2</sup> y<sub>1</sub> &lt;b&gt; &#34;q&#34; 'a' 👩‍👩‍👧‍👦",
+		`<span data-mx-color="#ff0000">red</span> <span data-mx-color="#000000" data-mx-bg-color="#ffff00">on yellow</span>`,
+		"<b>x</b>² y₁ &lt;b&gt; &#34;q&#34; 'a' 👩‍👩‍👧‍👦",
 	} {
 		c := &event.MessageEventContent{MsgType: event.MsgText, Format: event.FormatHTML, FormattedBody: html}
 		drafts, err := ToTeams(c, TeamsEnv{People: staff{}})

@@ -47,6 +47,7 @@ func newMatrixPolicy() *bluemonday.Policy {
 	p.AllowAttrs("href").Matching(regexp.MustCompile(`^(https?://|mailto:|matrix:)`)).OnElements("a")
 	p.AllowAttrs("class").Matching(regexp.MustCompile(`^language-[A-Za-z0-9+#._-]{1,32}$`)).OnElements("code")
 	p.AllowAttrs("data-mx-spoiler").OnElements("span")
+	p.AllowAttrs("data-mx-color", "data-mx-bg-color").Matching(regexp.MustCompile(`^#[0-9a-f]{6}$`)).OnElements("span")
 	p.AllowAttrs("start").Matching(bluemonday.Integer).OnElements("ol")
 	p.AllowAttrs("src").Matching(mxc).OnElements("img")
 	p.AllowAttrs("alt", "title", "data-mx-emoticon").OnElements("img")
@@ -61,6 +62,7 @@ func newTeamsPolicy() *bluemonday.Policy {
 	p.AllowElements("p", "div", "br", "b", "strong", "i", "em", "u", "s", "sub", "sup", "code", "h1", "h2", "h3",
 		"ul", "ol", "li", "blockquote", "pre", "hr", "table", "tbody", "tr", "td", "th", "caption")
 	p.AllowAttrs("href").Matching(regexp.MustCompile(`^(https?://|mailto:)`)).OnElements("a")
+	p.AllowAttrs("style").Matching(regexp.MustCompile(`^(color:#[0-9a-f]{6})?;?(background-color:#[0-9a-f]{6})?$`)).OnElements("span")
 	p.AllowAttrs("id").Matching(bluemonday.Integer).OnElements("at")
 	p.AllowAttrs("class").Matching(regexp.MustCompile(`^[A-Za-z0-9+#._-]{0,32}$`)).OnElements("codeblock")
 	p.AllowAttrs("src").Matching(regexp.MustCompile(`^\.\./hostedContents/[A-Za-z0-9_-]{1,32}/\$value$`)).OnElements("img")

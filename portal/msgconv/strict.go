@@ -33,7 +33,7 @@ func strictMatrix() map[string]allowed {
 	text := func(string) bool { return true }
 	tags["a"] = allowed{true, map[string]func(string) bool{"href": func(v string) bool { return isLink(v, true) }}}
 	tags["code"] = allowed{false, map[string]func(string) bool{"class": isLanguageClass}}
-	tags["span"] = allowed{true, map[string]func(string) bool{"data-mx-spoiler": text}}
+	tags["span"] = allowed{true, map[string]func(string) bool{"data-mx-spoiler": text, "data-mx-color": isColour, "data-mx-bg-color": isColour}}
 	tags["ol"] = allowed{false, map[string]func(string) bool{"start": isNumber}}
 	tags["img"] = allowed{true, map[string]func(string) bool{"src": isMXC, "alt": text, "title": text, "data-mx-emoticon": text, "height": isNumber}}
 	return tags
@@ -43,6 +43,7 @@ func strictTeams() map[string]allowed {
 	tags := plainTags("p", "div", "br", "b", "strong", "i", "em", "u", "s", "sub", "sup", "code", "h1", "h2", "h3",
 		"ul", "li", "blockquote", "pre", "hr", "table", "tbody", "tr", "td", "th", "caption")
 	tags["a"] = allowed{true, map[string]func(string) bool{"href": func(v string) bool { return isLink(v, false) }}}
+	tags["span"] = allowed{true, map[string]func(string) bool{"style": isStyle}}
 	tags["at"] = allowed{true, map[string]func(string) bool{"id": isNumber}}
 	tags["codeblock"] = allowed{true, map[string]func(string) bool{"class": func(v string) bool { return v == "" || isLanguage(v) }}}
 	tags["ol"] = allowed{false, map[string]func(string) bool{"start": isNumber}}

@@ -40,6 +40,8 @@ type toMatrix struct {
 	// the foreign images in it.
 	anchor *node
 	beside []string
+	// words, if not nil, adds the text of elements.
+	words func(s string, blocks bool)
 	// apart, if not nil, gets what each attachment shows instead of the text.
 	apart func(root *node)
 }
@@ -165,7 +167,11 @@ func (t *toMatrix) kids(n *node) {
 func (t *toMatrix) node(n, parent *node) {
 	switch n.tag {
 	case "":
-		if n.content || !parent.blocks {
+		switch {
+		case !n.content && parent.blocks:
+		case t.words != nil && !t.out.isOpen("code"):
+			t.words(n.text, parent.blocks)
+		default:
 			t.out.text(collapse(n.text))
 		}
 	case "br":
@@ -192,6 +198,8 @@ func (t *toMatrix) node(n, parent *node) {
 		t.kids(n)
 	case "a":
 		t.link(n)
+	case "span":
+		t.coloured(n)
 	default:
 		t.out.open(n.tag, n.attrs...)
 		t.kids(n)

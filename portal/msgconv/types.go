@@ -111,6 +111,8 @@ type RoomMention struct {
 // cannot show it.
 type Quote struct {
 	Name string
+	// Author is whose message it is in Matrix, or empty.
+	Author id.UserID
 	// Text is plain text; only its beginning is shown.
 	Text string
 	// Link is where the message can be read, or empty.
