@@ -207,7 +207,7 @@ func (w *cardWriter) visible(v jsonValue) {
 		case strings.HasPrefix(kind, "chart."):
 			w.line("p", func() { w.put(w.t.env.Texts.Say(texts.CardChart, "title", v.name("title"))) })
 			w.onlyTeams(v.str("type"))
-		case kind == "" && len(v.list("items")) > 0: // a column need not say that it is one
+		case kind == "" && v.has("items"): // a column need not say that it is one
 			w.items(v.list("items"))
 			w.tap(v.get("selectAction"))
 		default:
