@@ -26,7 +26,8 @@
 //	M4  A part is marked before it is posted. A post of unknown outcome is
 //	    looked for in Teams before it is repeated (portal: Sender, Echo).
 //	M5  One lane per conversation, first in, first out; a conversation that can't
-//	    go on holds up no other.
+//	    go on holds up no other. Messages pass a change that can't see what it would
+//	    replace; they keep their order, and so do the edits of one message.
 //	M6  Only the author of a message edits or deletes it.
 //	T1  A notification is answered with 202 after its body is accepted; it leaves
 //	    the log when the ledger has its messages, or under a named reason

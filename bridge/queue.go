@@ -142,6 +142,9 @@ func (q *queues) list(ctx context.Context, s queueScope) ([]backlog, error) {
 // why says why what is in front of a portal's queue waits.
 func (q *queues) why(ctx context.Context, portalID string) (string, error) {
 	head, err := q.db.Outbox.Next(ctx, portalID)
+	if err == nil && head == nil {
+		head, err = q.db.Outbox.NextAside(ctx, portalID)
+	}
 	if err != nil || head == nil {
 		return "", err
 	}

@@ -60,6 +60,8 @@ type OutboxRow struct {
 	// HeldUntil is when the row was let go after somebody had held its queue, zero
 	// for never: its age counts from then.
 	HeldUntil time.Time
+	// AsideAt is from when on nothing waits for the row to go first, zero for never.
+	AsideAt time.Time
 	// Mark leads to the reaction by which the room sees that the row is queued;
 	// empty where there is none.
 	Mark string
@@ -85,7 +87,7 @@ type Outbox struct {
 
 const (
 	outboxColumns = `id, event_id, portal, room_id, kind, target_event_id, root_event_id, sender_mxid, sender_user_id,
-		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark, held_until`
+		sender_name, payload, event_at, created_at, next_at, done_at, state, attempts, reason, detail, told_at, digest, mark, held_until, aside_at`
 	// untouched holds for rows of which Teams cannot have seen anything: a
 	// message in several parts goes back to queued when a later part fails, a
 	// reaction when its answer got lost, and what a digest says stays as it was
@@ -133,11 +135,11 @@ func (s *Outbox) Enqueue(ctx context.Context, r *OutboxRow) (inserted bool, err 
 }
 
 // Next returns the portal's oldest row that Teams does not have yet (queued or
-// sending), nil where there is none. It is returned even when NextAt is in the
-// future, because nothing behind it may overtake it.
+// sending) and that has not stepped aside, nil where there is none. It is returned
+// even when NextAt is in the future, because nothing behind it may overtake it.
 func (s *Outbox) Next(ctx context.Context, portal string) (*OutboxRow, error) {
 	return one(ctx, s.base, "next outbox row", s.scanOutbox, `SELECT `+outboxColumns+` FROM teams_outbox
-		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' ORDER BY id LIMIT 1`, portal)
+		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' AND (aside_at = 0 OR aside_at > $2)`+inTurn+` ORDER BY id LIMIT 1`, portal, ms(s.now()))
 }
 
 // ActivePortals returns the portals for which Next has a row.
@@ -376,11 +378,11 @@ func (b base) scanOutboxPtr(row dbutil.Scannable) (*OutboxRow, error) {
 }
 
 func (b base) scanOutbox(row dbutil.Scannable) (r OutboxRow, err error) {
-	var eventAt, createdAt, nextAt, doneAt, toldAt, heldUntil int64
+	var eventAt, createdAt, nextAt, doneAt, toldAt, heldUntil, asideAt int64
 	err = row.Scan(&r.ID, &r.EventID, &r.Portal, &r.RoomID, &r.Kind, &r.TargetEventID, &r.RootEventID, &r.SenderMXID, &r.SenderUserID,
-		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark, &heldUntil)
+		&r.SenderName, &r.Payload, &eventAt, &createdAt, &nextAt, &doneAt, &r.State, &r.Attempts, &r.Reason, &r.Detail, &toldAt, &r.Digest, &r.Mark, &heldUntil, &asideAt)
 	r.EventAt, r.CreatedAt, r.NextAt, r.DoneAt, r.ToldAt = fromMS(eventAt), fromMS(createdAt), fromMS(nextAt), fromMS(doneAt), fromMS(toldAt)
-	r.HeldUntil = fromMS(heldUntil)
+	r.HeldUntil, r.AsideAt = fromMS(heldUntil), fromMS(asideAt)
 	if err == nil {
 		r.Payload, r.Unreadable = b.openValue(outboxPayload, r.Payload, r.EventID)
 	}

@@ -59,6 +59,10 @@
 // file became when it is there, so that neither is made twice. Files from Teams
 // are copied before the portal's loop is entered (files.go).
 //
+// An edit has to see the post that it replaces (keepadded.go). While that can't be
+// read, the edit steps aside after a while: messages pass it, and it is tried
+// beside them (aside.go).
+//
 // An edit or a reaction without a known outcome is repeated, and remembered: where
 // Teams carries it out late, behind a newer one, the newer one is sent again.
 //

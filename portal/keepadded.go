@@ -54,7 +54,7 @@ func (s *Sender) keepAdded(ctx context.Context, row *database.OutboxRow, t targe
 		}
 		m, err := s.postAsItIs(ctx, t, meta, part)
 		if err != nil {
-			return r, err
+			return r, unread(err)
 		} else if m.Edited.IsZero() {
 			continue
 		}

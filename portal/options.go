@@ -268,6 +268,9 @@ type SenderOptions struct {
 	// believed: a reply or a change may reach a part of Graph that does not know it
 	// yet. It has to be longer than clocks differ. Default 3 minutes.
 	TargetPatience time.Duration
+	// ReadPatience is how long the messages of a conversation wait behind a change
+	// that has to see first what it would replace, and can't. Default 2 minutes.
+	ReadPatience time.Duration
 	// LateAfter is from when on a message shows its original time. Default 2 minutes.
 	LateAfter time.Duration
 	// IndicateAfter is from when on a waiting message is shown as queued.
@@ -329,6 +332,7 @@ func (o *SenderOptions) setDefaults() {
 	def(&o.DoubtLook, 4*time.Second)
 	def(&o.DoubtSkew, ClockSkew)
 	def(&o.TargetPatience, 3*time.Minute)
+	def(&o.ReadPatience, 2*time.Minute)
 	def(&o.LateAfter, 2*time.Minute)
 	def(&o.IndicateAfter, 5*time.Second)
 	def(&o.MaxImage, 2900<<10)

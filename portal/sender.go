@@ -142,7 +142,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 		return time.Time{}
 	}
 	s.takeReturning(ctx, portal)
-	row, err := s.o.DB.Outbox.Next(ctx, portal)
+	row, look, err := s.next(ctx, portal)
 	if err == nil && row == nil {
 		s.caughtUp(portal)
 		return time.Time{}
@@ -164,12 +164,12 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 	next := row.NextAt
 	switch {
 	case s.o.Held(portal):
-		next = s.o.Now().Add(s.o.RetryMax)
+		next, look = s.o.Now().Add(s.o.RetryMax), time.Time{}
 	case !next.After(s.o.Now()):
 		next = s.step(ctx, row)
 	}
 	if !next.IsZero() {
-		return s.indicate(ctx, portal, next)
+		return s.indicate(ctx, portal, sooner(next, look))
 	}
 	s.indicateBehind(ctx, row)
 	return giveWay
@@ -194,6 +194,7 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 		s.fail(ctx, row, v)
 		return time.Time{}
 	}
+	isUnread := errors.Is(err, errUnread)
 	wait := backoff(row.Attempts, s.o.RetryMin, s.o.RetryMax)
 	if v.retryAfter > wait {
 		wait = v.retryAfter
@@ -205,6 +206,9 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	log.Info().Err(err).Str("reason", v.reason).Time("next", next).Msg("A Matrix event waits for Teams")
 	if err = s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); err != nil && ctx.Err() == nil {
 		log.Err(err).Msg("Could not write to the outbox")
+	}
+	if isUnread {
+		next = s.waitAside(ctx, row, next)
 	}
 	s.o.Metrics.Count(MetricSendRetry, v.reason)
 	if v.retryAfter == 0 && s.kicks.Load() != kicks {

@@ -75,7 +75,7 @@ func (s *Sender) kept(ctx context.Context, t target) (*teams.Message, error) {
 	}
 	m, err := s.asItIs(ctx, t)
 	if err != nil {
-		return nil, fmt.Errorf("read the message that is edited: %w", err)
+		return nil, unread(fmt.Errorf("read the message that is edited: %w", err))
 	}
 	return &m, nil
 }
@@ -119,7 +119,7 @@ func (s *Sender) takeOut(ctx context.Context, row *database.OutboxRow, t target)
 	if isMissing(err) || err == nil && !m.Deleted.IsZero() {
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackTakeOut(ctx, row, t, nil) })
 	} else if err != nil {
-		return fmt.Errorf("read the message that loses a part: %w", err)
+		return unread(fmt.Errorf("read the message that loses a part: %w", err))
 	}
 	d, found, err := t.without(m)
 	if err != nil {

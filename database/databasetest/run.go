@@ -77,6 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"JournalMany", testJournalMany},
 		{"Outbox", testOutbox},
 		{"OutboxOrder", testOutboxOrder},
+		{"OutboxAside", testOutboxAside},
 		{"Written", testWritten},
 		{"OutboxCoalescing", testOutboxCoalescing},
 		{"OutboxRace", testOutboxRace},

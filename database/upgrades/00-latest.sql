@@ -1,4 +1,4 @@
--- v0 -> v16: Latest schema
+-- v0 -> v17: Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -39,7 +39,8 @@ CREATE TABLE teams_outbox (
 	told_at         BIGINT NOT NULL DEFAULT 0,
 	digest          TEXT   NOT NULL DEFAULT '',
 	mark            TEXT   NOT NULL DEFAULT '',
-	held_until      BIGINT NOT NULL DEFAULT 0
+	held_until      BIGINT NOT NULL DEFAULT 0,
+	aside_at        BIGINT NOT NULL DEFAULT 0
 );
 -- A row is unfinished exactly while done_at is 0: the indexes hold the queue, not the history.
 CREATE INDEX teams_outbox_queue_idx ON teams_outbox (portal, id) WHERE done_at = 0;
@@ -48,6 +49,7 @@ CREATE INDEX teams_outbox_done_idx ON teams_outbox (done_at) WHERE done_at <> 0;
 CREATE INDEX teams_outbox_failed_idx ON teams_outbox (done_at) WHERE state = 'failed';
 CREATE INDEX teams_outbox_parked_idx ON teams_outbox (portal, id) WHERE state = 'parked';
 CREATE INDEX teams_outbox_marked_idx ON teams_outbox (portal, id) WHERE mark <> '';
+CREATE INDEX teams_outbox_aside_idx ON teams_outbox (portal, next_at) WHERE aside_at <> 0 AND done_at = 0;
 CREATE INDEX teams_outbox_untold_idx ON teams_outbox (id) WHERE told_at = 0 AND state IN ('parked', 'failed');
 
 CREATE TABLE teams_sent (
