@@ -160,11 +160,12 @@ func (s *Sent) Written(ctx context.Context, since time.Time) ([]Written, error) 
 		WHERE c.channel_id <> '' AND EXISTS (SELECT 1 FROM teams_sent s WHERE s.portal = c.portal AND s.remote_id <> '')`, ms(since))
 }
 
-// IsUnfinished reports whether what a part belongs to, a message or a digest, is
-// not finished: somebody will find out what became of it.
+// IsUnfinished reports whether what a part belongs to is not finished, a message, a
+// digest, or a change of a message that Teams has already: an edit posts parts, too.
+// Somebody will find out then what became of it.
 func (s *Sent) IsUnfinished(ctx context.Context, p SentPart) (bool, error) {
 	n, err := one(ctx, s.base, "look for a part's row", dbutil.ScanSingleColumn[int64], `SELECT id FROM teams_outbox
-		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' AND (event_id = $2 OR digest = $2) LIMIT 1`, p.Portal, p.EventID)
+		WHERE portal = $1 AND done_at = 0 AND state <> 'sent' AND (event_id = $2 OR digest = $2 OR target_event_id = $2 AND kind IN ('edit', 'delete')) LIMIT 1`, p.Portal, p.EventID)
 	return n != nil, err
 }
 

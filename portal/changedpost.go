@@ -150,12 +150,17 @@ func (s *Sender) isSole(ctx context.Context, part database.SentPart, changed []t
 	}), err
 }
 
-// saidIn returns as HTML what a part was made from: its message, or the post of a
-// digest.
+// saidIn returns as HTML what a part was made from: its message, the edit that made
+// it longer, or the post of a digest.
 func (s *Sender) saidIn(ctx context.Context, part database.SentPart) (string, error) {
 	row, err := s.o.DB.Outbox.ByEvent(ctx, part.EventID)
 	if err != nil {
 		return "", err
+	}
+	if row != nil && !row.DoneAt.IsZero() {
+		if row, err = s.editOf(ctx, part); err != nil || row == nil {
+			return "", err
+		}
 	}
 	if row != nil {
 		var content struct {
@@ -174,4 +179,14 @@ func (s *Sender) saidIn(ctx context.Context, part database.SentPart) (string, er
 	}
 	entries, err := s.o.DB.Digests.Entries(ctx, d.ID, part.Part)
 	return renderDigest(s.o.Texts, entries), err
+}
+
+// editOf returns the edit that has posted a part of a message that was in Teams
+// before, or the newer one that replaces it; nil where that has come to its end.
+func (s *Sender) editOf(ctx context.Context, part database.SentPart) (*database.OutboxRow, error) {
+	waiting, err := s.o.DB.Outbox.ByTarget(ctx, part.EventID)
+	if i := slices.IndexFunc(waiting, func(w *database.OutboxRow) bool { return w.Kind == database.KindEdit }); i >= 0 {
+		return waiting[i], err
+	}
+	return nil, err
 }

@@ -83,6 +83,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"OutboxRace", testOutboxRace},
 		{"OutboxStates", testOutboxStates},
 		{"Sent", testSent},
+		{"SentUnfinished", testSentUnfinished},
 		{"SentReactions", testSentReactions},
 		{"InboxVersions", testInboxVersions},
 		{"InboxNewerWhileDelivering", testInboxNewerWhileDelivering},

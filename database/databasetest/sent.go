@@ -73,6 +73,32 @@ func testSent(t *testing.T, ctx context.Context, e *env) {
 	require.ErrorIs(t, e.db.Sent.Confirm(ctx, "$unknown", 0, "1", ""), database.ErrClaimed)
 }
 
+// testSentUnfinished: somebody finds out about a part while its message, its digest
+// or a change of its message is under way.
+func testSentUnfinished(t *testing.T, ctx context.Context, e *env) {
+	part := database.SentPart{EventID: "$a", Part: 1, Portal: "c:1"}
+	is := func(want bool) {
+		t.Helper()
+		got, err := e.db.Sent.IsUnfinished(ctx, part)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	is(false)
+	message := row("$a", "c:1")
+	enqueue(t, ctx, e, message)
+	is(true)
+	require.NoError(t, e.db.Outbox.Finish(ctx, message.ID, database.StateDone, ""))
+	is(false)
+	for _, kind := range []string{database.KindEdit, database.KindDelete, database.KindReaction} {
+		change := row("$"+kind, "c:1")
+		change.Kind, change.TargetEventID = kind, "$a"
+		enqueue(t, ctx, e, change)
+		is(kind != database.KindReaction)
+		require.NoError(t, e.db.Outbox.Finish(ctx, change.ID, database.StateDone, ""))
+		is(false)
+	}
+}
+
 func testSentReactions(t *testing.T, ctx context.Context, e *env) {
 	a := database.SentReaction{EventID: "$a", Portal: "c:1", TargetID: "1", Emoji: "👍", AccountID: "relay", SenderMXID: "@a:b"}
 	b, c := a, a
