@@ -209,6 +209,14 @@ func (s *Inbox) Get(ctx context.Context, portal, messageID string) (*InboxRow, e
 		`SELECT `+inboxColumns+` FROM teams_inbox WHERE portal = $1 AND message_id = $2`, portal, messageID)
 }
 
+// Undelivered returns a portal's pending rows of which Matrix has no version and
+// which were written between two times, oldest first.
+func (s *Inbox) Undelivered(ctx context.Context, portal string, from, to time.Time, limit int) ([]InboxRow, error) {
+	return list(ctx, s.base, "undelivered messages", s.scanInbox, `SELECT `+inboxColumns+` FROM teams_inbox
+		WHERE portal = $1 AND state = 'pending' AND created_at >= $2 AND created_at <= $3 AND delivered = 0 ORDER BY created_at, message_id LIMIT $4`,
+		portal, ms(from), ms(to), limit)
+}
+
 // PendingReplies reports whether replies to a message wait for their delivery.
 func (s *Inbox) PendingReplies(ctx context.Context, portal, rootID string) (bool, error) {
 	n, err := one(ctx, s.base, "pending replies", dbutil.ScanSingleColumn[int],

@@ -81,7 +81,7 @@ func (s *Sender) takeChanged(ctx context.Context, part database.SentPart, change
 		if err != nil {
 			return nil, err
 		}
-		news, err := s.isNews(ctx, m)
+		news, err := s.isNews(ctx, part.Portal, m)
 		if err != nil {
 			return nil, err
 		} else if owner == nil && !news {

@@ -55,6 +55,7 @@ type delivery struct {
 // deliver brings one version of one message to Matrix.
 func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.Message) (err error) {
 	d := &delivery{in: in, row: row, m: m, id: MessageID(m.Channel, m.ID)}
+	defer in.o.Echo.delivering(row.Portal, m.ID)()
 	unseen := row.Delivered == 0 && in.o.Now().Before(row.ReceivedAt.Add(undecidedFor))
 	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait, unseen); err != nil {
 		return err

@@ -12,6 +12,10 @@ import (
 	"teamsbridge/teams"
 )
 
+// maxArrived is how many messages that wait for their delivery are looked at for a
+// post in doubt: those of the minutes around it.
+const maxArrived = 1000
+
 // settleAll finds out about the parts in doubt and returns those that Teams has.
 func (s *Sender) settleAll(ctx context.Context, parts []database.SentPart) ([]database.SentPart, error) {
 	out := parts[:0]
@@ -118,7 +122,8 @@ func (s *Sender) current(ctx context.Context, part database.SentPart) (*database
 }
 
 // giveUp forgets a part that Teams does not have, unless its echo came first, or
-// one of the changed posts is it.
+// one of the changed posts is it. What has come from Teams and waits for its delivery
+// is asked, too: a notification may know what no list shows yet.
 func (s *Sender) giveUp(ctx context.Context, part database.SentPart, changed changedPosts) (*database.SentPart, error) {
 	defer s.o.Echo.judge(part.Portal)()
 	now, err := s.current(ctx, part)
@@ -126,6 +131,9 @@ func (s *Sender) giveUp(ctx context.Context, part database.SentPart, changed cha
 		return nil, err
 	} else if now.State != database.StateSending {
 		return now, nil
+	}
+	if found, err := s.takeArrived(ctx, part, &changed); err != nil || found != nil {
+		return found, err
 	}
 	if found, err := s.takeChanged(ctx, part, changed); err != nil || found != nil {
 		return found, err
@@ -135,6 +143,38 @@ func (s *Sender) giveUp(ctx context.Context, part database.SentPart, changed cha
 	}
 	s.o.Metrics.Count(MetricDoubt, "absent")
 	return nil, s.o.DB.Sent.Abort(ctx, part.EventID, part.Part)
+}
+
+// takeArrived looks for a part in what has come from Teams and was not delivered
+// yet, and notes what may be it, if somebody has changed it.
+func (s *Sender) takeArrived(ctx context.Context, part database.SentPart, changed *changedPosts) (*database.SentPart, error) {
+	skew := s.o.Echo.skew
+	rows, err := s.o.DB.Inbox.Undelivered(ctx, part.Portal, part.StartedAt.Add(-skew), part.StartedAt.Add(lateFor+skew), maxArrived)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		if row.Unreadable != nil {
+			continue
+		}
+		m, err := teams.DecodeStored(row.Payload)
+		if err != nil {
+			continue // it is parked in its turn
+		}
+		switch {
+		case s.o.Echo.matches(&part, m):
+			found, err := s.confirmAs(ctx, part, m)
+			if found != nil {
+				s.o.Metrics.Count(MetricDoubt, "found")
+			}
+			if err != nil || found != nil {
+				return found, err
+			}
+		case s.o.Echo.isChanged(&part, m):
+			changed.add(m)
+		}
+	}
+	return nil, nil
 }
 
 // take confirms a part as a message, if it can be that and is nobody else's.
@@ -149,7 +189,7 @@ func (s *Sender) take(ctx context.Context, part database.SentPart, m teams.Messa
 // confirmAs says that a part is a message, unless that is somebody else's; only
 // who judges may call it.
 func (s *Sender) confirmAs(ctx context.Context, part database.SentPart, m teams.Message) (*database.SentPart, error) {
-	if news, err := s.isNews(ctx, m); err != nil || news {
+	if news, err := s.isNews(ctx, part.Portal, m); err != nil || news {
 		return nil, err
 	}
 	err := s.o.DB.Sent.Confirm(ctx, part.EventID, part.Part, m.ID, part.RootID)
@@ -162,8 +202,12 @@ func (s *Sender) confirmAs(ctx context.Context, part database.SentPart, m teams.
 	return &part, nil
 }
 
-// isNews reports whether a message was delivered as news: it was written in Teams.
-func (s *Sender) isNews(ctx context.Context, m teams.Message) (bool, error) {
+// isNews reports whether a message was delivered as news, or is about to be: it was
+// written in Teams.
+func (s *Sender) isNews(ctx context.Context, portal string, m teams.Message) (bool, error) {
+	if s.o.Echo.isNews(portal, m.ID) {
+		return true, nil
+	}
 	known, err := s.o.Bridge.DB.Message.GetFirstPartByID(ctx, "", MessageID(m.Channel, m.ID))
 	if err != nil {
 		return false, fmt.Errorf("look for the message's row: %w", err)

@@ -39,6 +39,9 @@ type echoPortal struct {
 	decide  sync.Mutex
 	users   int
 	flights map[*flight]struct{}
+	// news are the messages that are being delivered as written in Teams, and have
+	// no row yet that says so.
+	news map[string]struct{}
 }
 
 // flight is a write that is on its way.
@@ -72,7 +75,7 @@ func (e *Echo) use(portal string) (p *echoPortal, release func()) {
 	defer e.mu.Unlock()
 	p = e.portals[portal]
 	if p == nil {
-		p = &echoPortal{flights: map[*flight]struct{}{}}
+		p = &echoPortal{flights: map[*flight]struct{}{}, news: map[string]struct{}{}}
 		e.portals[portal] = p
 	}
 	p.users++
@@ -199,27 +202,16 @@ func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit ti
 	if !m.From.IsUser() {
 		return nil, nil
 	}
-	how := "known"
 	waited, err := e.await(ctx, portal, m.From.ID, limit)
 	if err != nil {
 		return nil, err
-	} else if waited {
-		how = "waited"
 	}
-	doubts, err := e.sent.InDoubt(ctx, portal)
-	if err != nil {
-		return nil, err
-	}
-	part, err := e.sent.ByRemote(ctx, portal, m.ID)
-	if err == nil && part == nil && slices.ContainsFunc(doubts, func(p database.SentPart) bool { return e.matches(&p, m) }) {
-		how = "doubt"
-		part, err = e.claim(ctx, portal, m)
-	}
-	if err == nil && part == nil && unseen {
-		err = e.undecided(ctx, doubts, m)
-	}
+	part, how, err := e.recognise(ctx, portal, m, unseen)
 	if err != nil || part == nil {
 		return nil, err
+	}
+	if waited && how == "known" {
+		how = "waited"
 	}
 	e.metrics.Count(MetricEcho, how)
 	if how == "doubt" {
@@ -228,19 +220,39 @@ func (e *Echo) Own(ctx context.Context, portal string, m teams.Message, limit ti
 	return part, nil
 }
 
-// claim matches a message with the parts in doubt and confirms the match.
-func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*database.SentPart, error) {
+// recognise is Own after the wait. What it finds holds as soon as it returns:
+// nobody else judges meanwhile, and what it takes for written in Teams is known as
+// that from here on (delivering).
+func (e *Echo) recognise(ctx context.Context, portal string, m teams.Message, unseen bool) (_ *database.SentPart, how string, _ error) {
 	defer e.judge(portal)()
+	how = "known"
 	doubts, err := e.sent.InDoubt(ctx, portal)
 	if err != nil {
-		return nil, err
+		return nil, how, err
 	}
+	part, err := e.sent.ByRemote(ctx, portal, m.ID)
+	if err == nil && part == nil && slices.ContainsFunc(doubts, func(p database.SentPart) bool { return e.matches(&p, m) }) {
+		how = "doubt"
+		part, err = e.claim(ctx, portal, doubts, m)
+	}
+	if err == nil && part == nil && unseen {
+		err = e.undecided(ctx, doubts, m)
+	}
+	if err == nil && part == nil {
+		e.setNews(portal, m.ID)
+	}
+	return part, how, err
+}
+
+// claim matches a message with the parts in doubt and confirms the match. Only who
+// judges may call it.
+func (e *Echo) claim(ctx context.Context, portal string, doubts []database.SentPart, m teams.Message) (*database.SentPart, error) {
 	for i := range doubts {
 		part := &doubts[i]
 		if !e.matches(part, m) {
 			continue
 		}
-		err = e.sent.Confirm(ctx, part.EventID, part.Part, m.ID, m.ReplyToID)
+		err := e.sent.Confirm(ctx, part.EventID, part.Part, m.ID, m.ReplyToID)
 		if errors.Is(err, database.ErrClaimed) {
 			continue
 		} else if err != nil {
@@ -249,7 +261,7 @@ func (e *Echo) claim(ctx context.Context, portal string, m teams.Message) (*data
 		part.RemoteID, part.RootID, part.State = m.ID, m.ReplyToID, database.StateSent
 		return part, nil
 	}
-	// Somebody else has decided meanwhile.
+	// The answer to another post has told meanwhile.
 	return e.sent.ByRemote(ctx, portal, m.ID)
 }
 
