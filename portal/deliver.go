@@ -47,6 +47,8 @@ type delivery struct {
 	problems []problem
 	// fills is set while what was lacking is shown.
 	fills bool
+	// isBack says that Teams was asked, and has taken a deletion back.
+	isBack bool
 
 	source *bridgev2.UserLogin
 	room   id.RoomID
@@ -61,6 +63,9 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 		return err
 	}
 	if m.Deleted.IsZero() {
+		if waits, err := d.askIfBack(ctx); err != nil || waits {
+			return err
+		}
 		if d.own == nil && row.Delivered == 0 && m.ReplyToID != "" {
 			if err = d.findRoot(ctx); err != nil {
 				return err
@@ -196,6 +201,9 @@ func (d *delivery) apply(ctx context.Context, p *bridgev2.Portal, source *bridge
 		return d.remove(ctx, p, existing)
 	case d.isBeforeDeletion(existing[0]):
 		d.count("older than its deletion")
+		return nil
+	case isUnshown(existing[0]) && !d.isBack:
+		d.askAgain() // it was deleted a moment ago
 		return nil
 	case metaOf(existing[0]).Deleted, metaOf(existing[0]).Gone:
 		if existing, err = d.restore(ctx, p, existing); err != nil {

@@ -84,6 +84,8 @@ type MessageMetadata struct {
 	// DeletedMS is when Teams took a deletion made in Matrix, by our clock; 0
 	// again once Teams has shown it.
 	DeletedMS int64 `json:"deleted_at,omitempty"`
+	// DeletedIn is the version in which Teams showed the deletion, 0 while it has not.
+	DeletedIn int64 `json:"deleted_in,omitempty"`
 	// Placeholder marks a notice that stands for a root which was deleted
 	// before the bridge saw it.
 	Placeholder bool `json:"placeholder,omitempty"`

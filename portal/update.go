@@ -195,14 +195,6 @@ func (d *delivery) dropPart(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	return nil
 }
 
-// isBeforeDeletion reports whether this version is from before a deletion made
-// in Matrix that Teams has taken, and not yet shown: a late notification must
-// not bring the message back.
-func (d *delivery) isBeforeDeletion(row *brdb.Message) bool {
-	at := metaOf(row).DeletedMS
-	return at != 0 && metaOf(row).Deleted && d.listedAt().Before(time.UnixMilli(at).Add(reactionSkew))
-}
-
 // restore shows a message again whose deletion was undone, or whose event is
 // not there any more. A redacted event can't come back, so the message gets a
 // new one.
@@ -259,8 +251,8 @@ func (d *delivery) restore(ctx context.Context, p *bridgev2.Portal, existing []*
 // remove redacts a message that was deleted in Teams. Its rows stay, marked.
 func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*brdb.Message) error {
 	if meta := metaOf(existing[0]); meta.Deleted {
-		if meta.DeletedMS != 0 { // whatever comes after is newer
-			meta.DeletedMS = 0
+		if meta.DeletedMS != 0 || meta.DeletedIn < d.row.Version {
+			meta.DeletedMS, meta.DeletedIn = 0, d.row.Version
 			if err := p.Bridge.DB.Message.Update(ctx, existing[0]); err != nil {
 				return fmt.Errorf("note that Teams shows the deletion: %w", err)
 			}
@@ -292,6 +284,7 @@ func (d *delivery) remove(ctx context.Context, p *bridgev2.Portal, existing []*b
 		for _, row := range existing {
 			meta := metaOf(row)
 			meta.Deleted, meta.TakenOut, meta.ContentHash, meta.PartHash, meta.Media, meta.ETag = true, false, "", "", nil, d.row.Version
+			meta.DeletedIn = d.row.Version
 			if err = p.Bridge.DB.Message.Update(ctx, row); err != nil {
 				return fmt.Errorf("mark row deleted: %w", err)
 			}
