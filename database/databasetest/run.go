@@ -119,7 +119,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Digests", testDigests},
 		{"Sealed", testSealed}, {"SealsAreBound", testSealsAreBound}, {"ClearRows", testClearRows}, {"Rotation", testRotation},
 		{"ChangedWhileSealed", testChangedWhileSealed}, {"LostKey", testLostKey},
-		{"SealingIsCutOff", testSealingIsCutOff}, {"SealingInAnyOrder", testSealingInAnyOrder},
+		{"SealingIsCutOff", testSealingIsCutOff},
 		{"OutboxRange", testOutboxRange},
 		{"InboxGap", testInboxGap},
 	}
