@@ -84,6 +84,7 @@ var fromMatrixCases = []fromMatrixCase{
 	{name: "definition list", content: markup("<dl><dt>Term</dt><dd>Meaning</dd></dl>"), html: []string{"Term</div>", "<div>Meaning</div>"}, not: []string{"<dl", "<dt"}},
 	{name: "colours", content: markup(`<font color="#ff0000">red</font> <span data-mx-color="#00ff00" data-mx-bg-color="#000">green</span>`), html: []string{`<span style="color:#ff0000">red</span>`, `<span style="color:#00ff00">green</span>`}, not: []string{"data-mx", "#000\""}},
 	{name: "right to left", content: markup("<p>שלום <strong>עולם</strong></p><p>日本語</p>"), html: []string{"שלום <strong>עולם</strong>", "日本語"}},
+	{name: "image in the text", content: markup(`see <img src="mxc://example.org/x" alt="the plan">`), html: []string{"see <a href=", ">[image: the plan]</a>"}, not: []string{"<img"}},
 	{name: "custom emoji", content: markup(`hi <img data-mx-emoticon src="mxc://example.org/x" alt=":rocket:" height="32">`), html: []string{"hi :rocket:"}, not: []string{"<img"}},
 	{name: "notice", content: func(*office) *event.MessageEventContent {
 		return &event.MessageEventContent{MsgType: event.MsgNotice, Body: "Build done"}
