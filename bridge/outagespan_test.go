@@ -58,6 +58,25 @@ func TestOnlyWhatIsSaidInAnOutageStays(t *testing.T) {
 	require.True(t, w.stays(w.clock()))
 }
 
+// Where one room alone was in use, its own trouble looks like everybody's: what
+// is said in another one is tried once before it stays.
+func TestAnUnsureOutageCostsNobodyAMessage(t *testing.T) {
+	w := newOutageTest(t)
+	w.teamsDown()
+	w.pass(time.Minute)
+	unsure := true
+	r := &retention{cfg: OutageConfig{Policy: portal.PolicyNone}, outages: w.db.Outages, goesOn: w.unwritableNow, unsure: func() bool { return unsure }}
+	stays := func(attempts int) bool {
+		ok, err := r.kept(t.Context(), &database.OutboxRow{Portal: roomA, EventAt: w.clock(), CreatedAt: w.clock(), Attempts: attempts})
+		require.NoError(t, err)
+		return ok
+	}
+	require.False(t, stays(0))
+	require.True(t, stays(1))
+	unsure = false
+	require.True(t, stays(0))
+}
+
 // After a restart in an outage nobody knows whether it goes on: what is said then
 // waits until Teams was asked, and goes where Teams is back.
 func TestWhatIsSaidAfterARestartWaitsForTeams(t *testing.T) {

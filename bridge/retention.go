@@ -65,6 +65,9 @@ type retention struct {
 	// goesOn reports whether this process knows of an outage in which nothing can
 	// be written; nil for always.
 	goesOn func() bool
+	// unsure reports whether what is known of an outage rests on so little that a
+	// message which has not been tried is worth it; nil for never.
+	unsure func() bool
 }
 
 // policy returns how what waited in a portal goes to Teams, and from which age
@@ -144,6 +147,10 @@ func (r *retention) kept(ctx context.Context, row *database.OutboxRow) (bool, er
 	}
 	if open && r.goesOn != nil && !r.goesOn() {
 		return false, portal.ErrUndecided
+	}
+	// Where one room alone was in use, its own trouble looks like everybody's.
+	if open && row.Attempts == 0 && r.unsure != nil && r.unsure() {
+		return false, nil
 	}
 	return open, nil
 }

@@ -126,7 +126,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
 	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
 	r.wireOutages()
-	r.retention.goesOn = r.outages.unwritableNow
+	r.retention.goesOn, r.retention.unsure = r.outages.unwritableNow, r.unsureOfWriting
 	r.wirePortal()
 	r.queues = r.newQueues()
 	r.wireMirror()
@@ -138,6 +138,12 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.statusPage = r.newStatusPage()
 	r.writers.expired, r.writers.lost = r.notices.accountExpired, r.keys.noteLoss
 	return r, nil
+}
+
+// unsureOfWriting reports whether a message that has not been tried is worth it
+// although writing is down. What an administrator says is not put to the test.
+func (r *runtime) unsureOfWriting() bool {
+	return r.outages.holdOf(database.HoldOutage) == nil && r.health.monitor.Writing().Unsure
 }
 
 func (r *runtime) wireHealth() {

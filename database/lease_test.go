@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,16 +252,16 @@ func TestLeaseOutlastsAShortCut(t *testing.T) {
 // to a renewal at hand that came in time.
 func TestLeaseOfWhoWasStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var slept time.Duration // the clock goes on, nothing runs
+		var slept atomic.Int64 // nanoseconds: the clock goes on, nothing runs
 		began := time.Now()
 		w := newWorld(t)
-		way, first := w.join(func() time.Duration { return time.Since(began) + slept })
+		way, first := w.join(func() time.Duration { return time.Since(began) + time.Duration(slept.Load()) })
 		lock, _ := standBy(t, first)
 		require.True(t, lock.Held())
 		way.set(func(c *contender) { c.slow = time.Second })
 		time.Sleep(1500 * time.Millisecond) // a renewal is under way
 		require.True(t, lock.Held())
-		slept = time.Hour
+		slept.Store(int64(time.Hour))
 		require.False(t, lock.Held())
 		time.Sleep(600 * time.Millisecond) // its answer comes: it was granted an hour ago
 		require.False(t, lock.Held())

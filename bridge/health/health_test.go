@@ -3,6 +3,8 @@ package health
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,7 +34,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	if given, err := strconv.ParseUint(os.Getenv("TEAMSBRIDGE_TEST_SEED"), 10, 64); err == nil {
+		seed = given
+	}
+	t.Logf("seed %d (repeat with TEAMSBRIDGE_TEST_SEED)", seed)
 	fine := func(string) Outcome { return OK }
 	w := &world{t: t, now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), rand: rand.New(rand.NewPCG(seed, 1)),
 		read: fine, write: fine, probe: fine, rate: 1, scopes: 50}

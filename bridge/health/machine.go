@@ -69,7 +69,10 @@ type Machine struct {
 	// ended it; needCore, once they were contradicted: from then on only an
 	// operation that carries messages counts.
 	byLight, needCore bool
-	lastCause         Cause
+	// narrow is set while what took it down is fewer conversations than speak for
+	// all: no other was in use.
+	narrow    bool
+	lastCause Cause
 
 	// held is what is known from elsewhere: the state is never better.
 	held       State
@@ -185,6 +188,7 @@ func (m *Machine) failure(o Observation) {
 		// One failure says nothing about the permission, which may still be gone.
 	case m.state == Down:
 		m.why, m.detail = m.run.outcome(), m.run.detail
+		m.narrow = m.narrow && m.run.narrow(&m.opts)
 	case m.state == Recovering && m.byLight && len(m.run.coreIn) >= m.opts.DownScopes:
 		m.needCore = true
 		m.fail(o.At)
@@ -214,17 +218,24 @@ func (m *Machine) fail(now time.Time) {
 		m.needCore = m.run.contradicted || m.flaps > 1 && m.byLight && len(m.run.coreIn) >= m.opts.DownScopes
 	}
 	m.why, m.detail = m.run.outcome(), m.run.detail
+	m.narrow = m.run.narrow(&m.opts)
 	m.to(Down, now)
 }
 
+// unsure reports whether an outage is worth a try in a conversation that has not
+// failed: it rests on few, or nothing has been heard for long.
+func (m *Machine) unsure(now time.Time) bool {
+	return m.state == Down && (m.narrow || m.opts.IdleFor > 0 && now.Sub(m.heardAt) >= m.opts.IdleFor)
+}
+
 // alone reports whether the run is an outage although one conversation alone has
-// failed: because no other was in use lately.
+// failed, again and again: because no other was in use lately.
 func (m *Machine) alone(now time.Time) bool {
 	o := &m.opts
-	if o.AloneAfter == 0 || m.run.n < o.AloneAfter+m.guard(now) || m.run.last.Sub(m.run.first) < o.AloneFor {
+	if o.AloneAfter == 0 || !m.talks.insist(m.run.in, o.AloneAfter+m.guard(now), o.AloneFor) {
 		return false
 	}
-	_, all := m.talks.all(m.run.in, now, m.opts.Lately)
+	_, all := m.talks.all(m.run.in, now, o.Lately)
 	return all
 }
 
@@ -239,12 +250,15 @@ func (m *Machine) judgeRefusals(op string, now time.Time) {
 	if !m.perms.blocked(r, &m.opts, &m.talks, now) || m.state == Recovering {
 		return
 	}
+	few := len(r.in) < m.opts.RevokedScopes
 	if m.state == Down {
 		m.why, m.detail = Forbidden, r.detail
+		m.narrow = m.narrow && few
 		return
 	}
 	m.downAt = r.first
 	m.why, m.detail = Forbidden, r.detail
+	m.narrow = few
 	m.to(Down, now)
 }
 

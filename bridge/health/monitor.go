@@ -158,6 +158,9 @@ type Verdict struct {
 	Detail string
 	// Since is when the failures began.
 	Since time.Time
+	// Unsure is set where the verdict rests on so few conversations, or is so old,
+	// that one which has not failed is worth a try.
+	Unsure bool
 }
 
 // CoreAt is when an operation of a dependency that carries messages has last
@@ -181,7 +184,7 @@ func (m *Monitor) verdict(d Dependency) Verdict {
 	if !machine.broken() {
 		return Verdict{OK: true, Known: machine.state != Unknown}
 	}
-	return Verdict{Known: true, Cause: m.cause(machine), Detail: machine.detail, Since: machine.downAt}
+	return Verdict{Known: true, Cause: m.cause(machine), Detail: machine.detail, Since: machine.downAt, Unsure: machine.unsure(m.now())}
 }
 
 // Status is what is known of one dependency.

@@ -41,8 +41,9 @@ type Options struct {
 	// that is in use. All of those, where they are fewer than RevokedScopes, show a
 	// revoked permission as well; 0 means that they never do.
 	Lately time.Duration
-	// AloneAfter failures in a row that span AloneFor make it down although they
-	// are of one conversation, where no other is in use; 0 means never.
+	// AloneAfter failures of one conversation in a row that span AloneFor make it
+	// down where no other works that is in use; 0 means never. What waits is tried
+	// again within seconds, so they are soon together.
 	AloneAfter int
 	AloneFor   time.Duration
 	// IdleFor ends a down state of which nothing has been heard any more, not
@@ -64,7 +65,7 @@ func DefaultOptions(d Dependency) Options {
 		// A write is the only probe of writing there is. More conversations than
 		// for reading, because an account that is no member gets a 403 as well.
 		o.IdleFor, o.RevokedScopes = 10*time.Minute, 5
-		o.Lately, o.AloneAfter, o.AloneFor = 10*time.Minute, 2, time.Minute
+		o.Lately, o.AloneAfter, o.AloneFor = 10*time.Minute, 4, time.Minute
 	case GraphRead:
 		// Where notifications come, a channel is read once a day.
 		o.Lately = 25 * time.Hour

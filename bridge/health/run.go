@@ -82,6 +82,11 @@ func (r *run) down(o *Options, level int) bool {
 	return r.n >= after && several && r.last.Sub(r.first) >= span
 }
 
+// narrow reports whether fewer conversations have failed than speak for all.
+func (r *run) narrow(o *Options) bool {
+	return !r.wide && r.probes == 0 && len(r.in) < o.DownScopes
+}
+
 // outcome is what most of the last failures were, the newest of those where
 // two are as many.
 func (r *run) outcome() Outcome {

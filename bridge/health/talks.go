@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // talksKept is of how many conversations it is known how they fare; those that
 // were used least lately are forgotten.
@@ -23,6 +26,8 @@ type talk struct {
 	worked bool
 	// usedAt is when one was last tried, failedAt since when all of them fail.
 	usedAt, failedAt time.Time
+	// fails is how many have failed since.
+	fails int
 	// own means that it fails while another one works: that says nothing about
 	// any other until it works again.
 	own bool
@@ -35,7 +40,7 @@ func (t *talks) note(o Observation) {
 	switch {
 	case o.Outcome == OK:
 		one := t.get(o.Scope)
-		one.worked, one.own, one.failedAt, one.usedAt = true, false, time.Time{}, later(one.usedAt, o.At)
+		one.worked, one.own, one.failedAt, one.fails, one.usedAt = true, false, time.Time{}, 0, later(one.usedAt, o.At)
 		if t.okIn != o.Scope {
 			t.okIn, t.otherAt = o.Scope, t.okAt
 		}
@@ -46,6 +51,7 @@ func (t *talks) note(o Observation) {
 		if one.failedAt.IsZero() {
 			one.failedAt = o.At
 		}
+		one.fails++
 		elsewhere := t.okAt
 		if t.okIn == o.Scope {
 			elsewhere = t.otherAt
@@ -108,4 +114,14 @@ func (t *talks) all(in scopes, now time.Time, lately time.Duration) (since time.
 		}
 	}
 	return since, true
+}
+
+// insist reports whether one of the given conversations has failed so often, and
+// for so long: one failure here and one there are of the kind that a second try
+// overcomes.
+func (t *talks) insist(in scopes, times int, span time.Duration) bool {
+	return slices.ContainsFunc(in, func(scope string) bool {
+		one, speaks := t.speaks(scope)
+		return speaks && one.fails >= times && one.usedAt.Sub(one.failedAt) >= span
+	})
 }

@@ -128,6 +128,41 @@ func TestWritingDownWithOneConversationInUse(t *testing.T) {
 	}
 }
 
+// An outage that rests on one conversation is not sure: another one is worth a
+// try, until it has failed as well. So is one of which nothing was heard for long.
+func TestUnsureWhereOneSpeaksForAll(t *testing.T) {
+	for _, outcome := range []Outcome{ServerError, Forbidden} {
+		t.Run(fmt.Sprint(outcome), func(t *testing.T) {
+			s := newSmall(t)
+			s.post(OK, time.Hour, "a", "b", "c", "d", "e")
+			require.False(t, s.m.Writing().Unsure)
+			s.retry(outcome, 3*time.Minute, "a")
+			require.False(t, s.m.Writing().OK)
+			require.True(t, s.m.Writing().Unsure)
+			s.retry(outcome, time.Minute, "a", "b", "c", "d", "e")
+			require.False(t, s.m.Writing().OK)
+			require.False(t, s.m.Writing().Unsure)
+			s.m.Tick()
+			s.now = s.now.Add(DefaultOptions(GraphWrite).IdleFor)
+			require.True(t, s.m.Writing().Unsure, "and old")
+		})
+	}
+	// Seen in many, it is sure at once.
+	s := newSmall(t)
+	s.post(OK, time.Hour, "a", "b", "c")
+	s.retry(ServerError, 20*time.Second, "a", "b", "c")
+	require.False(t, s.m.Writing().OK)
+	require.False(t, s.m.Writing().Unsure)
+}
+
+// One failure here and one there, each overcome by the next try, are no outage.
+func TestOneFailureEachIsNoOutage(t *testing.T) {
+	s := newSmall(t)
+	s.post(OK, time.Hour, "a", "b", "c", "d")
+	s.post(ServerError, 2*time.Minute, "a", "b", "c", "d")
+	require.Zero(t, s.began)
+}
+
 // One that fails while another works is no outage, however long.
 func TestOneFailsWhileAnotherWorks(t *testing.T) {
 	s := newSmall(t)
