@@ -46,7 +46,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	for _, query := range []string{
 		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_span", "DROP TABLE teams_outage_room",
 		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote", "DROP TABLE teams_reseal",
-		"DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
+		"DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
 		"ALTER TABLE teams_sent DROP COLUMN content_hash", "ALTER TABLE teams_outbox DROP COLUMN held_until",
@@ -102,6 +102,7 @@ func TestHotQueriesUseIndexes(t *testing.T) {
 		"SELECT id FROM teams_outbox WHERE portal = 'p' AND done_at = 0 AND id > 7 AND state <> 'sent' AND kind = 'message' AND told_at = 0 ORDER BY id LIMIT 5": "teams_outbox_queue_idx",
 		"SELECT DISTINCT portal FROM teams_outbox WHERE done_at = 0 AND state <> 'sent' ORDER BY portal":                                                         "teams_outbox_queue_idx",
 		"SELECT id FROM teams_outbox WHERE target_event_id = '$' AND done_at = 0 ORDER BY id":                                                                    "teams_outbox_target_idx",
+		"SELECT COUNT(*) FROM teams_outbox WHERE kind = 'edit' AND target_event_id = '$' AND root_event_id = ''":                                                 "teams_outbox_edits_idx",
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'failed' GROUP BY state":                                                                      "teams_outbox_failed_idx",
 		"SELECT state, COUNT(*), 0 FROM teams_outbox WHERE state = 'parked' GROUP BY state":                                                                      "teams_outbox_parked_idx",
 		"SELECT id FROM teams_outbox WHERE told_at = 0 AND state IN ('parked', 'failed') ORDER BY id LIMIT 5":                                                    "teams_outbox_untold_idx",
@@ -148,7 +149,7 @@ func TestUpgradeInAnOutage(t *testing.T) {
 	waits := begin(database.Outage{Kind: database.OutageDetected, Ended: at(4)})
 	open := begin(database.Outage{Kind: database.OutageDeclared})
 	back := func(version int, queries ...string) {
-		for _, query := range append(queries, "DROP TABLE teams_reseal", fmt.Sprintf("UPDATE %s SET version = %d, compat = 5", database.VersionTable, version)) {
+		for _, query := range append(queries, "DROP TABLE teams_reseal", "DROP INDEX teams_outbox_edits_idx", fmt.Sprintf("UPDATE %s SET version = %d, compat = 5", database.VersionTable, version)) {
 			_, err := raw.Exec(ctx, query)
 			require.NoError(t, err)
 		}

@@ -187,6 +187,21 @@ func (s *Outbox) ByTarget(ctx context.Context, targetEventID string) ([]*OutboxR
 		`SELECT `+outboxColumns+` FROM teams_outbox WHERE target_event_id = $1 AND done_at = 0 ORDER BY id`, targetEventID)
 }
 
+// Superseded reports whether an edit came behind one of the same message that was
+// made after it, as where a homeserver tells of events in another order. What
+// counts is the newest by the senders' clocks, as in every client.
+// https://spec.matrix.org/v1.16/client-server-api/#event-replacements
+func (s *Outbox) Superseded(ctx context.Context, r *OutboxRow) (bool, error) {
+	if r.Kind != KindEdit || r.RootEventID != "" {
+		return false, nil
+	}
+	n, err := one(ctx, s.base, "newer edit", dbutil.ScanSingleColumn[int], `SELECT COUNT(*) FROM teams_outbox
+		WHERE kind = 'edit' AND target_event_id = $1 AND root_event_id = '' AND sender_mxid = $2 AND event_id <> $3
+		AND state IN ('queued', 'sending', 'sent', 'done') AND (event_at > $4 OR event_at = $4 AND event_id > $3) AND ($5 = 0 OR id < $5)`,
+		r.TargetEventID, r.SenderMXID, r.EventID, ms(r.EventAt), r.ID)
+	return n != nil && *n > 0, err
+}
+
 // ReplacePayload puts an edit's content into a row; ok only while the row is
 // queued and no part of it was ever tried.
 func (s *Outbox) ReplacePayload(ctx context.Context, id int64, payload []byte) (ok bool, err error) {

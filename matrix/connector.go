@@ -148,8 +148,8 @@ func (c *Connector) InTurn(eventID id.EventID) error {
 	return fmt.Errorf("an earlier event of the room has to be handled first: %w", ErrNotStored)
 }
 
-// waitsForTarget reports whether a redaction or reaction found nothing only
-// because its target's handling is going to be repeated.
+// waitsForTarget reports whether a redaction, reaction, edit or reply found nothing
+// only because its target comes later, or its handling is going to be repeated.
 func (c *Connector) waitsForTarget(ctx context.Context, status *bridgev2.MessageStatus, eventID string) bool {
 	return errors.Is(status.InternalError, bridgev2.ErrTargetMessageNotFound) && c.journal.waitsForTarget(ctx, eventID)
 }

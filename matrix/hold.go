@@ -353,6 +353,9 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 			// A reply of which the network side says that its root is on its way.
 			return j.now().Sub(entry.ReceivedAt) < comingWait
 		}
+		if j.now().Sub(entry.ReceivedAt) < comingWait {
+			return true // Dendrite tells of an edit before its message here and there
+		}
 		waiting, err := j.db.Journal.Get(ctx, relation.Get("event_id").Str)
 		return err == nil && waiting != nil
 	case redactionType:
@@ -363,7 +366,8 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	return err == nil && target != nil
 }
 
-// comingWait is how long a reply waits for the root of its thread.
+// comingWait is how long a reply waits for the root of its thread, and an edit for
+// a message of which the homeserver has not told.
 const comingWait = 3 * time.Minute
 
 // unclaimedWait is how long a reaction waits for what it is about.

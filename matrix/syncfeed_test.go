@@ -423,7 +423,8 @@ func TestReactionToWhatHasNoRow(t *testing.T) {
 	require.True(t, message("$reply", "m.thread", "$root", 0), "the network side says that the root is on its way")
 	require.False(t, message("$late reply", "m.thread", "$root", 2*comingWait))
 	require.True(t, message("$edit", "m.replace", "$reply", 0), "what it edits waits itself")
-	require.False(t, message("$edit of nothing", "m.replace", "$nothing", 0))
+	require.True(t, message("$early edit", "m.replace", "$not told", 0), "the homeserver may tell of its message later")
+	require.False(t, message("$edit of nothing", "m.replace", "$nothing", 2*comingWait))
 }
 
 // TestRedactionOfWhatIsTriedAgain: the target's handling failed because of us

@@ -21,6 +21,11 @@ func roomID(row *database.OutboxRow) id.RoomID { return id.RoomID(row.RoomID) }
 // that are too few are posted, parts that are too many deleted. All of it may be
 // repeated.
 func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
+	if old, err := s.o.DB.Outbox.Superseded(ctx, row); err != nil {
+		return err
+	} else if old {
+		return s.drop(ctx, row, "a newer edit came before it")
+	}
 	t, err := s.target(ctx, row, row.TargetEventID)
 	if err != nil {
 		return s.dropIfCancelled(ctx, row, t, err)

@@ -27,6 +27,9 @@ const (
 	markLanes = 4
 	// markTimeout bounds one request.
 	markTimeout = time.Minute
+	// markPatience is for how long a homeserver that refuses a mark, or its end, is
+	// taken at its word, and asked again: proxies in front of one refuse as well.
+	markPatience = time.Hour
 	// intended begins a mark whose reaction the bridge has no answer about; what
 	// follows makes its key.
 	intended = "?"
@@ -48,12 +51,15 @@ type marks struct {
 	marked map[string]bool
 	// loaded says that marks of an earlier process are in marked.
 	loaded bool
-	// forbidden are the rooms in which the bot may not react.
-	forbidden map[string]bool
+	// forbidden are the rooms in which the bot may not react, by when that was said.
+	forbidden map[string]time.Time
+	// stuck are the rows of which a mark may not be taken away, by when that was
+	// said first.
+	stuck map[int64]time.Time
 }
 
 func newMarks(o *SenderOptions) *marks {
-	m := &marks{o: o, marked: map[string]bool{}, forbidden: map[string]bool{}}
+	m := &marks{o: o, marked: map[string]bool{}, forbidden: map[string]time.Time{}, stuck: map[int64]time.Time{}}
 	m.lanes = newLanes(markLanes, o.Now, m.work)
 	return m
 }
@@ -145,9 +151,11 @@ func (m *marks) settle(ctx context.Context, portal string) (left bool, err error
 		if slices.ContainsFunc(wanted, func(w *database.OutboxRow) bool { return w.ID == row.ID }) {
 			continue
 		}
-		if err = m.clear(ctx, row); err != nil {
+		gone, err := m.clear(ctx, row)
+		if err != nil {
 			return true, fmt.Errorf("event %s: %w", row.EventID, err)
 		}
+		left = left || !gone
 	}
 	for _, row := range slices.Backward(wanted) {
 		if row.Mark != "" && !strings.HasPrefix(row.Mark, intended) {
@@ -157,15 +165,15 @@ func (m *marks) settle(ctx context.Context, portal string) (left bool, err error
 			return true, fmt.Errorf("event %s: %w", row.EventID, err)
 		}
 	}
-	return len(wanted) > 0, nil
+	return left || len(wanted) > 0, nil
 }
 
 // wanted returns the rows that should be marked, the newest first.
 func (m *marks) wanted(ctx context.Context, portal string) ([]*database.OutboxRow, error) {
 	m.mu.Lock()
-	forbidden := m.forbidden[portal]
+	since, forbidden := m.forbidden[portal]
 	m.mu.Unlock()
-	if m.o.Reaction == "" || forbidden {
+	if m.o.Reaction == "" || forbidden && m.o.Now().Sub(since) < markPatience {
 		return nil, nil
 	}
 	rows, err := m.o.DB.Outbox.Newest(ctx, portal, maxMarks)
@@ -184,9 +192,11 @@ func (m *marks) show(ctx context.Context, row *database.OutboxRow) error {
 	}
 	reaction, err := m.react(ctx, row)
 	if reason, own := refusalOf(err); own {
-		m.mu.Lock()
-		m.forbidden[row.Portal] = isForbidden(err)
-		m.mu.Unlock()
+		if isForbidden(err) {
+			m.mu.Lock()
+			m.forbidden[row.Portal] = m.o.Now()
+			m.mu.Unlock()
+		}
 		zerolog.Ctx(ctx).Warn().Err(err).Str("portal", row.Portal).Str("reason", reason).Msg("The homeserver refuses the mark of a queued message")
 		return m.o.DB.Outbox.ReplaceMark(ctx, row.ID, row.Mark, "")
 	} else if err != nil {
@@ -249,9 +259,10 @@ func (m *marks) emoji() string {
 	return variationselector.Add(m.o.Reaction)
 }
 
-// clear takes a row's mark away.
-func (m *marks) clear(ctx context.Context, row *database.OutboxRow) error {
-	reaction, err := id.EventID(row.Mark), error(nil)
+// clear takes a row's mark away. Where the homeserver refuses that, it is not gone
+// and tried again for a while.
+func (m *marks) clear(ctx context.Context, row *database.OutboxRow) (gone bool, err error) {
+	reaction := id.EventID(row.Mark)
 	if strings.HasPrefix(row.Mark, intended) {
 		// Sent again under its key it is the same event.
 		reaction, err = m.react(ctx, row)
@@ -265,8 +276,25 @@ func (m *marks) clear(ctx context.Context, row *database.OutboxRow) error {
 	}
 	if reason, own := refusalOf(err); own {
 		zerolog.Ctx(ctx).Warn().Err(err).Str("portal", row.Portal).Str("reason", reason).Msg("The homeserver refuses to take the mark of a queued message away")
+		if m.isStuck(row.ID) {
+			return false, nil
+		}
 	} else if err != nil {
-		return fmt.Errorf("take the mark away: %w", err)
+		return false, fmt.Errorf("take the mark away: %w", err)
 	}
-	return m.o.DB.Outbox.ReplaceMark(ctx, row.ID, row.Mark, "")
+	m.mu.Lock()
+	delete(m.stuck, row.ID)
+	m.mu.Unlock()
+	return true, m.o.DB.Outbox.ReplaceMark(ctx, row.ID, row.Mark, "")
+}
+
+// isStuck notes that a mark may not be taken away, and reports whether that is
+// worth another try.
+func (m *marks) isStuck(row int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.stuck[row]; !known {
+		m.stuck[row] = m.o.Now()
+	}
+	return m.o.Now().Sub(m.stuck[row]) < markPatience
 }

@@ -169,6 +169,27 @@ func TestMarksWaitForTheHomeserver(t *testing.T) {
 	r.Eventually(func() bool { return allMarks(r) == 0 })
 }
 
+// A homeserver, or what stands in front of it, that refuses the end of a mark may
+// be wrong: the mark is no promise to the room that its message still waits.
+func TestMarkGoesAfterItsEndWasRefused(t *testing.T) {
+	r := marking(t)
+	r.Start()
+	over := outage(r)
+	m := r.Say(portaltest.AliceMXID, "m")
+	r.Eventually(func() bool { return allMarks(r) == 1 })
+	var refused atomic.Int32
+	r.HS.SetFaults(func(user id.UserID, kind event.Type, _ map[string]any) error {
+		if user == portaltest.BotID && kind.Type == event.EventRedaction.Type && refused.Add(1) <= 2 {
+			return portaltest.Refused(403, "M_FORBIDDEN")
+		}
+		return nil
+	}, nil)
+	over()
+	r.Eventually(func() bool { return lastStatus(r, m) == event.MessageStatusSuccess })
+	r.Eventually(func() bool { return allMarks(r) == 0 })
+	require.Greater(t, refused.Load(), int32(2))
+}
+
 // A reaction that is turned off leaves none behind.
 func TestMarksGoWhenTheyAreTurnedOff(t *testing.T) {
 	r := marking(t)

@@ -195,6 +195,9 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		if inserted, err = b.enqueue(ctx, row); err != nil || !inserted {
 			return err
 		}
+		if old, err := b.o.DB.Outbox.Superseded(ctx, row); err != nil || old {
+			return err // its turn ends it
+		}
 		if message != nil {
 			if merged, err = b.o.DB.Outbox.ReplacePayload(ctx, message.ID, row.Payload); err != nil {
 				return err

@@ -842,3 +842,44 @@ func TestReplyWaitsForARootThatIsOnItsWay(t *testing.T) {
 	require.Len(t, all, 3)
 	require.Empty(t, all[2].ReplyToID)
 }
+
+// A homeserver may tell of an edit after one that was made later, minutes or, where
+// it had not told of it at all, an hour after. Clients show the one that was made
+// last, and so does Teams.
+func TestOlderEditComesBehindANewerOne(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		for _, queued := range []bool{false, true} {
+			t.Run(fmt.Sprintf("restart %v, queued %v", restart, queued), func(t *testing.T) {
+				r := portaltest.New(t)
+				r.Start()
+				a := r.Say(portaltest.AliceMXID, "one")
+				over := func() {}
+				if queued {
+					over = outage(r)
+				}
+				older, err := r.HS.Put(r.Room, portaltest.AliceMXID, event.EventMessage, "", time.Now().Add(-time.Second), portaltest.NewText(a, "older"))
+				require.NoError(t, err)
+				if !queued {
+					r.Quiet()
+				}
+				newer := r.Edit(portaltest.AliceMXID, a, "newer")
+				if !queued {
+					r.Quiet()
+				}
+				if restart {
+					r.Restart()
+				}
+				require.NoError(t, r.Deliver(context.Background(), r.HS.Event(older)))
+				over()
+				r.Quiet()
+				require.Equal(t, []string{"newer"}, r.TeamsTexts())
+				for _, edit := range []id.EventID{newer, older} {
+					r.Eventually(func() bool { return lastStatus(r, edit) == event.MessageStatusSuccess })
+				}
+				r.Edit(portaltest.AliceMXID, a, "newest")
+				r.Quiet()
+				require.Equal(t, []string{"newest"}, r.TeamsTexts())
+			})
+		}
+	}
+}

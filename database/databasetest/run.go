@@ -103,6 +103,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Keys", testKeys},
 		{"Echoes", testEchoes},
 		{"Late", testLate},
+		{"Superseded", testSuperseded},
 		{"Uploads", testUploads},
 		{"Polls", testPolls},
 		{"PollChanges", testPollChanges},

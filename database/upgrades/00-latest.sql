@@ -1,4 +1,4 @@
--- v0 -> v17: Latest schema
+-- v0 -> v18 (compatible with v17+): Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -50,6 +50,7 @@ CREATE INDEX teams_outbox_failed_idx ON teams_outbox (done_at) WHERE state = 'fa
 CREATE INDEX teams_outbox_parked_idx ON teams_outbox (portal, id) WHERE state = 'parked';
 CREATE INDEX teams_outbox_marked_idx ON teams_outbox (portal, id) WHERE mark <> '';
 CREATE INDEX teams_outbox_aside_idx ON teams_outbox (portal, next_at) WHERE aside_at <> 0 AND done_at = 0;
+CREATE INDEX teams_outbox_edits_idx ON teams_outbox (target_event_id) WHERE kind = 'edit';
 CREATE INDEX teams_outbox_untold_idx ON teams_outbox (id) WHERE told_at = 0 AND state IN ('parked', 'failed');
 
 CREATE TABLE teams_sent (

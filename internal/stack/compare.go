@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -92,7 +93,13 @@ func (c *comparison) say(format string, args ...any) {
 // pairAll finds the counterpart of every message in the room.
 func (c *comparison) pairAll(room []Entry, isBot func(id.UserID) bool) {
 	rootOf := map[id.EventID]string{}
-	for _, message := range messagesOf(room, isBot, rootOf) {
+	messages := messagesOf(room, isBot, rootOf)
+	// Posts first: where a room was read in the order of one client, a reply that
+	// never came down to it stands in front of its root.
+	slices.SortStableFunc(messages, func(a, b roomMessage) int {
+		return cmp.Compare(min(len(a.thread), 1), min(len(b.thread), 1))
+	})
+	for _, message := range messages {
 		m, thread := message.said, message.thread
 		for _, part := range message.doubled {
 			c.say("twice in Matrix (part %s): %s", part, describe(m))
