@@ -44,7 +44,7 @@ var rowKeys = []texts.Key{
 	texts.RowNoAccount, texts.RowInDoubt, texts.RowUnclear, texts.RowBehind, texts.RowYoung, texts.RowAnnounced, texts.RowLost, texts.RowPanic, texts.RowError, texts.RowNotEmoji,
 	texts.RowNotConvertible, texts.RowNotAChannel, texts.RowUnreadable, texts.RowUnknownKind, texts.RowUnknownKindDetail,
 	texts.RowOwnSignIn, texts.RowNewerEdit, texts.RowTargetMissing, texts.RowTargetUnknown, texts.RowOnlyPart, texts.RowKept, texts.RowTooOld,
-	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowEditedParked, texts.RowMessageDeleted, texts.RowMessageTakenBack,
+	texts.RowDropped, texts.RowDroppedDetail, texts.RowTakenBack, texts.RowEditedParked, texts.RowMessageDeleted, texts.RowEditOlder, texts.RowMessageTakenBack,
 	texts.RowMessageStays, texts.RowDeletedBefore, texts.RowMessageDeletedBefore, texts.RowRemovedBefore, texts.RowNothingToDelete,
 	texts.RowNothingToRemove, texts.RowNotMirrored,
 	texts.RowNoRoom, texts.RowStarting, texts.RowStopping, texts.RowTimeout, texts.RowOwnEdit, texts.RowUnreachable, texts.RowThrottles,

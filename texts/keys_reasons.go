@@ -58,6 +58,7 @@ const (
 	RowEditedParked         Key = "row_edited_parked"
 	RowTakenBack            Key = "row_taken_back"
 	RowMessageDeleted       Key = "row_message_deleted"
+	RowEditOlder            Key = "row_edit_older"
 	RowMessageTakenBack     Key = "row_message_taken_back"
 	RowMessageStays         Key = "row_message_stays"
 	RowDeletedBefore        Key = "row_deleted_before"
