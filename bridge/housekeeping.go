@@ -29,5 +29,6 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	err9 := r.sender.EndUploads(ctx)
 	err10 := r.c.temp.keep(r.now())
 	err11 := r.db.Polls.Purge(ctx, r.now().Add(-keepFinished))
-	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11)
+	err12 := r.db.Digests.PurgeWrites(ctx, r.now().Add(-portal.LateMemory))
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
 }

@@ -45,11 +45,11 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	databasetest.New(t, raw)
 	for _, query := range []string{
 		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_span", "DROP TABLE teams_outage_room",
-		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote", "DROP TABLE teams_reseal",
+		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_digest_write", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote", "DROP TABLE teams_reseal",
 		"DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_aside_idx", "ALTER TABLE teams_outbox DROP COLUMN aside_at", "DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
 		"ALTER TABLE teams_outbox DROP COLUMN mark", "ALTER TABLE teams_sent DROP COLUMN doubt_at", "ALTER TABLE teams_sent DROP COLUMN attachment",
-		"ALTER TABLE teams_sent DROP COLUMN content_hash", "ALTER TABLE teams_outbox DROP COLUMN held_until",
+		"ALTER TABLE teams_sent DROP COLUMN content_hash", "DROP INDEX teams_sent_overtaken_idx", "ALTER TABLE teams_sent DROP COLUMN overtaken", "ALTER TABLE teams_outbox DROP COLUMN held_until",
 		"ALTER TABLE teams_inbox DROP COLUMN first_at", "ALTER TABLE teams_inbox DROP COLUMN shown_at",
 		"DROP INDEX teams_inbox_again_idx", "ALTER TABLE teams_inbox DROP COLUMN again_at",
 		"UPDATE " + database.VersionTable + " SET version = 1, compat = 1",
@@ -72,6 +72,10 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	_, err = db.Uploads.IsTaken(ctx, "x")
 	require.NoError(t, err)
 	_, err = db.Sent.ByEvent(ctx, "$1")
+	require.NoError(t, err)
+	_, err = db.Digests.Writes(ctx, "~digest:1", 1)
+	require.NoError(t, err)
+	_, err = db.Digests.Overtaken(ctx, "c:1")
 	require.NoError(t, err)
 	_, err = db.Inbox.LateRooms(ctx, 1, 0, 0)
 	require.NoError(t, err)
@@ -149,7 +153,8 @@ func TestUpgradeInAnOutage(t *testing.T) {
 	waits := begin(database.Outage{Kind: database.OutageDetected, Ended: at(4)})
 	open := begin(database.Outage{Kind: database.OutageDeclared})
 	back := func(version int, queries ...string) {
-		queries = append(queries, "DROP TABLE teams_reseal", "DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_aside_idx", "ALTER TABLE teams_outbox DROP COLUMN aside_at")
+		queries = append(queries, "DROP TABLE teams_reseal", "DROP TABLE teams_digest_write", "DROP INDEX teams_sent_overtaken_idx",
+			"ALTER TABLE teams_sent DROP COLUMN overtaken", "DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_aside_idx", "ALTER TABLE teams_outbox DROP COLUMN aside_at")
 		for _, query := range append(queries, fmt.Sprintf("UPDATE %s SET version = %d, compat = 5", database.VersionTable, version)) {
 			_, err := raw.Exec(ctx, query)
 			require.NoError(t, err)

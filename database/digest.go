@@ -182,6 +182,10 @@ func (s *Digests) Purge(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return err
 	}
+	if _, err = s.exec(ctx, "purge what digests were given", `DELETE FROM teams_digest_write
+		WHERE digest_id IN (SELECT id FROM teams_digest WHERE done_at <> 0 AND done_at < $1)`, ms(before)); err != nil {
+		return err
+	}
 	_, err = s.exec(ctx, "purge digests", `DELETE FROM teams_digest WHERE done_at <> 0 AND done_at < $1`, ms(before))
 	return err
 }

@@ -22,7 +22,7 @@
 //     itself confirmed it.
 //   - Late: which edits and reactions Teams may still carry out behind newer ones.
 //   - Digests: what a digest of a long backlog says, before anything of it is
-//     posted and as long as its messages can change.
+//     posted and as long as its messages can change, and what its posts were given.
 //   - Uploads: which file in Teams each file of an event became, and what is
 //     needed to go on with one that is on its way, which is sealed.
 //   - Polls: what polls of Matrix ask, and every vote in them: what Teams shows of

@@ -62,6 +62,11 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait, unseen); err != nil {
 		return err
 	}
+	if d.own != nil && isDigest(d.own.EventID) && m.Deleted.IsZero() {
+		if err = d.digestListed(ctx); err != nil {
+			return err
+		}
+	}
 	if m.Deleted.IsZero() {
 		if waits, err := d.askIfBack(ctx); err != nil || waits {
 			return err

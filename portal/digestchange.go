@@ -9,7 +9,6 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/portal/msgconv"
-	"teamsbridge/teams"
 )
 
 // changeDigest brings an edit, a deletion or a reaction to a message that is in
@@ -24,7 +23,14 @@ func (s *Sender) changeDigest(ctx context.Context, row *database.OutboxRow, t ta
 	if err != nil {
 		return err
 	}
-	if after != before {
+	write := after != before
+	if !write {
+		// A text that nobody knows the outcome of was given up since.
+		if write, err = s.maybeOther(ctx, before.DigestID, before.Part); err != nil {
+			return err
+		}
+	}
+	if write {
 		if err = s.rewriteDigest(ctx, row, &after); err != nil {
 			return err
 		}
@@ -143,14 +149,5 @@ func (s *Sender) rewriteDigest(ctx context.Context, row *database.OutboxRow, cha
 		entries[i] = *changed
 		html = renderDigest(s.o.Texts, entries)
 	}
-	w, err := s.o.Writers.Exactly(ctx, row, part.AccountID)
-	if err != nil {
-		return err
-	}
-	landed := s.o.Echo.takeOff(row.Portal, part.AccountID)
-	defer landed()
-	if err = w.Edit(ctx, partRef(part), teams.Draft{HTML: html}); err != nil {
-		return s.ownAccountErr(ctx, part.AccountID, fmt.Errorf("edit a digest: %w", err))
-	}
-	return nil
+	return s.writeDigest(ctx, row, part, html)
 }

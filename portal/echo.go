@@ -21,6 +21,8 @@ import (
 type Echo struct {
 	sent *database.Sent
 	late *late
+	// overtaken are the portals whose digests show something older than they should.
+	overtaken overtakenPortals
 	// skew is how far Teams' clock and ours may differ.
 	skew    time.Duration
 	metrics Metrics

@@ -85,6 +85,7 @@ func (s *Sender) Kick(ctx context.Context) error {
 // failure is about to be written down is one of them, see step.
 func (s *Sender) retryNow(ctx context.Context, portal string) error {
 	s.kicks.Add(1)
+	s.o.Echo.overtaken.due(portal)
 	_, err := s.o.DB.Outbox.RetryNow(ctx, portal)
 	return err
 }
@@ -93,7 +94,7 @@ func (s *Sender) retryNow(ctx context.Context, portal string) error {
 // go on. What waits for a time goes on waiting.
 func (s *Sender) WakeAll(ctx context.Context) error {
 	portals, err := s.o.DB.Outbox.ActivePortals(ctx)
-	for _, portal := range portals {
+	for _, portal := range append(portals, s.o.Echo.overtaken.all()...) {
 		s.lanes.wake(portal)
 	}
 	return err
@@ -119,7 +120,14 @@ func (s *Sender) Run(ctx context.Context) {
 	defer telling.Wait()
 	sweep := time.NewTicker(s.o.Sweep)
 	defer sweep.Stop()
+	loaded := false
 	for {
+		if !loaded {
+			err := s.loadOvertaken(ctx)
+			if loaded = err == nil; !loaded && ctx.Err() == nil {
+				zerolog.Ctx(ctx).Err(err).Msg("Could not look for digests that show something older")
+			}
+		}
 		if err := s.WakeAll(ctx); err != nil && ctx.Err() == nil {
 			zerolog.Ctx(ctx).Err(err).Msg("Could not look over the outbox")
 		}
@@ -142,10 +150,11 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 		return time.Time{}
 	}
 	s.takeReturning(ctx, portal)
+	rewrite := s.rewriteOvertaken(ctx, portal)
 	row, look, err := s.next(ctx, portal)
 	if err == nil && row == nil {
 		s.caughtUp(portal)
-		return time.Time{}
+		return rewrite
 	}
 	kept := false
 	if err == nil {
@@ -169,7 +178,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 		next = s.step(ctx, row)
 	}
 	if !next.IsZero() {
-		return s.indicate(ctx, portal, sooner(next, look))
+		return s.indicate(ctx, portal, sooner(sooner(next, look), rewrite))
 	}
 	s.indicateBehind(ctx, row)
 	return giveWay

@@ -149,7 +149,7 @@ func (c *comparison) message(t *teamsSide) {
 		return
 	}
 	rows := c.rows[t.ID]
-	if part != nil && strings.HasPrefix(part.EventID, digestPrefix) {
+	if part != nil && isDigest(part.EventID) {
 		return // it stands for many events, which the outbox knows to be in it
 	} else if part != nil {
 		if row := c.rowByEvent[part.EventID]; row != nil && !slices.Contains(rows, row) {

@@ -102,3 +102,56 @@ func testDigests(t *testing.T, ctx context.Context, e *env) {
 	require.NoError(t, err)
 	require.Empty(t, all)
 }
+
+func testDigestWrites(t *testing.T, ctx context.Context, e *env) {
+	const digest = "~digest:1"
+	note := func(part int, print string) {
+		require.NoError(t, e.db.Digests.NoteWrite(ctx, database.DigestWrite{DigestID: digest, Part: part, Print: print, Content: "c", TriedAt: e.clock.Now()}))
+		e.clock.Advance(time.Minute)
+	}
+	prints := func(part int) (out []string) {
+		all, err := e.other.Digests.Writes(ctx, digest, part)
+		require.NoError(t, err)
+		for _, w := range all {
+			out = append(out, w.Print)
+		}
+		return out
+	}
+	note(1, "a")
+	note(2, "x")
+	note(1, "b")
+	note(1, "a")
+	require.Equal(t, []string{"a", "b"}, prints(1), "what is sent again is the newest")
+	require.NoError(t, e.db.Digests.PurgeWrites(ctx, e.clock.Now()))
+	require.Equal(t, []string{"a"}, prints(1))
+	require.Equal(t, []string{"x"}, prints(2), "the newest of a post stays")
+
+	require.NoError(t, e.db.Sent.Begin(ctx, database.SentPart{EventID: digest, Part: 1, Portal: "c:1"}))
+	none, err := e.db.Digests.OvertakenPortals(ctx)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	require.NoError(t, e.db.Digests.Overtake(ctx, digest, 1))
+	portals, err := e.other.Digests.OvertakenPortals(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"c:1"}, portals)
+	posts, err := e.other.Digests.Overtaken(ctx, "c:1")
+	require.NoError(t, err)
+	require.Len(t, posts, 1)
+	require.Equal(t, digest, posts[0].EventID)
+	require.Equal(t, 1, posts[0].Part)
+	require.NoError(t, e.db.Digests.Overtake(ctx, digest, 1))
+	require.NoError(t, e.db.Digests.Rewritten(ctx, posts[0]))
+	posts, err = e.other.Digests.Overtaken(ctx, "c:1")
+	require.NoError(t, err)
+	require.Len(t, posts, 1, "it was seen once more meanwhile")
+	require.NoError(t, e.db.Digests.Rewritten(ctx, posts[0]))
+	posts, err = e.other.Digests.Overtaken(ctx, "c:1")
+	require.NoError(t, err)
+	require.Empty(t, posts)
+
+	d := database.Digest{ID: digest, Portal: "c:1", Created: e.clock.Now()}
+	require.NoError(t, e.db.Digests.Plan(ctx, d, nil))
+	require.NoError(t, e.db.Digests.FinishIfSent(ctx, digest))
+	require.NoError(t, e.db.Digests.Purge(ctx, e.clock.Now().Add(time.Second)))
+	require.Empty(t, prints(1))
+}

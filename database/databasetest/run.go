@@ -118,6 +118,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans}, {"LateRooms", testLateRooms},
 		{"Outages", testOutages},
 		{"Digests", testDigests},
+		{"DigestWrites", testDigestWrites},
 		{"Sealed", testSealed}, {"SealsAreBound", testSealsAreBound}, {"ClearRows", testClearRows}, {"Rotation", testRotation},
 		{"ChangedWhileSealed", testChangedWhileSealed}, {"LostKey", testLostKey},
 		{"SealingIsCutOff", testSealingIsCutOff},

@@ -1,4 +1,4 @@
--- v0 -> v18 (compatible with v17+): Latest schema
+-- v0 -> v19 (compatible with v17+): Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -69,11 +69,13 @@ CREATE TABLE teams_sent (
 	doubt_at    BIGINT NOT NULL DEFAULT 0,
 	attachment  TEXT   NOT NULL DEFAULT '',
 	content_hash TEXT  NOT NULL DEFAULT '',
+	overtaken   BIGINT NOT NULL DEFAULT 0,
 
 	PRIMARY KEY (event_id, part)
 );
 CREATE UNIQUE INDEX teams_sent_remote_idx ON teams_sent (portal, remote_id) WHERE remote_id <> '';
 CREATE INDEX teams_sent_doubt_idx ON teams_sent (portal, started_at) WHERE state = 'sending';
+CREATE INDEX teams_sent_overtaken_idx ON teams_sent (portal) WHERE overtaken <> 0;
 
 CREATE TABLE teams_sent_reaction (
 	event_id    TEXT   NOT NULL PRIMARY KEY,
@@ -295,6 +297,17 @@ CREATE TABLE teams_digest_entry (
 	reactions TEXT    NOT NULL
 );
 CREATE UNIQUE INDEX teams_digest_entry_idx ON teams_digest_entry (digest_id, position);
+
+CREATE TABLE teams_digest_write (
+	digest_id TEXT   NOT NULL,
+	part      BIGINT NOT NULL,
+	seq       BIGINT NOT NULL,
+	print     TEXT   NOT NULL,
+	content   TEXT   NOT NULL,
+	tried_at  BIGINT NOT NULL,
+
+	PRIMARY KEY (digest_id, part, print, content)
+);
 
 CREATE TABLE teams_late (
 	portal     TEXT   NOT NULL,
