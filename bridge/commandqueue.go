@@ -190,7 +190,7 @@ func (q *queues) retryCommand(ctx context.Context, s queueScope) (string, error)
 	if err != nil {
 		return "", err
 	}
-	if done == (changed{}) {
+	if done.isNothing() {
 		return q.texts.Say(texts.QueueNothingOf, "what", s.label), nil
 	}
 	var b strings.Builder
@@ -233,7 +233,26 @@ func (q *queues) dropCommand(ctx context.Context, s queueScope, name string, yes
 	if done.busy > 0 {
 		text += " " + q.texts.Count(texts.QueueDropLeft, done.busy)
 	}
-	return text, nil
+	return text + q.partlyText(done), nil
+}
+
+// partlyText says which parts of messages Teams has.
+func (q *queues) partlyText(done changed) string {
+	var b strings.Builder
+	for _, m := range done.partly {
+		for _, some := range []struct {
+			key   texts.Key
+			parts []int
+		}{{texts.QueueDropPartly, m.in}, {texts.QueueDropMaybe, m.maybe}} {
+			if len(some.parts) > 0 {
+				fmt.Fprintf(&b, "\n* %s", q.texts.Count(some.key, len(some.parts), "event", m.event, "parts", portal.PartNumbers(some.parts)))
+			}
+		}
+	}
+	if more := done.partlyAll - len(done.partly); more > 0 {
+		fmt.Fprintf(&b, "\n* %s", q.texts.Count(texts.QueueDropPartlyMore, more))
+	}
+	return b.String()
 }
 
 func (q *queues) pauseCommand(ctx context.Context, text, by string) (string, error) {

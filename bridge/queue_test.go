@@ -156,6 +156,47 @@ func TestQueueDropAsksFirst(t *testing.T) {
 	require.Empty(t, row.Payload)
 }
 
+// What Teams has a part of is named, with the parts, whether it is dropped or left.
+func TestQueueDropSaysWhatIsPartlyInTeams(t *testing.T) {
+	r := newQueueRig(t)
+	part := func(event string, n int, known bool) {
+		require.NoError(t, r.db.Sent.Begin(t.Context(), database.SentPart{EventID: event, Part: n, Portal: "c:1/a"}))
+		if known {
+			require.NoError(t, r.db.Sent.Confirm(t.Context(), event, n, fmt.Sprint(event, n), ""))
+		}
+	}
+	part("$bad", 0, true)
+	part("$bad", 1, true)
+	part("$bad", 2, false)
+	part("$sending", 0, true)
+	text := r.say(t, "drop Sales EMEA --yes")
+	require.Contains(t, text, "5 messages were dropped")
+	require.Contains(t, text, "1 message was left")
+	require.Contains(t, text, "\n* `$bad` is partly in Teams: parts 1, 2 are there.\n* `$bad`: nobody knows yet if part 3 is in Teams.")
+	require.Contains(t, text, "\n* `$sending` is partly in Teams: part 1 is there.")
+	require.NotContains(t, text, "$head")
+
+	r = newQueueRig(t)
+	var events []string
+	require.NoError(t, r.db.DoTxn(t.Context(), nil, func(ctx context.Context) error {
+		for i := range maxListed + 7 {
+			row := &database.OutboxRow{EventID: fmt.Sprint("$many", i), Portal: "c:1/a", RoomID: "!room:hs.example", Kind: database.KindMessage,
+				SenderMXID: "@ann:hs.example", Payload: []byte("what nobody is to see"), EventAt: r.now()}
+			if _, err := r.db.Outbox.Enqueue(ctx, row); err != nil {
+				return err
+			}
+			events = append(events, row.EventID)
+		}
+		return nil
+	}))
+	for _, event := range events {
+		part(event, 0, true)
+	}
+	text = r.say(t, "drop Sales EMEA --yes")
+	require.Equal(t, maxListed, strings.Count(text, "is partly in Teams: part 1"))
+	require.Contains(t, text, "7 more messages are partly in Teams.")
+}
+
 func TestQueuePauseAndResume(t *testing.T) {
 	r := newQueueRig(t)
 	require.Contains(t, r.say(t, "pause Sales EMEA/General moving house"), "Paused: channel **General** of team **Sales EMEA**")

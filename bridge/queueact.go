@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
@@ -23,7 +25,24 @@ func (q *queues) pages(ctx context.Context, portalID string, parked bool, f func
 }
 
 // changed is what a command has done.
-type changed struct{ toTeams, fromTeams, busy, conversations int }
+type changed struct {
+	toTeams, fromTeams, busy, conversations int
+	// partly are the first of the messages that Teams has a part of, of which there
+	// are partlyAll.
+	partly    []partlyInTeams
+	partlyAll int
+}
+
+func (c changed) isNothing() bool {
+	return c.toTeams+c.fromTeams+c.busy+c.conversations == 0
+}
+
+// partlyInTeams is a message with the numbers of the parts that Teams has, and of
+// those of which nobody knows.
+type partlyInTeams struct {
+	event     string
+	in, maybe []int
+}
 
 // retry puts parked rows of a scope back into the queue and makes waiting ones
 // due, in both directions.
@@ -174,10 +193,16 @@ func (q *queues) dropRows(ctx context.Context, rows []*database.OutboxRow, done 
 			waiting++
 		}
 	}
+	partly, err := q.partly(ctx, rows)
+	if err != nil {
+		return err
+	}
 	n, err := q.db.Outbox.DropAll(ctx, ids, portal.ReasonDropped, portal.DetailDropped)
 	if err != nil {
 		return err
 	}
+	done.partlyAll += len(partly)
+	done.partly = append(done.partly, partly[:min(len(partly), maxListed-len(done.partly))]...)
 	done.toTeams += int(n)
 	done.busy += min(waiting, len(rows)-int(n))
 	for range n {
@@ -187,4 +212,38 @@ func (q *queues) dropRows(ctx context.Context, rows []*database.OutboxRow, done 
 		q.toTeams(rows[0].Portal)
 	}
 	return nil
+}
+
+// partly returns which of the rows Teams has a part of, or may have.
+func (q *queues) partly(ctx context.Context, rows []*database.OutboxRow) (out []partlyInTeams, err error) {
+	events := make([]string, 0, len(rows))
+	for _, row := range rows {
+		if row.Kind == database.KindMessage && (row.DoneAt.IsZero() || row.State == database.StateParked) {
+			events = append(events, row.EventID)
+		}
+	}
+	parts, err := q.db.Sent.ByEvents(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(parts, func(a, b database.SentPart) int {
+		return cmp.Or(cmp.Compare(slices.Index(events, a.EventID), slices.Index(events, b.EventID)), cmp.Compare(a.Part, b.Part))
+	})
+	at := map[string]int{}
+	for _, p := range parts {
+		if p.State == database.PartDeleted {
+			continue
+		}
+		i, known := at[p.EventID]
+		if !known {
+			i = len(out)
+			at[p.EventID], out = i, append(out, partlyInTeams{event: p.EventID})
+		}
+		if p.State == database.StateSent {
+			out[i].in = append(out[i].in, p.Part)
+		} else {
+			out[i].maybe = append(out[i].maybe, p.Part)
+		}
+	}
+	return out, nil
 }

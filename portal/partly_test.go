@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
 )
@@ -27,7 +29,7 @@ func partly(t *testing.T) (r *portaltest.Rig, e id.EventID) {
 	require.Len(t, liveTexts(r), 1)
 	require.Equal(t, event.MessageStatusFail, lastStatus(r, e))
 	require.Len(t, answers(r, e), 1)
-	require.Contains(t, answers(r, e)[0], "only a part of it")
+	require.Contains(t, answers(r, e)[0], "Only a part of your message is in Teams (part 1)")
 	return r, e
 }
 
@@ -76,4 +78,42 @@ func TestTakingBackAReactionThatIsThereAllTheSame(t *testing.T) {
 	r.Redact(portaltest.BobMXID, made)
 	r.Quiet()
 	require.Empty(t, r.Tenant.Messages(portaltest.Channel)[0].Reactions)
+}
+
+// Who wrote what Teams has a part of is told so when it is dropped, however much is
+// dropped with it.
+func TestDroppedPartInTeamsIsTold(t *testing.T) {
+	r, e := partly(t)
+	r.Tenant.SetFault(func(string, string) portaltest.Fault { return portaltest.Fault{Refuse: portaltest.ErrBadRequest} })
+	events := []id.EventID{e}
+	for i := range 5 {
+		events = append(events, r.Say(portaltest.AliceMXID, fmt.Sprint("refused ", i)))
+	}
+	r.Quiet()
+	var ids []int64
+	for _, event := range events {
+		row, err := r.DB.Outbox.ByEvent(t.Context(), event.String())
+		require.NoError(t, err)
+		require.Equal(t, database.StateParked, row.State)
+		ids = append(ids, row.ID)
+	}
+	before := len(answers(r, e))
+	n, err := r.DB.Outbox.DropAll(t.Context(), ids, portal.ReasonDropped, portal.DetailDropped)
+	require.NoError(t, err)
+	require.EqualValues(t, len(ids), n)
+	r.Sender.Tell()
+	r.Eventually(func() bool {
+		untold, err := r.DB.Outbox.Untold(t.Context(), 0, 10)
+		return err == nil && len(untold) == 0
+	})
+	said := answers(r, e)
+	require.Len(t, said, before+1)
+	require.Contains(t, said[before], "Only a part of your message is in Teams (part 1)")
+	together := 0
+	for _, m := range r.HS.Messages(r.Room) {
+		if strings.Contains(m.Text(), "took 5 messages out of the queue") {
+			together++
+		}
+	}
+	require.Equal(t, 1, together, "of the others the room is told together")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -98,7 +100,9 @@ func (t *teller) left(ctx context.Context) error {
 				if err := t.quietly(ctx, row); err != nil {
 					errs = append(errs, err)
 				}
-			} else if isToldTogether(row) {
+			} else if partly, err := t.isPartlyDropped(ctx, row); err != nil {
+				errs = append(errs, err)
+			} else if isToldTogether(row) && !partly {
 				if groups[g] == nil {
 					order, groups[g] = append(order, g), &gathered{}
 				}
@@ -150,6 +154,40 @@ func isToldTogether(row *database.OutboxRow) bool {
 	return row.State == database.StateFailed && (row.Reason == ReasonKept || row.Reason == ReasonTooOld || row.Reason == ReasonDropped)
 }
 
+// isPartlyDropped reports whether an administrator dropped a message of which
+// Teams has a part, or may have.
+func (t *teller) isPartlyDropped(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	if row.Reason != ReasonDropped || row.Kind != database.KindMessage {
+		return false, nil
+	}
+	parts, doubt, err := partsInTeams(ctx, t.o.DB, row)
+	return len(parts) > 0 || doubt, err
+}
+
+// partsInTeams returns which parts of a message Teams has, and whether it may have
+// more of it.
+func partsInTeams(ctx context.Context, db *database.Database, row *database.OutboxRow) (parts []int, doubt bool, err error) {
+	all, err := db.Sent.ByEvent(ctx, row.EventID)
+	for _, p := range all {
+		switch p.State {
+		case database.StateSent:
+			parts = append(parts, p.Part)
+		case database.StateSending:
+			doubt = true
+		}
+	}
+	return parts, doubt, err
+}
+
+// PartNumbers writes the numbers of parts as people count them.
+func PartNumbers(parts []int) string {
+	words := make([]string, len(parts))
+	for i, part := range parts {
+		words[i] = strconv.Itoa(part + 1)
+	}
+	return strings.Join(words, ", ")
+}
+
 // one tells the author of one row, with a reply to what they wrote.
 func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 	x, about := t.o.Texts, id.EventID(row.EventID)
@@ -157,9 +195,12 @@ func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 	body := x.Say(texts.ToldMessage, "detail", detail)
 	switch row.Kind {
 	case database.KindMessage:
-		if left, err := isLeftInTeams(ctx, t.o.DB, row); err != nil {
+		parts, doubt, err := partsInTeams(ctx, t.o.DB, row)
+		if err != nil {
 			return err
-		} else if left {
+		} else if len(parts) > 0 {
+			body = x.Count(texts.ToldPartlyParts, len(parts), "parts", PartNumbers(parts), "detail", detail)
+		} else if doubt {
 			body = x.Say(texts.ToldPartly, "detail", detail)
 		}
 	case database.KindEdit:
@@ -231,6 +272,9 @@ func (t *teller) together(ctx context.Context, g group, all *gathered) error {
 	var first *database.OutboxRow // of those that are news
 	news := 0
 	err := t.members(ctx, g, func(row *database.OutboxRow) error {
+		if partly, err := t.isPartlyDropped(ctx, row); err != nil || partly {
+			return err // its author is told of that alone
+		}
 		ids = append(ids, row.ID)
 		t.show(ctx, row)
 		is, err := t.isNews(ctx, row)

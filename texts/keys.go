@@ -175,6 +175,7 @@ const (
 	// Why something that was said in Matrix is not in Teams.
 	ToldMessage          Key = "told_message"
 	ToldPartly           Key = "told_partly"
+	ToldPartlyParts      Key = "told_partly_parts"
 	ToldEdit             Key = "told_edit"
 	ToldReaction         Key = "told_reaction"
 	ToldRedaction        Key = "told_redaction"
