@@ -105,7 +105,7 @@ func damage(t *testing.T, r *portaltest.Rig, rng *rand.Rand, damaged map[string]
 	row := rows[0]
 	native := m.From.ID == portaltest.Dave || m.From.ID == portaltest.Bob
 	mine := row.SenderMXID == portaltest.AliceMXID || row.SenderMXID == portaltest.CarolMXID
-	switch what := rng.IntN(8); {
+	switch what := rng.IntN(9); {
 	case what == 0:
 		r.HS.Lose(row.MXID)
 	case what == 1 && native:
@@ -122,6 +122,9 @@ func damage(t *testing.T, r *portaltest.Rig, rng *rand.Rand, damaged map[string]
 		r.Secretly(row.SenderMXID, event.EventMessage, map[string]any{
 			"msgtype": "m.text", "body": "* edited" + m.ID, "m.new_content": map[string]any{"msgtype": "m.text", "body": "edited" + m.ID},
 			"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": row.MXID.String()}})
+	case what == 8 && m.From.ID == portaltest.Relay:
+		by := []string{portaltest.Relay, portaltest.SecondRelay}[rng.IntN(2)]
+		r.Silently(func() { r.Tenant.Post(portaltest.Channel, m.ReplyToID, by, m.Body) })
 	case what == 7:
 		r.Secretly(portaltest.CarolMXID, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "unheard" + m.ID})
 		r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "untold"+m.ID) })

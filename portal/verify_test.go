@@ -237,20 +237,22 @@ func TestVerifyOwnPostAsNews(t *testing.T) {
 }
 
 func TestVerifyDoubledInTeams(t *testing.T) {
-	r := started(t)
-	r.Say(portaltest.CarolMXID, "once")
-	r.Quiet()
-	m := r.Tenant.Messages(portaltest.Channel)[0]
-	r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Relay, m.Body) })
-	mends(t, r, portal.DoubledInTeams)
-	require.Len(t, r.TeamsTexts(), 1)
-	require.True(t, r.Tenant.Messages(portaltest.Channel)[0].Deleted.IsZero(), "the later one goes")
-	require.Equal(t, []string{"once"}, r.Texts())
-	// The same twice is no double.
-	r.Say(portaltest.CarolMXID, "once")
-	r.Quiet()
-	clean(t, r)
-	require.Len(t, r.TeamsTexts(), 2)
+	for _, account := range []string{portaltest.Relay, portaltest.SecondRelay} {
+		r := started(t)
+		r.Say(portaltest.CarolMXID, "once")
+		r.Quiet()
+		m := r.Tenant.Messages(portaltest.Channel)[0]
+		r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", account, m.Body) })
+		mends(t, r, portal.DoubledInTeams)
+		require.Len(t, r.TeamsTexts(), 1)
+		require.True(t, r.Tenant.Messages(portaltest.Channel)[0].Deleted.IsZero(), "the later one goes")
+		require.Equal(t, []string{"once"}, r.Texts())
+		// The same twice is no double.
+		r.Say(portaltest.CarolMXID, "once")
+		r.Quiet()
+		clean(t, r)
+		require.Len(t, r.TeamsTexts(), 2)
+	}
 }
 
 func TestVerifyDoubledInTeamsAndShown(t *testing.T) {

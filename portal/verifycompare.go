@@ -94,7 +94,7 @@ func (c *comparison) index() {
 			c.partsRemote[p.RemoteID] = p
 		}
 		c.partsEvent[p.EventID] = append(c.partsEvent[p.EventID], *p)
-		post := p.RootID + "\x00" + p.AccountID + "\x00" + p.Fingerprint + "\x00" + p.Attachment
+		post := p.RootID + "\x00" + p.Fingerprint + "\x00" + p.Attachment
 		c.posts[post] = append(c.posts[post], p)
 	}
 	for i := range c.s.events {
@@ -223,16 +223,20 @@ func (c *comparison) withoutRow(t *teamsSide) {
 // postWindow is how long after a post a second one of the same may have come.
 const postWindow = 10 * time.Minute
 
-// doubledPost reports a second post of one event. Nobody types with an account
-// of the relay pool. With a person's own account somebody may, and may say the
-// same twice, so what such an account says is never one too many.
+// doubledPost reports a second post of one event, by the account that made the
+// first or by another of the relay pool. Nobody types with an account of the relay
+// pool. With a person's own account somebody may, and may say the same twice, so
+// what such an account says is never one too many.
 func (c *comparison) doubledPost(t *teamsSide) bool {
 	if !t.Relay {
 		return false
 	}
-	for _, p := range c.posts[t.Root+"\x00"+t.Author+"\x00"+t.Print+"\x00"+t.File] {
+	for _, p := range c.posts[t.Root+"\x00"+t.Print+"\x00"+t.File] {
 		if p.RemoteID == "" || p.RemoteID == t.ID || t.Created.Before(p.StartedAt.Add(-postWindow)) || t.Created.After(p.StartedAt.Add(postWindow)) {
 			continue
+		}
+		if first := c.teams[p.RemoteID]; p.AccountID != t.Author && (first == nil || !first.Relay) {
+			continue // the first was made by its author's own account, or nobody knows
 		}
 		c.find(Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(p.EventID), At: t.Created, other: t.Author, fix: fixDeletePost})
 		return true

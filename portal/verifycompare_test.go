@@ -163,6 +163,17 @@ func TestCompare(t *testing.T) {
 			twin.ID, twin.Created = "9", at(6)
 			s.teams = append(s.teams, twin)
 		}, []finding{{DoubledInTeams, "9", fixDeletePost, ""}}, nil},
+		"doubled in Teams by another relay account": {func(s *sides) {
+			twin := s.teams[3]
+			twin.ID, twin.Author, twin.Created = "9", "relay2", at(6)
+			s.teams = append(s.teams, twin)
+		}, []finding{{DoubledInTeams, "9", fixDeletePost, ""}}, nil},
+		"the same by a relay account and its author's own": {func(s *sides) {
+			s.teams[3].Author, s.teams[3].Relay, s.parts[0].AccountID = "carol", false, "carol"
+			twin := s.teams[3]
+			twin.ID, twin.Author, twin.Relay, twin.Created = "9", "relay", true, at(6)
+			s.teams = append(s.teams, twin)
+		}, []finding{{MissingInMatrix, "9", fixRedeliver, ""}}, nil},
 		"said twice, long after": {func(s *sides) {
 			twin := s.teams[3]
 			twin.ID, twin.Created = "9", at(50)

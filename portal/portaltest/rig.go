@@ -35,6 +35,8 @@ const (
 	Bob   = "bob"
 	Dave  = "dave"
 	Relay = "relay"
+	// SecondRelay is of the relay pool too, and posts nothing by itself.
+	SecondRelay = "relay2"
 
 	AliceMXID = id.UserID("@alice:" + ServerName)
 	BobMXID   = id.UserID("@bob:" + ServerName)
