@@ -57,8 +57,8 @@ var foundKeys = []texts.Key{
 	texts.FoundText, texts.FoundDeletedInTeams, texts.FoundDeletedInMatrix, texts.FoundReactions, texts.FoundOrder, texts.FoundThread,
 	texts.FoundUnknown,
 	texts.LeftHistory, texts.LeftModerated, texts.LeftForgotten, texts.LeftNotForward, texts.LeftFinished, texts.LeftUnasked,
-	texts.RepairGone, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
+	texts.RepairGone, texts.RepairRest, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
 	texts.RepairOwnThread, texts.RepairHandled, texts.RepairUnnamed, texts.RepairNoAccount, texts.RepairRefused, texts.RepairStill,
 	texts.RepairWaits, texts.RepairError, texts.RepairOwnAccount, texts.CompareTooMuch, texts.CompareNoRoom,
-	texts.GivenUpToMatrix, texts.GivenUpToTeams, texts.GivenUpDeletion, texts.GivenUpRemoval, texts.RowReaction, texts.RowEdit,
+	texts.GivenUpToMatrix, texts.GivenUpToTeams, texts.GivenUpRest, texts.GivenUpDeletion, texts.GivenUpRemoval, texts.RowReaction, texts.RowEdit,
 }

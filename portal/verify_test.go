@@ -268,6 +268,50 @@ func TestVerifyDoubledInTeamsAndShown(t *testing.T) {
 	require.Equal(t, []string{"once"}, r.Texts())
 }
 
+func TestVerifyPostsBehindTheFirst(t *testing.T) {
+	long := "it begins. " + strings.Repeat("much more of it ", 3000)
+	said := func(t *testing.T) (r *portaltest.Rig, second teams.Message, e id.EventID) {
+		r = started(t)
+		e = r.Say(portaltest.CarolMXID, long)
+		r.Quiet()
+		posts := r.Tenant.Messages(portaltest.Channel)
+		require.Len(t, posts, 2)
+		clean(t, r)
+		return r, posts[1], e
+	}
+	t.Run("deleted in Teams, and nobody told", func(t *testing.T) {
+		r, second, _ := said(t)
+		r.Silently(func() { r.Tenant.Change(portaltest.Channel, second.ID, portaltest.SetDeleted()) })
+		mends(t, r, portal.DeletedInTeams)
+	})
+	t.Run("there though an edit took it away", func(t *testing.T) {
+		r, second, e := said(t)
+		r.Edit(portaltest.CarolMXID, e, "it is short")
+		r.Quiet()
+		clean(t, r)
+		r.Silently(func() { r.Tenant.Change(portaltest.Channel, second.ID, portaltest.SetUndeleted(second.Body)) })
+		mends(t, r, portal.DeletedInMatrix)
+		require.Len(t, liveTexts(r), 1)
+	})
+	t.Run("not in Teams any more", func(t *testing.T) {
+		r, second, _ := said(t)
+		r.Tenant.Remove(portaltest.Channel, second.ID)
+		stays(t, r, portal.GoneInTeams, "no more")
+	})
+	t.Run("left when the first was deleted in Teams", func(t *testing.T) {
+		r, second, _ := said(t)
+		r.Tenant.Change(portaltest.Channel, second.ReplyToID, portaltest.SetDeleted())
+		r.Quiet()
+		stays(t, r, portal.DeletedInMatrix, "one of several posts")
+	})
+	t.Run("refused", func(t *testing.T) {
+		r, _ := partly(t)
+		report := verify(t, r)
+		require.Empty(t, report.Findings)
+		require.Equal(t, map[string]int{"to Teams, which has a part: bad request": 1}, report.Failed)
+	})
+}
+
 func TestVerifyWhatAPersonTypesIsNoDouble(t *testing.T) {
 	r := started(t)
 	r.Say(portaltest.AliceMXID, "ok")

@@ -159,7 +159,7 @@ func (c *comparison) message(t *teamsSide) {
 			rows = []*rowSide{row}
 		}
 		if part.Part > 0 {
-			if len(rows) > 0 && !t.Deleted {
+			if len(rows) > 0 && !c.partOnOneSide(t, rows[0], part) && !t.Deleted {
 				c.ownText(t, rows[0], part)
 			}
 			return

@@ -174,6 +174,22 @@ func TestCompare(t *testing.T) {
 			twin.ID, twin.Author, twin.Relay, twin.Created = "9", "relay", true, at(6)
 			s.teams = append(s.teams, twin)
 		}, []finding{{MissingInMatrix, "9", fixRedeliver, ""}}, nil},
+		"two posts, all well":                   {second(database.StateSent, nil), nil, nil},
+		"its second post is gone":               {second(database.StateSent, func(s *sides) { s.teams = s.teams[:5]; s.gone["8"] = true }), []finding{{GoneInTeams, "8", fixNone, whyGone}}, nil},
+		"its second post is deleted":            {second(database.StateSent, func(s *sides) { s.teams[5].Deleted = true }), []finding{{DeletedInTeams, "8", fixRedeliver, ""}}, nil},
+		"that is known":                         {second(database.PartDeleted, func(s *sides) { s.teams[5].Deleted = true }), nil, nil},
+		"its second post is there all the same": {second(database.PartDeleted, nil), []finding{{DeletedInMatrix, "8", fixDeletePart, ""}}, nil},
+		"its second post is left": {second(database.StateSent, func(s *sides) {
+			s.teams[3].Deleted, s.rows[3].Deleted, s.events[3].Redacted = true, true, true
+		}), []finding{{DeletedInMatrix, "8", fixNone, whyRest}}, nil},
+		"its rest was given up": {second(database.StateSent, func(s *sides) {
+			s.outbox["$out4"] = database.OutboxRow{State: database.StateParked, Reason: "why"}
+		}), nil, func(t *testing.T, r *Report) {
+			require.Equal(t, map[string]int{"to Teams, which has a part: why": 1}, r.Failed)
+		}},
+		"its rest is on the way": {second(database.StateSent, func(s *sides) {
+			s.outbox["$out4"] = database.OutboxRow{State: database.StateSending}
+		}), nil, onTheWay(1)},
 		"said twice, long after": {func(s *sides) {
 			twin := s.teams[3]
 			twin.ID, twin.Created = "9", at(50)
@@ -224,6 +240,20 @@ func TestCompare(t *testing.T) {
 				require.Empty(t, r.Failed)
 			}
 		})
+	}
+}
+
+// second gives Carol's first message a second post in some state.
+func second(state string, change func(s *sides)) func(s *sides) {
+	return func(s *sides) {
+		s.teams = append(s.teams, teamsSide{ID: "8", Root: "4", Author: "relay", Relay: true, Created: at(8), Modified: at(8), Version: 8, Hash: "h8", Print: "p8"})
+		s.rows[3].Prints = []string{"p4", "p8"}
+		s.parts = append(s.parts, database.SentPart{EventID: "$out4", Part: 1, RemoteID: "8", RootID: "4", AccountID: "relay", Fingerprint: "p8",
+			State: state, StartedAt: at(8), SentAt: at(8)})
+		s.ledger["8"] = database.InboxRow{MessageID: "8", State: database.StateDone, ReceivedAt: at(8), DeliveredAt: at(8)}
+		if change != nil {
+			change(s)
+		}
 	}
 }
 

@@ -143,6 +143,7 @@ func (c *comparison) event(e *matrixSide) {
 		c.find(Finding{Class: GoneInTeams, Message: remote, Event: id.EventID(e.ID), At: e.At, Reason: whyGone})
 		return
 	}
+	c.rest(e)
 	if t := c.teams[remote]; t != nil && !t.Deleted && row != nil && !row.Deleted && !row.Deleting {
 		c.edit(t, row, e)
 	}

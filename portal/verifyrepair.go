@@ -113,6 +113,8 @@ func (r *repair) try(ctx context.Context, f *Finding) error {
 		return r.inLoop(ctx, f, r.untwin)
 	case fixDeletePost:
 		return r.deletePost(ctx, f)
+	case fixDeletePart:
+		return r.deletePart(ctx, f)
 	case fixReact, fixUnreact:
 		return r.react(ctx, f)
 	}

@@ -313,6 +313,20 @@ func (r *repair) deletePost(ctx context.Context, f *Finding) error {
 	})
 }
 
+// deletePart deletes one post of a message that was written in several.
+func (r *repair) deletePart(ctx context.Context, f *Finding) error {
+	w, err := r.v.o.Writers.Exactly(ctx, &database.OutboxRow{Portal: r.report.Portal, SenderUserID: f.other}, f.other)
+	if err != nil {
+		return err
+	}
+	landed := r.v.o.Echo.takeOff(r.report.Portal, f.other)
+	defer landed()
+	if err = w.Delete(ctx, teams.MessageRef{ChannelRef: r.report.Channel, RootID: f.root, ID: f.Message}); err != nil && !isMissing(err) {
+		return fmt.Errorf("delete a part: %w", err)
+	}
+	return r.acceptChanged(ctx, f)
+}
+
 // react makes a reaction in Teams, or takes it back.
 func (r *repair) react(ctx context.Context, f *Finding) error {
 	if f.fix == fixReact && f.other == "" || f.other == "" {

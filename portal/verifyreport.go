@@ -159,6 +159,8 @@ const (
 	fixTwin
 	// fixDeletePost: the post in Teams is deleted through the account that made it.
 	fixDeletePost
+	// fixDeletePart: the same for one post of a message of several.
+	fixDeletePart
 	// fixReact and fixUnreact: a reaction in Teams is made or taken back through
 	// the account that made it.
 	fixReact
@@ -171,6 +173,7 @@ const (
 // What a repair says about findings that nothing mends.
 const (
 	whyGone       = "Teams had it and has it no more, not even as deleted: whoever removed it there (retention, an administrator) decides"
+	whyRest       = "it is one of several posts of a message whose first was deleted in Teams"
 	whyOrder      = "what stands in a room can't be moved; it shows its original time"
 	whyMaybe      = "Teams has a post of that time that the bridge does not know; it may be this message"
 	whyMaybeEvent = "the room has an event of that time that the bridge does not know; this may be its post"

@@ -100,6 +100,7 @@ const (
 	LeftFinished         Key = "left_finished"
 	LeftUnasked          Key = "left_unasked"
 	RepairGone           Key = "repair_gone"
+	RepairRest           Key = "repair_rest"
 	RepairOrder          Key = "repair_order"
 	RepairMaybe          Key = "repair_maybe"
 	RepairMaybeEvent     Key = "repair_maybe_event"
@@ -118,6 +119,7 @@ const (
 	CompareNoRoom        Key = "compare_no_room"
 	GivenUpToMatrix      Key = "given_up_to_matrix"
 	GivenUpToTeams       Key = "given_up_to_teams"
+	GivenUpRest          Key = "given_up_rest"
 	GivenUpDeletion      Key = "given_up_deletion"
 	GivenUpRemoval       Key = "given_up_removal"
 
