@@ -54,10 +54,10 @@ var rowKeys = []texts.Key{
 // foundKeys are what comparisons say.
 var foundKeys = []texts.Key{
 	texts.FoundMissingInMatrix, texts.FoundMissingInTeams, texts.FoundGone, texts.FoundDoubledInMatrix, texts.FoundDoubledInTeams,
-	texts.FoundText, texts.FoundDeletedInTeams, texts.FoundDeletedInMatrix, texts.FoundReactions, texts.FoundOrder, texts.FoundThread,
+	texts.FoundText, texts.FoundMedia, texts.FoundDeletedInTeams, texts.FoundDeletedInMatrix, texts.FoundReactions, texts.FoundOrder, texts.FoundThread,
 	texts.FoundUnknown,
 	texts.LeftHistory, texts.LeftModerated, texts.LeftForgotten, texts.LeftNotForward, texts.LeftFinished, texts.LeftUnasked,
-	texts.RepairGone, texts.RepairRest, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
+	texts.RepairGone, texts.RepairRest, texts.RepairFile, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
 	texts.RepairOwnThread, texts.RepairHandled, texts.RepairUnnamed, texts.RepairNoAccount, texts.RepairRefused, texts.RepairStill,
 	texts.RepairWaits, texts.RepairError, texts.RepairOwnAccount, texts.CompareTooMuch, texts.CompareNoRoom,
 	texts.GivenUpToMatrix, texts.GivenUpToTeams, texts.GivenUpRest, texts.GivenUpDeletion, texts.GivenUpRemoval, texts.RowReaction, texts.RowEdit,

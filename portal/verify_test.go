@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -309,6 +310,63 @@ func TestVerifyPostsBehindTheFirst(t *testing.T) {
 		report := verify(t, r)
 		require.Empty(t, report.Findings)
 		require.Equal(t, map[string]int{"to Teams, which has a part: bad request": 1}, report.Failed)
+	})
+}
+
+func TestVerifyDifferentMedia(t *testing.T) {
+	posted := func(t *testing.T) (*portaltest.Rig, teams.Message, portaltest.Event) {
+		r := started(t)
+		for n := range 2 {
+			r.Tenant.AddImage(pictureURL(n), []byte(fmt.Sprint("png", n)))
+		}
+		m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "<p>look</p>"+pictureTag(0))
+		r.Quiet()
+		clean(t, r)
+		for _, e := range r.HS.Messages(r.Room) {
+			if e.Content["msgtype"] == "m.image" {
+				return r, m, e
+			}
+		}
+		t.Fatal("no picture")
+		return nil, m, portaltest.Event{}
+	}
+	shown := func(r *portaltest.Rig, e portaltest.Event) string {
+		for _, now := range r.HS.Messages(r.Room) {
+			if now.ID == e.ID {
+				return string(r.HS.File(fmt.Sprint(now.Content["url"])))
+			}
+		}
+		return ""
+	}
+	t.Run("another one in Teams, and nobody told", func(t *testing.T) {
+		r, m, e := posted(t)
+		r.Silently(func() { r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetText("<p>look</p>"+pictureTag(1))) })
+		mends(t, r, portal.DifferentMedia)
+		require.Equal(t, "png1", shown(r, e))
+	})
+	t.Run("the event that exchanged it is gone", func(t *testing.T) {
+		r, m, e := posted(t)
+		r.Tenant.Change(portaltest.Channel, m.ID, portaltest.SetText("<p>look</p>"+pictureTag(1)))
+		r.Quiet()
+		require.Equal(t, "png1", shown(r, e))
+		require.NoError(t, r.Look(context.Background(), r.Room))
+		events := r.HS.Events(r.Room)
+		r.HS.Lose(events[len(events)-1].ID)
+		require.Equal(t, "png0", shown(r, e))
+		mends(t, r, portal.DifferentMedia)
+		require.Equal(t, "png1", shown(r, e))
+	})
+	t.Run("a file that Teams has no more", func(t *testing.T) {
+		r := started(t)
+		r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.file", "body": "a.pdf", "url": string(r.HS.Upload([]byte("first")))})
+		r.Quiet()
+		clean(t, r)
+		m := r.Tenant.Messages(portaltest.Channel)[0]
+		require.NotEmpty(t, m.Attachments)
+		r.Silently(func() {
+			r.Tenant.Change(portaltest.Channel, m.ID, func(m *teams.Message, _ time.Time) { m.Attachments = nil })
+		})
+		stays(t, r, portal.DifferentMedia, "without the file")
 	})
 }
 

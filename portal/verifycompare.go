@@ -161,6 +161,7 @@ func (c *comparison) message(t *teamsSide) {
 		if part.Part > 0 {
 			if len(rows) > 0 && !c.partOnOneSide(t, rows[0], part) && !t.Deleted {
 				c.ownText(t, rows[0], part)
+				c.ownFile(t, part)
 			}
 			return
 		}
@@ -333,6 +334,7 @@ func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPar
 	if there >= 0 && !c.text(t, rows, part) {
 		c.thread(t, rows[there], c.events[rows[there].Event])
 	}
+	c.ownFile(t, part)
 	c.extra(t, rows)
 }
 

@@ -27,7 +27,7 @@ func healthy() *sides {
 	in := func(n int, root string, thread string) (teamsSide, matrixSide, rowSide, database.InboxRow) {
 		remote, event := fmt.Sprint(n), fmt.Sprintf("$in%d", n)
 		t := teamsSide{ID: remote, Root: root, Author: "dave", Created: at(n), Modified: at(n), Version: int64(n), Hash: "h" + remote, Print: "p" + remote,
-			Parts: []shownPart{{"", "part" + remote}}}
+			Parts: []shownPart{{hash: "part" + remote}}}
 		e := matrixSide{ID: event, Sender: "@teams_dave:hs", Pos: n, At: at(n), Own: true, Source: SourceKey(compareCh, remote, 0, "new:"), Thread: thread,
 			Hashes: []string{"part" + remote}}
 		row := rowSide{Event: event, Message: MessageID(compareCh, remote), Remote: remote, SenderMXID: e.Sender, Ghost: true, At: at(n),
@@ -50,7 +50,7 @@ func healthy() *sides {
 	for n := 4; n <= 5; n++ {
 		remote, event := fmt.Sprint(n), fmt.Sprintf("$out%d", n)
 		s.teams = append(s.teams, teamsSide{ID: remote, Author: "relay", Relay: true, Created: at(n), Modified: at(n), Version: int64(n), Hash: "h" + remote,
-			Print: "p" + remote, Parts: []shownPart{{"", "x"}}})
+			Print: "p" + remote, Parts: []shownPart{{hash: "x"}}})
 		s.events = append(s.events, matrixSide{ID: event, Sender: "@carol:hs", Pos: n, At: at(n), Print: "own"})
 		s.rows = append(s.rows, rowSide{Event: event, Message: MessageID(compareCh, remote), Remote: remote, SenderMXID: "@carol:hs", At: at(n),
 			Prints: []string{"p" + remote}, Outbound: true, Relayed: true})
@@ -174,6 +174,11 @@ func TestCompare(t *testing.T) {
 			twin.ID, twin.Author, twin.Relay, twin.Created = "9", "relay", true, at(6)
 			s.teams = append(s.teams, twin)
 		}, []finding{{MissingInMatrix, "9", fixRedeliver, ""}}, nil},
+		"its picture is another one in Teams":   {picture(func(s *sides) { s.teams[1].Hash = "new"; s.teams[1].Parts[1].source = "other" }), []finding{{DifferentMedia, "2", fixRedeliver, ""}}, nil},
+		"its picture is another one in Matrix":  {picture(func(s *sides) { s.events[5].Media = "mxc://hs/other" }), []finding{{DifferentMedia, "2", fixReshow, ""}}, nil},
+		"a picture, all well":                   {picture(func(s *sides) { s.teams[1].Hash = "told in another form" }), nil, nil},
+		"its file is gone in Teams":             {func(s *sides) { s.parts[0].Attachment = "F1"; s.teams[3].Files = []string{"f2"} }, []finding{{DifferentMedia, "4", fixNone, whyFile}}, nil},
+		"a file, all well":                      {func(s *sides) { s.parts[0].Attachment = "F1"; s.teams[3].File, s.teams[3].Files = "f1", []string{"f1"} }, nil, nil},
 		"two posts, all well":                   {second(database.StateSent, nil), nil, nil},
 		"its second post is gone":               {second(database.StateSent, func(s *sides) { s.teams = s.teams[:5]; s.gone["8"] = true }), []finding{{GoneInTeams, "8", fixNone, whyGone}}, nil},
 		"its second post is deleted":            {second(database.StateSent, func(s *sides) { s.teams[5].Deleted = true }), []finding{{DeletedInTeams, "8", fixRedeliver, ""}}, nil},
@@ -240,6 +245,19 @@ func TestCompare(t *testing.T) {
 				require.Empty(t, r.Failed)
 			}
 		})
+	}
+}
+
+// picture gives Dave's second message a picture.
+func picture(change func(s *sides)) func(s *sides) {
+	return func(s *sides) {
+		s.teams[1].Parts = append(s.teams[1].Parts, shownPart{id: "img:0", source: "there"})
+		s.events = append(s.events, matrixSide{ID: "$in2i", Sender: "@teams_dave:hs", Pos: 8, At: at(2), Own: true,
+			Source: SourceKey(compareCh, "2", 0, "new:img:0"), Thread: "$in1", Media: "mxc://hs/there"})
+		row := s.rows[1]
+		row.Event, row.Part, row.PartHash, row.Source, row.Media = "$in2i", "img:0", "i", "there", "mxc://hs/there"
+		s.rows = append(s.rows, row)
+		change(s)
 	}
 }
 

@@ -25,6 +25,9 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 			c.report.OnTheWay++
 			return false
 		}
+		if sameTexts(t, rows) {
+			f.Class = DifferentMedia
+		}
 		c.find(f)
 		return true
 	}
@@ -42,6 +45,9 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 		e := c.events[row.Event]
 		if e == nil {
 			continue // on its way out, and redacted so long ago that it was not read
+		}
+		if c.otherMedia(t, row, e) {
+			return true
 		}
 		_, image := imageIndex(row.Part)
 		_, file := fileIndex(row.Part)
@@ -62,7 +68,7 @@ func (c *comparison) text(t *teamsSide, rows []*rowSide, part *database.SentPart
 func sameParts(t *teamsSide, rows []*rowSide) bool {
 	return len(t.Parts) == len(rows) && !slices.ContainsFunc(t.Parts, func(part shownPart) bool {
 		return !slices.ContainsFunc(rows, func(row *rowSide) bool {
-			return row.Part == part.id && (part.hash == "" || row.PartHash == part.hash)
+			return row.Part == part.id && (part.hash == "" || row.PartHash == part.hash) && sameSource(part, row)
 		})
 	})
 }

@@ -94,15 +94,18 @@ func (g *gathering) addTeams(listed teams.Message) {
 	if !side.Deleted {
 		side.Hash, side.Print = contentHash(m), msgconv.FingerprintOf(m)
 		for i := range m.Attachments {
-			if a := &m.Attachments[i]; a.ContentType == "reference" && side.File == "" {
-				side.File = strings.ToLower(a.ID)
+			if a := &m.Attachments[i]; a.ContentType == "reference" {
+				side.Files = append(side.Files, strings.ToLower(a.ID))
+				side.File = side.Files[0]
 			}
 		}
 		// Pictures in the text were fetched, so that the text can't be foretold.
 		emoticons := len(msgconv.Emoticons(m)) > 0
 		for _, part := range msgconv.ToMatrix(m, msgconv.MatrixEnv{People: g.v.o.Directory, Texts: g.v.o.Texts, ChannelID: g.ch.ChannelID}).Parts {
 			shown := shownPart{id: part.ID}
-			if !isFetched(part.ID) && !emoticons {
+			if isFetched(part.ID) {
+				shown.source = part.Source
+			} else if !emoticons {
 				shown.hash = contentPartHash(part.Content)
 			}
 			side.Parts = append(side.Parts, shown)
@@ -181,7 +184,10 @@ func (g *gathering) addRows(rows []*brdb.Message) {
 			Ghost: g.v.o.Bridge.IsGhostMXID(m.SenderMXID), At: m.Timestamp, Thread: m.ThreadRoot,
 			ContentHash: meta.ContentHash, PartHash: meta.PartHash, Prints: meta.Prints, Before: meta.Before,
 			Version: meta.ETag, EditedMS: meta.EditedMS, Deleted: meta.Deleted, Deleting: meta.Deleting, TakenOut: meta.TakenOut,
-			Placeholder: meta.Placeholder, Outbound: meta.Outbound, Relayed: meta.Relayed, Gone: meta.Gone,
+			Source: meta.Source, Placeholder: meta.Placeholder, Outbound: meta.Outbound, Relayed: meta.Relayed, Gone: meta.Gone,
+		}
+		if meta.Media != nil {
+			row.Media = string(meta.Media.Media.URI)
 		}
 		_, row.Remote, _ = ParseMessageID(m.ID)
 		g.byMX[row.Event] = len(g.s.rows)

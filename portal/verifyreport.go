@@ -29,6 +29,9 @@ const (
 	DoubledInTeams Class = "doubled in Teams"
 	// DifferentText is a message whose newest text one side does not show.
 	DifferentText Class = "different text"
+	// DifferentMedia is a message of which one side shows another picture or file,
+	// or lacks it.
+	DifferentMedia Class = "different picture or file"
 	// DeletedInTeams is a message that only Teams shows as deleted.
 	DeletedInTeams Class = "deleted in Teams only"
 	// DeletedInMatrix is a message that only Matrix shows as deleted.
@@ -47,7 +50,7 @@ const (
 // Classes returns all classes in the order in which they are reported.
 func Classes() []Class {
 	return []Class{
-		MissingInMatrix, MissingInTeams, GoneInTeams, DoubledInMatrix, DoubledInTeams, DifferentText,
+		MissingInMatrix, MissingInTeams, GoneInTeams, DoubledInMatrix, DoubledInTeams, DifferentText, DifferentMedia,
 		DeletedInTeams, DeletedInMatrix, DifferentReactions, WrongThread, OutOfOrder, Unknown,
 	}
 }
@@ -174,6 +177,7 @@ const (
 const (
 	whyGone       = "Teams had it and has it no more, not even as deleted: whoever removed it there (retention, an administrator) decides"
 	whyRest       = "it is one of several posts of a message whose first was deleted in Teams"
+	whyFile       = "Teams has the message without the file that came with it: whoever took it away there decides"
 	whyOrder      = "what stands in a room can't be moved; it shows its original time"
 	whyMaybe      = "Teams has a post of that time that the bridge does not know; it may be this message"
 	whyMaybeEvent = "the room has an event of that time that the bridge does not know; this may be its post"

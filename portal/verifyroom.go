@@ -84,6 +84,7 @@ type roomEdit struct {
 	at     time.Time
 	hashes []string
 	print  string
+	media  string
 }
 
 // readRoom reads a room's events back to a time.
@@ -187,7 +188,7 @@ func (r *room) addMessage(e RoomEvent) {
 		}
 		edit := roomEdit{by: e.Sender, own: e.Own, event: e.ID, at: e.At}
 		if shown := content.NewContent; shown != nil && readable {
-			edit.hashes, edit.print = shownHashes(shown), ownPrint(shown, r.v.o.Directory)
+			edit.hashes, edit.print, edit.media = shownHashes(shown), ownPrint(shown, r.v.o.Directory), string(shown.URL)
 		}
 		r.edits[target] = edit
 		return
@@ -201,7 +202,7 @@ func (r *room) addMessage(e RoomEvent) {
 	}
 	if readable && !e.Redacted {
 		if e.Own {
-			side.Hashes = shownHashes(&content)
+			side.Hashes, side.Media = shownHashes(&content), string(content.URL)
 		} else {
 			side.Print = ownPrint(&content, r.v.o.Directory)
 		}
@@ -221,9 +222,9 @@ func (r *room) finish() {
 		switch {
 		case !ok || edit.by.String() != e.Sender:
 		case edit.own:
-			e.Hashes = edit.hashes
+			e.Hashes, e.Media = edit.hashes, edit.media
 		default:
-			e.Hashes, e.Edit, e.EditAt = nil, edit.event.String(), edit.at
+			e.Hashes, e.Media, e.Edit, e.EditAt = nil, "", edit.event.String(), edit.at
 			e.Print = edit.print
 		}
 	}

@@ -52,15 +52,17 @@ type teamsSide struct {
 	// Relay says that its author is an account of the relay pool.
 	Relay       bool
 	Hash, Print string
-	// File is the id of the first file that it has attached.
-	File string
+	// File is the id of the first file that it has attached, Files are all of them.
+	File  string
+	Files []string
 	// Parts are what would be shown now.
 	Parts     []shownPart
 	Reactions []teamsReaction
 }
 
-// shownPart is a part of a message; an image's hash is not compared.
-type shownPart struct{ id, hash string }
+// shownPart is a part of a message; of a picture or file its address in Teams is
+// compared, and not its hash.
+type shownPart struct{ id, hash, source string }
 
 type teamsReaction struct {
 	reactionKey
@@ -82,6 +84,8 @@ type matrixSide struct {
 	// Hashes are those of what it shows (contentPartHash), none where that is
 	// not known.
 	Hashes []string
+	// Media is the picture or file that it shows, where the bridge sent it.
+	Media string
 	// Edit is its author's newest edit that is not the bridge's.
 	Edit   string
 	EditAt time.Time
@@ -112,10 +116,13 @@ type rowSide struct {
 	Remote     string
 	SenderMXID string
 	// Ghost says that nobody but the bridge can edit the event.
-	Ghost                                                             bool
-	At                                                                time.Time
-	Thread                                                            networkid.MessageID
-	ContentHash, PartHash                                             string
+	Ghost                 bool
+	At                    time.Time
+	Thread                networkid.MessageID
+	ContentHash, PartHash string
+	// Source is the address in Teams of the picture or file that it shows, Media
+	// where that is in Matrix.
+	Source, Media                                                     string
 	Prints, Before                                                    []string
 	Version, EditedMS                                                 int64
 	Deleted, Deleting, TakenOut, Placeholder, Outbound, Relayed, Gone bool
