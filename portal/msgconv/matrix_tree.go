@@ -412,13 +412,15 @@ func (t *toTeams) picture(n *node) {
 		return
 	}
 	text := "[" + t.env.Texts.Say(texts.Image) + "]"
+	// Matrix allows no other addresses: nobody in the room sees such a picture.
+	seen := isMXC(n.attr("src"))
 	switch {
 	case alt != "":
 		text = textImage(t.env.Texts, alt, 1)
-	case n.attr("src") == "":
+	case !seen:
 		return
 	}
-	if href, ok := cleanHref(t.env.Link, false); ok && !t.out.isOpen("a") && !t.out.isOpen("code") {
+	if href, ok := cleanHref(t.env.Link, false); ok && seen && !t.out.isOpen("a") && !t.out.isOpen("code") {
 		t.out.element("a", text, attr{"href", href})
 	} else {
 		t.out.text(text)
