@@ -12,6 +12,9 @@ import (
 const (
 	// readNoticeAfter is how long Teams must not be readable before rooms are told.
 	readNoticeAfter = 2 * time.Minute
+	// writeDoubtFor is for how much longer nothing is said while writing may be down
+	// as well: the notice promises that what people write goes to Teams.
+	writeDoubtFor = 10 * time.Minute
 	// readNoticeLately is how long before that something written makes a room one
 	// in use: people there wait for answers.
 	readNoticeLately = time.Hour
@@ -30,6 +33,9 @@ func recipient(row string) string { return strings.TrimPrefix(row, readRow) }
 func (o *outages) tellUnreadable(ctx context.Context, rec *database.Outage, seen *outage, told map[string]database.OutageRoom) error {
 	now := o.now()
 	if now.Sub(seen.Unreadable) < readNoticeAfter || now.Sub(o.unreadableAt) < readLook {
+		return nil
+	}
+	if o.writeDoubt != nil && o.writeDoubt() && now.Sub(seen.Unreadable) < writeDoubtFor {
 		return nil
 	}
 	used, err := o.db.Outbox.PortalsSince(ctx, seen.Unreadable.Add(-readNoticeLately))

@@ -133,3 +133,28 @@ func TestCrashWhileTellingOfReading(t *testing.T) {
 		run(i)
 	}
 }
+
+// While writes fail as well, it may be more than an outage of reading: nobody is
+// told that what they write goes to Teams, unless one conversation's own trouble is
+// all there is to it.
+func TestNobodyIsToldThatWritingWorksWhileItMayNot(t *testing.T) {
+	w := newOutageTest(t)
+	w.read()
+	w.writes(roomA)
+	doubt := true
+	w.writeDoubt = func() bool { return doubt }
+	w.unreadable()
+	w.pass(5 * time.Minute)
+	require.Empty(t, w.to(roomA))
+	doubt = false
+	w.pass(time.Minute)
+	require.Len(t, w.to(roomA), 1)
+
+	w = newOutageTest(t)
+	w.read()
+	w.writes(roomA)
+	w.writeDoubt = func() bool { return true }
+	w.unreadable()
+	w.pass(writeDoubtFor + time.Minute)
+	require.Len(t, w.to(roomA), 1)
+}

@@ -49,6 +49,9 @@ type outages struct {
 	started time.Time
 	// graph reports whether Graph is down, and whether that is known yet.
 	graph func() (down, known bool)
+	// writeDoubt reports whether writes have failed of late and none has succeeded
+	// since; nil for never.
+	writeDoubt func() bool
 	// texts is what people are told in.
 	texts texts.Texts
 	// say says something, at most once under a key.

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	vitals "teamsbridge/bridge/health"
 	"teamsbridge/database"
 )
 
@@ -17,6 +18,7 @@ func (r *runtime) wireOutages() {
 		policy, _ := r.retention.policy(portalID)
 		return policy
 	}
+	r.outages.writeDoubt = func() bool { return r.health.monitor.Doubtful(vitals.GraphWrite) }
 	r.outages.reads = func() readTimes {
 		out := readTimes{}
 		for _, scope := range r.poller.Scopes() {
