@@ -197,7 +197,7 @@ func (s *Outbox) Superseded(ctx context.Context, r *OutboxRow) (bool, error) {
 	}
 	n, err := one(ctx, s.base, "newer edit", dbutil.ScanSingleColumn[int], `SELECT COUNT(*) FROM teams_outbox
 		WHERE kind = 'edit' AND target_event_id = $1 AND root_event_id = '' AND sender_mxid = $2 AND event_id <> $3
-		AND state IN ('queued', 'sending', 'sent', 'done') AND (event_at > $4 OR event_at = $4 AND event_id > $3) AND ($5 = 0 OR id < $5)`,
+		AND state IN ('queued', 'sending', 'sent', 'done') AND (event_at > $4 OR event_at = $4 AND event_id > $3) AND id < $5`,
 		r.TargetEventID, r.SenderMXID, r.EventID, ms(r.EventAt), r.ID)
 	return n != nil && *n > 0, err
 }

@@ -211,12 +211,8 @@ func (s *Sealing) replace(ctx context.Context, op string, c *column, values []re
 		} else if !givenUp(err) || try == resealTries {
 			return 0, err
 		}
-		timer := time.NewTimer(resealWait << try)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, ctx.Err()
+		if err = pause(ctx, resealWait<<try); err != nil {
+			return 0, err
 		}
 	}
 }

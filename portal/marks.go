@@ -276,7 +276,7 @@ func (m *marks) clear(ctx context.Context, row *database.OutboxRow) (gone bool, 
 	}
 	if reason, own := refusalOf(err); own {
 		zerolog.Ctx(ctx).Warn().Err(err).Str("portal", row.Portal).Str("reason", reason).Msg("The homeserver refuses to take the mark of a queued message away")
-		if m.isStuck(row.ID) {
+		if m.retries(row.ID) {
 			return false, nil
 		}
 	} else if err != nil {
@@ -288,9 +288,9 @@ func (m *marks) clear(ctx context.Context, row *database.OutboxRow) (gone bool, 
 	return true, m.o.DB.Outbox.ReplaceMark(ctx, row.ID, row.Mark, "")
 }
 
-// isStuck notes that a mark may not be taken away, and reports whether that is
-// worth another try.
-func (m *marks) isStuck(row int64) bool {
+// retries notes that a mark may not be taken away, and reports whether that is worth
+// another try.
+func (m *marks) retries(row int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.stuck[row]; !known {

@@ -94,8 +94,8 @@ func (c *comparison) say(format string, args ...any) {
 func (c *comparison) pairAll(room []Entry, isBot func(id.UserID) bool) {
 	rootOf := map[id.EventID]string{}
 	messages := messagesOf(room, isBot, rootOf)
-	// Posts first: where a room was read in the order of one client, a reply that
-	// never came down to it stands in front of its root.
+	// Posts first: in what was read of a room in pages, a reply has stood in front
+	// of its root that is behind it in the homeserver.
 	slices.SortStableFunc(messages, func(a, b roomMessage) int {
 		return cmp.Compare(min(len(a.thread), 1), min(len(b.thread), 1))
 	})

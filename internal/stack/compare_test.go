@@ -23,6 +23,13 @@ func inTeams(texts ...string) []teamstest.MessageState {
 	return out
 }
 
+// replyInTeams is a post with a reply.
+func replyInTeams(post, reply string) []teamstest.MessageState {
+	out := inTeams(post, reply)
+	out[1].RootID, out[0].Replies = out[0].ID, out[1:]
+	return out[:1]
+}
+
 // shown is the event of a Teams message, or of nothing but itself without one.
 func shown(message, part, text string) Entry {
 	e := Entry{EventID: id.EventID("$" + text + message + part), Sender: "@somebody:here", MsgType: event.MsgText, Body: text, Reactions: map[string][]id.UserID{}, Raw: map[string]any{}}
@@ -72,6 +79,7 @@ func TestCompare(t *testing.T) {
 		{"said twice in Matrix, once in Teams", inTeams("one"), ofMatrix("one", "one"), nil, []string{"only in Matrix"}},
 		{"other words", inTeams("one"), []Entry{shown("1", "new:0", "other")}, nil, []string{"is missing"}},
 		{"another thread", inTeams("one", "two"), []Entry{one, inThread}, nil, []string{"another thread"}},
+		{"read in front of its root", replyInTeams("one", "two"), []Entry{inThread, one}, nil, nil},
 		{"reactions", inTeams("one"), []Entry{liked}, nil, []string{"reactions are"}},
 		{"pictures", inTeams("one"), []Entry{picture}, nil, []string{"number of pictures", "is missing"}},
 		{"swapped", inTeams("one", "two"), []Entry{two, one}, nil, []string{"out of order in the room"}},
