@@ -340,10 +340,11 @@ func (s *Outbox) UntoldOf(ctx context.Context, portal, reason string, after int6
 		portal, reason, after, limit)
 }
 
-// Told notes that the author of a parked or failed row was told. One that waits
-// again by now has yet to be shown.
-func (s *Outbox) Told(ctx context.Context, id int64) error {
-	_, err := s.exec(ctx, "note told", `UPDATE teams_outbox SET told_at = $2 WHERE id = $1 AND told_at = 0 AND state IN ('parked', 'failed')`, id, ms(s.now()))
+// Told notes that the author of a row was told how it ended, for a reason, at a
+// time. Of one that waits again by now, or has ended again, they have yet to be told.
+func (s *Outbox) Told(ctx context.Context, id int64, reason string, doneAt time.Time) error {
+	_, err := s.exec(ctx, "note told", `UPDATE teams_outbox SET told_at = $2
+		WHERE id = $1 AND told_at = 0 AND state IN ('parked', 'failed') AND reason = $3 AND done_at = $4`, id, ms(s.now()), reason, ms(doneAt))
 	return err
 }
 

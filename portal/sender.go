@@ -58,7 +58,7 @@ func NewSender(o SenderOptions) *Sender {
 		fileless: map[string]time.Time{}, copies: make(chan struct{}, copies),
 	}
 	s.o.Writers = patientWriters{o.Writers, s}
-	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]struct{}{}}
+	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]time.Time{}}
 	s.marks = newMarks(&s.o)
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
 	return s

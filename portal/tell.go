@@ -42,8 +42,9 @@ type teller struct {
 	// pending reports whether a portal's lane is about to end more rows the same way.
 	pending func(ctx context.Context, portal string) bool
 	wake    chan struct{}
-	// shown holds the rows, which are told of together, whose status was sent.
-	shown map[int64]struct{}
+	// shown holds when rows had ended, which are told of together, whose status
+	// was sent.
+	shown map[int64]time.Time
 }
 
 // Tell makes sure that authors of rows that were ended are told of it soon.
@@ -146,7 +147,7 @@ func (t *teller) quietly(ctx context.Context, row *database.OutboxRow) error {
 	if err := t.showOne(ctx, row); err != nil {
 		return fmt.Errorf("show event %s as failed: %w", row.EventID, err)
 	}
-	return t.o.DB.Outbox.Told(ctx, row.ID)
+	return t.o.DB.Outbox.Told(ctx, row.ID, row.Reason, row.DoneAt)
 }
 
 // isToldTogether reports whether a room is told of such rows in one notice.
@@ -230,7 +231,7 @@ func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 	if err := t.showOne(ctx, row); err != nil {
 		return fmt.Errorf("show event %s as failed: %w", row.EventID, err)
 	}
-	return t.o.DB.Outbox.Told(ctx, row.ID)
+	return t.o.DB.Outbox.Told(ctx, row.ID, row.Reason, row.DoneAt)
 }
 
 // showOne sends the status of one row. The framework shows an edit, a reaction
@@ -268,14 +269,14 @@ func (t *teller) together(ctx context.Context, g group, all *gathered) error {
 		return nil
 	}
 	// What was ended while they were read belongs to them.
-	var ids []int64
+	ended := map[int64]time.Time{}
 	var first *database.OutboxRow // of those that are news
 	news := 0
 	err := t.members(ctx, g, func(row *database.OutboxRow) error {
 		if partly, err := t.isPartlyDropped(ctx, row); err != nil || partly {
 			return err // its author is told of that alone
 		}
-		ids = append(ids, row.ID)
+		ended[row.ID] = row.DoneAt
 		t.show(ctx, row)
 		is, err := t.isNews(ctx, row)
 		if err != nil || !is {
@@ -298,8 +299,8 @@ func (t *teller) together(ctx context.Context, g group, all *gathered) error {
 		}
 	}
 	return t.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
-		for _, id := range ids {
-			if err := t.o.DB.Outbox.Told(ctx, id); err != nil {
+		for id, at := range ended {
+			if err := t.o.DB.Outbox.Told(ctx, id, g.reason, at); err != nil {
 				return err
 			}
 			delete(t.shown, id)
@@ -323,8 +324,8 @@ func (t *teller) isNews(ctx context.Context, row *database.OutboxRow) (bool, err
 // show sends the status of rows that are told of together, once.
 func (t *teller) show(ctx context.Context, rows ...*database.OutboxRow) {
 	for _, row := range rows {
-		if _, shown := t.shown[row.ID]; !shown {
-			t.shown[row.ID] = struct{}{}
+		if at, shown := t.shown[row.ID]; !shown || !at.Equal(row.DoneAt) {
+			t.shown[row.ID] = row.DoneAt
 			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
 		}
 	}

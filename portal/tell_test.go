@@ -69,6 +69,36 @@ func TestParkedMessageIsToldOnceAndCanBeSentAgain(t *testing.T) {
 	require.Len(t, r.TeamsTexts(), 2)
 }
 
+// What comes back, and ends again, while its author is told how it ended before,
+// is told of as well.
+func TestWhatEndsAgainMeanwhileIsTold(t *testing.T) {
+	r := started(t)
+	refuseAlice(r)
+	var again atomic.Bool
+	r.HS.SetFaults(func(user id.UserID, kind event.Type, content map[string]any) error {
+		body, _ := content["body"].(string)
+		if user != portaltest.BotID || !strings.Contains(body, "refused") || again.Swap(true) {
+			return nil
+		}
+		rows, err := r.DB.Outbox.Untold(t.Context(), 0, 10)
+		if err != nil || len(rows) != 1 {
+			return fmt.Errorf("%d rows are untold, %w", len(rows), err)
+		}
+		if ok, err := portal.BringBack(t.Context(), r.DB, rows[0], time.Time{}); !ok {
+			return fmt.Errorf("it does not come back: %w", err)
+		}
+		return r.DB.Outbox.Fail(t.Context(), rows[0].ID, "gone", "it is gone")
+	}, nil)
+	bad := r.Say(portaltest.AliceMXID, "poison")
+	r.Eventually(again.Load)
+	r.Sender.Tell()
+	r.Quiet()
+	require.Equal(t, []string{
+		"⚠️ Your message was not bridged: Teams refused it", "⚠️ Your message was not bridged: it is gone",
+	}, answers(r, bad))
+	require.Equal(t, "it is gone", r.HS.Statuses(bad)[len(r.HS.Statuses(bad))-1].Message)
+}
+
 func requeue(t *testing.T, r *portaltest.Rig, evt id.EventID) {
 	t.Helper()
 	row, err := r.DB.Outbox.ByEvent(context.Background(), evt.String())

@@ -27,7 +27,16 @@ func testOutboxParking(t *testing.T, ctx context.Context, e *env) {
 	untold, err := e.other.Outbox.Untold(ctx, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, untold, 1)
-	require.NoError(t, e.db.Outbox.Told(ctx, a.ID))
+	for _, other := range []struct {
+		reason string
+		doneAt time.Time
+	}{{"too old", parked.DoneAt}, {"too large", parked.DoneAt.Add(-time.Second)}} {
+		require.NoError(t, e.db.Outbox.Told(ctx, a.ID, other.reason, other.doneAt))
+		untold, err = e.db.Outbox.Untold(ctx, 0, 10)
+		require.NoError(t, err)
+		require.Len(t, untold, 1, "that was told of another end")
+	}
+	require.NoError(t, e.db.Outbox.Told(ctx, a.ID, "too large", parked.DoneAt))
 	untold, err = e.db.Outbox.Untold(ctx, 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, untold)
