@@ -101,7 +101,7 @@ func (w *hourWorld) wire(in *portal.IngestOptions, out *portal.SenderOptions, re
 	in.Reader, in.Directory = r.graph.reader, hourDirectory{in.Directory, r.writers}
 	in.Settle, in.DoubtRest, in.RetryMin, in.RetryMax, in.EchoWait, in.Sweep = 0, 0, 0, 0, 0, 0
 	*out = portal.SenderOptions{
-		Common: out.Common, Reader: r.graph.reader, Writers: r.writers, Held: r.holds.Held, Revoked: r.health.writingRevoked, Policy: r.retention.policy,
+		Common: out.Common, Reader: r.graph.reader, Writers: r.writers, Held: r.holds.Held, Down: r.health.noWriting, Revoked: r.health.writingRevoked, Policy: r.retention.policy,
 		DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Outage: r.retention.outage, ToldAtEnd: r.retention.toldAtEnd, Reaction: c.Config.Outage.Reaction,
 	}
 	out.Directory = in.Directory

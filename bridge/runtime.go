@@ -175,7 +175,7 @@ func (r *runtime) wirePortal() {
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
 	r.sender = portal.NewSender(portal.SenderOptions{
-		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held, Revoked: r.health.writingRevoked,
+		Common: common, Reader: r.graph.reader, Writers: r.writers, Echoed: r.ingest.Wake, Held: r.holds.Held, Down: r.health.noWriting, Revoked: r.health.writingRevoked,
 		Policy: r.retention.policy, DigestAbove: r.retention.digestAbove, Kept: r.retention.kept, Waited: r.retention.waited, Outage: r.retention.outage, ToldAtEnd: r.retention.toldAtEnd, Reaction: r.c.Config.Outage.Reaction,
 		MaxFile: fileLimit(r.c.Config.Limits.FileSize),
 		Edits: func(ctx context.Context, roomID id.RoomID, eventID id.EventID) ([]id.EventID, error) {

@@ -221,6 +221,11 @@ type SenderOptions struct {
 	// outage was declared or is rehearsed. Whoever ends that calls Wake or Kick.
 	// nil means never.
 	Held func(portal string) bool
+	// Down reports whether it is known that Teams takes nothing: few conversations
+	// try then, one every ScoutEvery, and all the others wait until one of them gets
+	// through. nil means never; ScoutEvery is 3 s by default.
+	Down       func() bool
+	ScoutEvery time.Duration
 	// Revoked returns since when the bridge may not write at all, because a
 	// permission was taken away: what is refused waits. The zero time means that
 	// it may, as far as is known; nil means always.
@@ -299,6 +304,12 @@ func (o *SenderOptions) setDefaults() {
 	}
 	if o.Held == nil {
 		o.Held = func(string) bool { return false }
+	}
+	if o.Down == nil {
+		o.Down = func() bool { return false }
+	}
+	if o.ScoutEvery == 0 {
+		o.ScoutEvery = 3 * time.Second
 	}
 	if o.Revoked == nil {
 		o.Revoked = func() time.Time { return time.Time{} }

@@ -23,6 +23,7 @@ type Sender struct {
 	status statusSender
 	teller *teller
 	marks  *marks
+	scouts *scouts
 
 	// kicks counts how often waiting rows were made due.
 	kicks atomic.Int64
@@ -61,6 +62,7 @@ func NewSender(o SenderOptions) *Sender {
 	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]time.Time{}}
 	s.marks = newMarks(&s.o)
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
+	s.scouts = &scouts{down: o.Down, wake: s.lanes.wake, waits: map[string]struct{}{}}
 	return s
 }
 
@@ -117,6 +119,7 @@ func (s *Sender) Run(ctx context.Context) {
 	defer s.marks.lanes.stop()
 	var telling sync.WaitGroup
 	telling.Go(func() { s.teller.run(ctx) })
+	telling.Go(func() { s.scouts.run(ctx, s.o.ScoutEvery) })
 	defer telling.Wait()
 	sweep := time.NewTicker(s.o.Sweep)
 	defer sweep.Stop()
@@ -175,7 +178,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 	case s.o.Held(portal):
 		next, look = s.o.Now().Add(s.o.RetryMax), time.Time{}
 	case !next.After(s.o.Now()):
-		next = s.step(ctx, row)
+		next = s.try(ctx, row)
 	}
 	if !next.IsZero() {
 		return s.indicate(ctx, portal, sooner(sooner(next, look), rewrite))
@@ -205,6 +208,9 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	}
 	isUnread := errors.Is(err, errUnread)
 	wait := backoff(row.Attempts, s.o.RetryMin, s.o.RetryMax)
+	if s.o.Down() {
+		wait = min(wait, scoutRetry)
+	}
 	if v.retryAfter > wait {
 		wait = v.retryAfter
 	}

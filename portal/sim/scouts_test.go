@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"teamsbridge/portal"
+	"teamsbridge/portal/portaltest"
+)
+
+// silence is a time in which Teams answers posts with a 504, each after a while,
+// while everything else works.
+type silence struct {
+	mu           sync.Mutex
+	until, known time.Time // known is from when on the bridge knows
+	trying, most int
+	tries        int
+	tried        map[string]struct{} // which conversations
+	first, last  time.Time           // posts that went through, after it was over
+}
+
+// down is what the bridge knows: it learns of the end from a post that goes through.
+func (s *silence) down() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().After(s.known) && s.first.IsZero()
+}
+
+func (s *silence) write(w portaltest.Write) (out portaltest.Fault) {
+	const hangs = 20 * time.Second
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.After(s.until) {
+		if s.first.IsZero() {
+			s.first = now
+		}
+		s.last = now
+		return out
+	}
+	if now.After(s.known.Add(hangs)) { // what was tried before it was known is over
+		s.tries++
+		s.tried[w.Channel.ChannelID] = struct{}{}
+		s.trying++
+		s.most = max(s.most, s.trying)
+		time.AfterFunc(hangs, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.trying--
+		})
+	}
+	out.Refuse, out.Delay = portaltest.ErrAmbiguous, hangs
+	return out
+}
+
+// TestFewTryWhileTeamsTakesNothing has many rooms wait through an hour in which
+// Teams takes nothing: a few try, in turn, so that Teams is asked little, and all
+// others go as soon as one gets through.
+//
+// Proves M4 and M5.
+func TestFewTryWhileTeamsTakesNothing(t *testing.T) {
+	for name, rooms := range map[string]int{"many rooms": 100, "one room": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const lasts = time.Hour
+				p := saidInMatrix(rooms, 2*rooms, 100*time.Millisecond)
+				p.span = lasts + 10*time.Minute
+				var s *silence
+				run(t, p, func(w *world) {
+					w.f.end() // nothing else goes wrong
+					w.r.Tenant.SetLag(nil)
+					s = &silence{tried: map[string]struct{}{}, until: time.Now().Add(lasts), known: time.Now().Add(time.Minute)}
+					w.r.Tune = func(in *portal.IngestOptions, out *portal.SenderOptions) {
+						w.tune(in, out)
+						out.Down = s.down
+					}
+					w.r.Tenant.SetWrites(s.write)
+				})
+				t.Logf("%d tries, at most %d at once; the first post %s after the end, the last %s after that", s.tries, s.most, s.first.Sub(s.until), s.last.Sub(s.first))
+				require.LessOrEqual(t, s.most, 3)
+				require.GreaterOrEqual(t, s.tries, int(lasts/(2*time.Minute)), "somebody tries")
+				require.Less(t, s.first.Sub(s.until), time.Minute, "it is soon seen that it is over")
+				require.Len(t, s.tried, rooms, "each has its turn")
+				// What was tried just before the end waits its 20 s: here nobody makes it due.
+				require.Less(t, s.last.Sub(s.first), 30*time.Second, "and then all go")
+			})
+		})
+	}
+}
