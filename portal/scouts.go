@@ -10,8 +10,9 @@ import (
 
 const (
 	// maxScouts is how many conversations try at once: a post that hangs must not
-	// keep the others from seeing that Teams is back.
-	maxScouts = 3
+	// keep the others from seeing that Teams is back, and one without an answer is
+	// looked for besides. With 8 it is seen within about ten seconds.
+	maxScouts = 8
 	// scoutRetry is the longest wait of what is tried while nothing can be written:
 	// where only one conversation has something to say, nobody else finds out.
 	scoutRetry = 20 * time.Second

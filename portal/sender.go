@@ -192,7 +192,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("event_id", row.EventID).Str("kind", row.Kind).Logger()
 	ctx = log.WithContext(ctx)
-	kicks := s.kicks.Load()
+	kicks, down := s.kicks.Load(), s.o.Down()
 	err := s.send(ctx, row)
 	switch {
 	case err == nil:
@@ -226,8 +226,9 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 		next = s.waitAside(ctx, row, next)
 	}
 	s.o.Metrics.Count(MetricSendRetry, v.reason)
-	if v.retryAfter == 0 && s.kicks.Load() != kicks {
-		// All were made due while this one failed: what it saw may be over.
+	if v.retryAfter == 0 && (s.kicks.Load() != kicks || down && !s.o.Down()) {
+		// All were made due, or another one got through, while this one failed:
+		// what it saw may be over.
 		if _, err = s.o.DB.Outbox.RetryNow(ctx, row.Portal); err != nil && ctx.Err() == nil {
 			log.Err(err).Msg("Could not write to the outbox")
 		}

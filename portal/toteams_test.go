@@ -134,7 +134,7 @@ func TestReplyToARootWithoutARow(t *testing.T) {
 // Proves M3 and M5.
 func TestOutageKeepsOrderAndTells(t *testing.T) {
 	r := started(t)
-	over := outage(r)
+	outage(r)
 	var events []id.EventID
 	for i := range 10 {
 		events = append(events, r.Say(portaltest.AliceMXID, fmt.Sprint("m", i)))
@@ -145,7 +145,13 @@ func TestOutageKeepsOrderAndTells(t *testing.T) {
 	require.Empty(t, r.TeamsTexts())
 	r.Restart()
 	require.Empty(t, r.TeamsTexts())
-	over()
+	var failed atomic.Bool // what is behind the first one waits for it
+	r.Tenant.SetWrites(func(w portaltest.Write) (out portaltest.Fault) {
+		if strings.Contains(w.HTML, "m0") && !failed.Swap(true) {
+			out.Refuse = portaltest.ErrUnavailable
+		}
+		return out
+	})
 	require.NoError(t, r.Sender.Kick(context.Background()))
 	r.Quiet()
 	texts := r.TeamsTexts()

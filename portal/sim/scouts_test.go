@@ -20,14 +20,14 @@ type silence struct {
 	trying, most int
 	tries        int
 	tried        map[string]struct{} // which conversations
-	first, last  time.Time           // posts that went through, after it was over
+	posts        []time.Time         // that went through, after it was over
 }
 
 // down is what the bridge knows: it learns of the end from a post that goes through.
 func (s *silence) down() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Now().After(s.known) && s.first.IsZero()
+	return time.Now().After(s.known) && len(s.posts) == 0
 }
 
 func (s *silence) write(w portaltest.Write) (out portaltest.Fault) {
@@ -36,10 +36,7 @@ func (s *silence) write(w portaltest.Write) (out portaltest.Fault) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	if now.After(s.until) {
-		if s.first.IsZero() {
-			s.first = now
-		}
-		s.last = now
+		s.posts = append(s.posts, now)
 		return out
 	}
 	if now.After(s.known.Add(hangs)) { // what was tried before it was known is over
@@ -80,13 +77,16 @@ func TestFewTryWhileTeamsTakesNothing(t *testing.T) {
 					}
 					w.r.Tenant.SetWrites(s.write)
 				})
-				t.Logf("%d tries, at most %d at once; the first post %s after the end, the last %s after that", s.tries, s.most, s.first.Sub(s.until), s.last.Sub(s.first))
-				require.LessOrEqual(t, s.most, 3)
+				first := s.posts[0]
+				most, last := s.posts[len(s.posts)*3/4].Sub(first), s.posts[len(s.posts)-1].Sub(first)
+				t.Logf("%d tries, at most %d at once; the first post %s after the end, three of four %s after that, the last %s", s.tries, s.most, first.Sub(s.until), most, last)
+				require.LessOrEqual(t, s.most, 8)
 				require.GreaterOrEqual(t, s.tries, int(lasts/(2*time.Minute)), "somebody tries")
-				require.Less(t, s.first.Sub(s.until), time.Minute, "it is soon seen that it is over")
+				require.Less(t, first.Sub(s.until), time.Minute, "it is soon seen that it is over")
 				require.Len(t, s.tried, rooms, "each has its turn")
-				// What was tried just before the end waits its 20 s: here nobody makes it due.
-				require.Less(t, s.last.Sub(s.first), 30*time.Second, "and then all go")
+				require.Less(t, most, 5*time.Second, "and then all go")
+				// What hung at the end is looked for before it goes again.
+				require.Less(t, last, time.Minute)
 			})
 		})
 	}
