@@ -105,7 +105,7 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	if early {
 		b.o.Voted()
 	}
-	b.queued(ctx, row, inserted)
+	b.taken(ctx, row, inserted)
 	return &bridgev2.MatrixMessageResponse{DB: stored, Pending: true}, nil
 }
 
@@ -209,8 +209,7 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 	if merged {
 		b.o.Metrics.Count(MetricCoalesced, row.Kind)
 	}
-	b.queued(ctx, row, inserted)
-	return errQueued()
+	return b.queued(ctx, row, inserted)
 }
 
 // replaceOlderEdits makes edits that wait in front of a newer one say the same:
@@ -287,8 +286,7 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 		}
 		return nil
 	}
-	b.queued(ctx, row, inserted)
-	return errQueued()
+	return b.queued(ctx, row, inserted)
 }
 
 // cancelFollowers takes back the edits and reactions that wait for an event.
@@ -321,13 +319,30 @@ func (b *Outbox) enqueue(ctx context.Context, row *database.OutboxRow) (inserted
 	return inserted, b.o.DB.Journal.Done(ctx, row.EventID)
 }
 
-func (b *Outbox) queued(ctx context.Context, row *database.OutboxRow, inserted bool) {
+func (b *Outbox) taken(ctx context.Context, row *database.OutboxRow, inserted bool) {
 	if !inserted {
 		zerolog.Ctx(ctx).Debug().Msg("Matrix event was in the outbox already")
 	} else {
 		b.o.Metrics.Count(MetricEnqueued, row.Kind)
 	}
 	b.o.Wake(row.Portal)
+}
+
+// queued tells bridgev2 how an edit, reaction or redaction is shown that the outbox
+// has. One that came once more is shown as it was: it may have ended, and then
+// nobody says so again.
+func (b *Outbox) queued(ctx context.Context, row *database.OutboxRow, inserted bool) error {
+	b.taken(ctx, row, inserted)
+	if inserted {
+		return errQueued()
+	}
+	before, err := b.o.DB.Outbox.ByEvent(ctx, row.EventID)
+	if err != nil {
+		return err
+	} else if before == nil {
+		return errQueued()
+	}
+	return errOf(b.o.Texts, before)
 }
 
 // checkMirrored refuses what is said in a room whose conversation is not

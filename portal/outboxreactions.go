@@ -84,8 +84,7 @@ func (b *Outbox) HandleReaction(ctx context.Context, react *bridgev2.MatrixReact
 	if err != nil {
 		return nil, fmt.Errorf("queue reaction: %w", err)
 	}
-	b.queued(ctx, row, inserted)
-	return nil, errQueued()
+	return nil, b.queued(ctx, row, inserted)
 }
 
 // HandleReactionRemove queues the removal of a reaction; a reaction that Teams
@@ -138,8 +137,7 @@ func (b *Outbox) HandleReactionRemove(ctx context.Context, remove *bridgev2.Matr
 		b.o.Metrics.Count(MetricCoalesced, row.Kind)
 		return nil
 	}
-	b.queued(ctx, row, inserted)
-	return errQueued()
+	return b.queued(ctx, row, inserted)
 }
 
 // reactedEvent returns the event of the message that a reaction is on.

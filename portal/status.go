@@ -55,6 +55,30 @@ func errNothingToDo() error {
 		WithIsCertain(true).WithSendNotice(false)
 }
 
+// errOf tells bridgev2 how a row is shown: as pending until it has ended.
+func errOf(x texts.Texts, row *database.OutboxRow) error {
+	switch row.State {
+	case database.StateDone, database.StateCancelled:
+		return errNothingToDo()
+	case database.StateParked, database.StateFailed:
+		return failedStatus(x, row)
+	default:
+		return errQueued()
+	}
+}
+
+// failedStatus sends no notice: the teller does that, once.
+func failedStatus(x texts.Texts, row *database.OutboxRow) bridgev2.MessageStatus {
+	reason := event.MessageStatusNetworkError
+	if row.Reason == ReasonTooOld {
+		reason = event.MessageStatusTooOld
+	}
+	return bridgev2.WrapErrorInStatus(errors.New(row.Reason)).
+		WithStatus(event.MessageStatusFail).
+		WithErrorReason(reason).
+		WithIsCertain(true).WithSendNotice(false).WithMessage(spoken(x, row.Detail))
+}
+
 // statusInfo names the event of an outbox row.
 func statusInfo(row *database.OutboxRow) *bridgev2.MessageStatusEventInfo {
 	info := &bridgev2.MessageStatusEventInfo{
@@ -98,14 +122,6 @@ func (s statusSender) delivered(ctx context.Context, row *database.OutboxRow) {
 	})
 }
 
-// failed sends no notice: the teller does that, once.
-func (s statusSender) failed(ctx context.Context, row *database.OutboxRow, why error, message string) {
-	reason := event.MessageStatusNetworkError
-	if row.Reason == ReasonTooOld {
-		reason = event.MessageStatusTooOld
-	}
-	s.send(ctx, row, bridgev2.WrapErrorInStatus(why).
-		WithStatus(event.MessageStatusFail).
-		WithErrorReason(reason).
-		WithIsCertain(true).WithSendNotice(false).WithMessage(spoken(s.texts, message)))
+func (s statusSender) failed(ctx context.Context, row *database.OutboxRow) {
+	s.send(ctx, row, failedStatus(s.texts, row))
 }

@@ -239,7 +239,7 @@ func (t *teller) one(ctx context.Context, row *database.OutboxRow) error {
 // a row that failed faster than that must not be shown as pending for ever.
 func (t *teller) showOne(ctx context.Context, row *database.OutboxRow) error {
 	show := func(ctx context.Context, _ *bridgev2.Portal, _ *bridgev2.UserLogin) error {
-		t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+		t.status.failed(ctx, row)
 		return nil
 	}
 	if row.Kind == database.KindMessage {
@@ -326,7 +326,7 @@ func (t *teller) show(ctx context.Context, rows ...*database.OutboxRow) {
 	for _, row := range rows {
 		if at, shown := t.shown[row.ID]; !shown || !at.Equal(row.DoneAt) {
 			t.shown[row.ID] = row.DoneAt
-			t.status.failed(ctx, row, errors.New(row.Reason), row.Detail)
+			t.status.failed(ctx, row)
 		}
 	}
 }

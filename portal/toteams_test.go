@@ -849,6 +849,32 @@ func TestReplyWaitsForARootThatIsOnItsWay(t *testing.T) {
 	require.Empty(t, all[2].ReplyToID)
 }
 
+// What comes once more, after it ended, is shown as it ended and not as waiting.
+func TestWhatComesOnceMoreIsShownAsItEnded(t *testing.T) {
+	r := started(t)
+	a, b := r.Say(portaltest.AliceMXID, "one"), r.Say(portaltest.AliceMXID, "two")
+	r.Quiet()
+	edit, reaction := r.Edit(portaltest.AliceMXID, a, "one again"), r.React(portaltest.BobMXID, a, "👍")
+	r.Quiet()
+	ended := map[id.EventID]event.MessageStatus{edit: event.MessageStatusSuccess, reaction: event.MessageStatusSuccess}
+	r.Tenant.SetFault(func(op, _ string) portaltest.Fault {
+		if op == "edit" {
+			return portaltest.Fault{Refuse: portaltest.ErrBadRequest}
+		}
+		return portaltest.Fault{}
+	})
+	ended[r.Edit(portaltest.AliceMXID, b, "too much")] = event.MessageStatusFail
+	r.Quiet()
+	for evt, want := range ended {
+		require.Equal(t, want, lastStatus(r, evt))
+		shown := len(r.HS.Statuses(evt))
+		r.Redeliver(evt)
+		r.Eventually(func() bool { return len(r.HS.Statuses(evt)) > shown || evt == reaction }) // bridgev2 has a reaction that it knows
+		r.Quiet()
+		require.Equal(t, want, lastStatus(r, evt), "%s", r.HS.Event(evt).Type.Type)
+	}
+}
+
 // A homeserver may tell of an edit after one that was made later, minutes or, where
 // it had not told of it at all, an hour after. Clients show the one that was made
 // last, and so does Teams.
