@@ -644,6 +644,7 @@ func TestVerifyWhatIsInOrder(t *testing.T) {
 	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.notice", "body": "beep"})
 	r.Secretly(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "!teams status"})
 	r.Secretly(portaltest.BotID, event.EventMessage, map[string]any{"msgtype": "m.notice", "body": "outage"})
+	r.Secretly(portaltest.BlockedMXID, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "of a bot that may not"})
 	r.Say(portaltest.CarolMXID, strings.Repeat("a long text ", 5000))
 	root := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, strings.Repeat("a long text ", 8000))
 	r.Tenant.Change(portaltest.Channel, root.ID, func(m *teams.Message, _ time.Time) { m.Subject = "subject" })
@@ -651,7 +652,7 @@ func TestVerifyWhatIsInOrder(t *testing.T) {
 	clean(t, r)
 	report := verify(t, r)
 	require.Equal(t, 1, report.Left[portal.LeftHistory])
-	require.Equal(t, 2, report.Left[portal.LeftNotForward])
+	require.Equal(t, 3, report.Left[portal.LeftNotForward])
 	// What waits, and what failed for a reason.
 	r.Tenant.SetFault(failWrites(portaltest.ErrBadRequest))
 	r.Say(portaltest.AliceMXID, "refused")

@@ -149,6 +149,10 @@ func (c *comparison) message(t *teamsSide) {
 		return
 	}
 	rows := c.rows[t.ID]
+	if ledger.State == database.StateDone && ledger.Reason == ReasonDropped && len(rows) == 0 && part == nil {
+		c.report.Failed["to Matrix: "+ledger.Reason]++ // a repair would undo what an administrator decided
+		return
+	}
 	if part != nil && isDigest(part.EventID) {
 		return // it stands for many events, which the outbox knows to be in it
 	} else if part != nil {
@@ -232,7 +236,12 @@ func (c *comparison) doubledPost(t *teamsSide) bool {
 	if !t.Relay {
 		return false
 	}
-	for _, p := range c.posts[t.Root+"\x00"+t.Print+"\x00"+t.File] {
+	same := c.posts[t.Root+"\x00"+t.Print+"\x00"+t.File]
+	if slices.ContainsFunc(same, func(p *database.SentPart) bool { return p.State == database.StateSending && p.RemoteID == "" }) {
+		c.report.OnTheWay++ // it may be that one's only post: nobody knows yet
+		return true
+	}
+	for _, p := range same {
 		if p.RemoteID == "" || p.RemoteID == t.ID || t.Created.Before(p.StartedAt.Add(-postWindow)) || t.Created.After(p.StartedAt.Add(postWindow)) {
 			continue
 		}

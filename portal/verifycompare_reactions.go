@@ -9,6 +9,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 )
 
 // reactions compares who reacted how.
@@ -173,8 +174,9 @@ func (r *reactionComparison) event(e *reactionEvent) {
 	}
 	out, queued := r.s.outbox[e.ID]
 	key := reactionKey{UserID(e.Person), e.Emoji}
+	_, unlike := msgconv.EmojiToTeams(string(e.Emoji))
 	switch {
-	case e.Person == "":
+	case e.Person == "", unlike != nil: // Teams has no such reaction, which its author was told
 		r.report.Left[LeftNotForward]++
 	case queued && givenUp(out):
 		r.report.Failed["reaction: "+out.Reason]++

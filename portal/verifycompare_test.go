@@ -88,12 +88,21 @@ func TestCompare(t *testing.T) {
 			require.Equal(t, 5, r.InTeams)
 			require.Empty(t, r.Left)
 		}},
-		"an event is gone":          {func(s *sides) { dropEvent(s, "$in2") }, []finding{{MissingInMatrix, "2", fixResend, ""}}, nil},
-		"event and row are gone":    {func(s *sides) { dropEvent(s, "$in2"); dropRow(s, "$in2") }, []finding{{MissingInMatrix, "2", fixRedeliver, ""}}, nil},
-		"a row is gone":             {func(s *sides) { dropRow(s, "$in2") }, []finding{{Unknown, "2", fixRedeliver, ""}}, nil},
-		"redacted by the bridge":    {func(s *sides) { s.events[1].Redacted = true; s.removed["$in2"] = removal{Own: true} }, []finding{{MissingInMatrix, "2", fixResend, ""}}, nil},
-		"pending in the ledger":     {func(s *sides) { dropEvent(s, "$in2"); setState(s, "2", database.StatePending) }, nil, onTheWay(1)},
-		"parked in the ledger":      {func(s *sides) { dropEvent(s, "$in2"); setState(s, "2", database.StateParked) }, nil, func(t *testing.T, r *Report) { require.Equal(t, map[string]int{"to Matrix: why": 1}, r.Failed) }},
+		"an event is gone":       {func(s *sides) { dropEvent(s, "$in2") }, []finding{{MissingInMatrix, "2", fixResend, ""}}, nil},
+		"event and row are gone": {func(s *sides) { dropEvent(s, "$in2"); dropRow(s, "$in2") }, []finding{{MissingInMatrix, "2", fixRedeliver, ""}}, nil},
+		"a row is gone":          {func(s *sides) { dropRow(s, "$in2") }, []finding{{Unknown, "2", fixRedeliver, ""}}, nil},
+		"redacted by the bridge": {func(s *sides) { s.events[1].Redacted = true; s.removed["$in2"] = removal{Own: true} }, []finding{{MissingInMatrix, "2", fixResend, ""}}, nil},
+		"pending in the ledger":  {func(s *sides) { dropEvent(s, "$in2"); setState(s, "2", database.StatePending) }, nil, onTheWay(1)},
+		"parked in the ledger":   {func(s *sides) { dropEvent(s, "$in2"); setState(s, "2", database.StateParked) }, nil, func(t *testing.T, r *Report) { require.Equal(t, map[string]int{"to Matrix: why": 1}, r.Failed) }},
+		"dropped by an administrator": {func(s *sides) {
+			dropEvent(s, "$in2")
+			dropRow(s, "$in2")
+			l := s.ledger["2"]
+			l.Reason = ReasonDropped
+			s.ledger["2"] = l
+		}, nil, func(t *testing.T, r *Report) {
+			require.Equal(t, map[string]int{"to Matrix: " + ReasonDropped: 1}, r.Failed)
+		}},
 		"young":                     {func(s *sides) { dropEvent(s, "$in3"); s.until = at(2); s.events = s.events[:2]; s.teams = s.teams[:3] }, nil, onTheWay(1)},
 		"from before mirroring":     {func(s *sides) { dropEvent(s, "$in1"); dropRow(s, "$in1"); s.mirrored = at(2) }, nil, left(LeftHistory)},
 		"nothing to show":           {func(s *sides) { dropEvent(s, "$in3"); dropRow(s, "$in3"); s.teams[2].Parts = nil }, nil, nil},
@@ -195,6 +204,12 @@ func TestCompare(t *testing.T) {
 		"its rest is on the way": {second(database.StateSent, func(s *sides) {
 			s.outbox["$out4"] = database.OutboxRow{State: database.StateSending}
 		}), nil, onTheWay(1)},
+		"said twice, and nobody knows of the second": {func(s *sides) {
+			twin := s.teams[3]
+			twin.ID = "9"
+			s.teams = append(s.teams, twin)
+			s.parts = append(s.parts, database.SentPart{EventID: "$again", AccountID: "relay", Fingerprint: "p4", State: database.StateSending, StartedAt: at(4)})
+		}, nil, onTheWay(1)},
 		"said twice, long after": {func(s *sides) {
 			twin := s.teams[3]
 			twin.ID, twin.Created = "9", at(50)
@@ -219,6 +234,10 @@ func TestCompare(t *testing.T) {
 		"a stranger's reaction": {func(s *sides) {
 			s.reactions = append(s.reactions, reactionEvent{ID: "$wave", Sender: "@eve:hs", Target: "$in1", Emoji: "👋", At: at(8)})
 		}, nil, left(LeftNotForward)},
+		"reactions that Teams does not have": {func(s *sides) {
+			s.reactions = append(s.reactions, reactionEvent{ID: "$text", Sender: "@bob:hs", Target: "$in1", Emoji: "+1", At: at(8), Person: "bob"},
+				reactionEvent{ID: "$image", Sender: "@bob:hs", Target: "$in1", Emoji: "mxc://hs/party", At: at(8), Person: "bob"})
+		}, nil, func(t *testing.T, r *Report) { require.Equal(t, 2, r.Left[LeftNotForward]) }},
 		"a relay's reaction of nobody": {func(s *sides) {
 			s.teams[0].Reactions = append(s.teams[0].Reactions, teamsReaction{reactionKey{"relay", "👋"}, true})
 		}, []finding{{DifferentReactions, "1", fixUnreact, ""}}, nil},

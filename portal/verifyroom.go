@@ -265,5 +265,5 @@ func (v *Verifier) wantedEvent(c *event.MessageEventContent, e RoomEvent) bool {
 	case prefix != "" && strings.HasPrefix(c.Body, prefix):
 		return false
 	}
-	return true
+	return v.o.Bridge.Config.Permissions.Get(e.Sender).SendEvents
 }

@@ -41,6 +41,8 @@ const (
 	AliceMXID = id.UserID("@alice:" + ServerName)
 	BobMXID   = id.UserID("@bob:" + ServerName)
 	CarolMXID = id.UserID("@carol:" + ServerName)
+	// BlockedMXID may not write to Teams.
+	BlockedMXID = id.UserID("@blocked:" + ServerName)
 
 	systemLogin = networkid.UserLoginID("app:tenant")
 )
@@ -141,7 +143,7 @@ func New(t TB) *Rig {
 const bridgeYAML = `
 command_prefix: "!teams"
 portal_event_buffer: 64
-permissions: {"*": user}
+permissions: {"*": user, "@blocked:example.org": block}
 relay: {enabled: true, message_formats: {m.text: "{{ .Message }}"}, displayname_format: "{{ .DisambiguatedName }}"}
 `
 
