@@ -104,6 +104,7 @@ func (s *Sender) Decided(ctx context.Context, portal string) {
 		zerolog.Ctx(ctx).Err(err).Str("portal", portal).Msg("Could not write to the outbox")
 	}
 	s.showAgain(portal)
+	s.scouts.pass(portal)
 	s.Wake(portal)
 }
 

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,17 +21,33 @@ const (
 
 // scouts are the conversations that try, in turn, while it is known that Teams takes
 // nothing. All the others wait: each try is a request that Teams can't use now, and
-// each that ends without an answer leaves a post to be looked for. Once one of them
-// goes through, all go.
+// each that ends without an answer leaves a post to be looked for. Where one gets
+// through, it goes on and the next one tries at once; where Teams is back, all go.
 type scouts struct {
 	down func() bool
 	wake func(portal string)
 
-	mu     sync.Mutex
-	turn   []string // who waits, the longest first
-	waits  map[string]struct{}
-	chosen string // whose turn it is
-	trying int
+	mu sync.Mutex
+	// fresh and turn are who waits, the longest first: those with a message that was
+	// never tried come before the others, as Teams may well take what is theirs.
+	fresh, turn []string
+	waits       map[string]struct{}
+	chosen      string // whose turn it is
+	trying      map[string]struct{}
+	// through are who got through when they last tried: they need no turn.
+	through map[string]struct{}
+}
+
+func newScouts(down func() bool, wake func(portal string)) *scouts {
+	s := &scouts{down: down, wake: wake}
+	s.clear()
+	return s
+}
+
+// clear forgets everybody. mu is held, or nobody else has s.
+func (s *scouts) clear() {
+	s.fresh, s.turn, s.chosen = nil, nil, ""
+	s.waits, s.trying, s.through = map[string]struct{}{}, map[string]struct{}{}, map[string]struct{}{}
 }
 
 // run lets one conversation after the other try until ctx ends.
@@ -56,9 +73,14 @@ func (s *scouts) next() {
 	}
 	s.mu.Lock()
 	s.chosen = ""
-	if s.trying < maxScouts && len(s.turn) > 0 {
-		s.chosen, s.turn = s.turn[0], s.turn[1:]
-		delete(s.waits, s.chosen)
+	if len(s.trying) < maxScouts {
+		for _, queue := range []*[]string{&s.fresh, &s.turn} {
+			if len(*queue) > 0 {
+				s.chosen, *queue = (*queue)[0], (*queue)[1:]
+				delete(s.waits, s.chosen)
+				break
+			}
+		}
 	}
 	chosen := s.chosen
 	s.mu.Unlock()
@@ -67,52 +89,79 @@ func (s *scouts) next() {
 	}
 }
 
-// enter reports whether it is a conversation's turn to try; leave has to be called
-// after that. Where it is not, the conversation is woken when it is.
-func (s *scouts) enter(portal string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.chosen == portal {
-		s.chosen = ""
-		s.trying++
+// mayTry reports whether a row may be tried; tried has to be called after that.
+// Where it is not its conversation's turn, that is woken when it is.
+func (s *scouts) mayTry(row *database.OutboxRow) bool {
+	if !s.down() {
 		return true
 	}
-	if _, waits := s.waits[portal]; !waits {
-		s.waits[portal] = struct{}{}
-		s.turn = append(s.turn, portal)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, through := s.through[row.Portal]; through {
+		return true
+	}
+	if s.chosen == row.Portal {
+		s.chosen = ""
+		s.trying[row.Portal] = struct{}{}
+		return true
+	}
+	if _, waits := s.waits[row.Portal]; !waits {
+		s.waits[row.Portal] = struct{}{}
+		if row.Attempts == 0 {
+			s.fresh = append(s.fresh, row.Portal)
+		} else {
+			s.turn = append(s.turn, row.Portal)
+		}
 	}
 	return false
 }
 
-func (s *scouts) leave() {
+// tried says what came of a try: whether the conversation goes on, and whether
+// Teams was asked at all.
+func (s *scouts) tried(portal string, through, asked bool) {
+	if !s.down() {
+		s.relieve()
+		return
+	}
+	s.mu.Lock()
+	delete(s.trying, portal)
+	if through {
+		s.through[portal] = struct{}{}
+	} else {
+		delete(s.through, portal)
+	}
+	s.mu.Unlock()
+	if through || !asked {
+		s.next()
+	}
+}
+
+// pass lets a conversation try without a turn: it is known what became of its post.
+func (s *scouts) pass(portal string) {
+	if !s.down() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trying--
+	s.through[portal] = struct{}{}
 }
 
 // relieve wakes all who wait for their turn: Teams is back.
 func (s *scouts) relieve() {
 	s.mu.Lock()
-	turn := s.turn
-	s.turn, s.waits, s.chosen = nil, map[string]struct{}{}, ""
+	waiting := append(s.fresh, s.turn...)
+	if len(waiting)+len(s.trying)+len(s.through) > 0 {
+		s.clear()
+	}
 	s.mu.Unlock()
-	for _, portal := range turn {
+	for _, portal := range waiting {
 		s.wake(portal)
 	}
 }
 
-// try sends a row that is due. While Teams takes nothing it does so only when it is
-// the conversation's turn.
+// try sends a row that is due and may be tried.
 func (s *Sender) try(ctx context.Context, row *database.OutboxRow) time.Time {
-	if s.o.Down() {
-		if !s.scouts.enter(row.Portal) {
-			return s.o.Now().Add(s.o.RetryMax)
-		}
-		defer s.scouts.leave()
-	}
-	next := s.step(ctx, row)
-	if !s.o.Down() {
-		s.scouts.relieve()
-	}
+	next, err := s.step(ctx, row)
+	s.scouts.tried(row.Portal, next.IsZero(), !errors.Is(err, ErrNoAccount))
 	return next
 }

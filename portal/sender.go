@@ -62,7 +62,7 @@ func NewSender(o SenderOptions) *Sender {
 	s.teller = &teller{o: &s.o, loop: &s.loop, status: s.status, pending: s.keepsMore, wake: make(chan struct{}, 1), shown: map[int64]time.Time{}}
 	s.marks = newMarks(&s.o)
 	s.lanes = newLanes(o.Concurrency, o.Now, s.work)
-	s.scouts = &scouts{down: o.Down, wake: s.lanes.wake, waits: map[string]struct{}{}}
+	s.scouts = newScouts(o.Down, s.lanes.wake)
 	return s
 }
 
@@ -174,10 +174,11 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 		return giveWay
 	}
 	next := row.NextAt
+	due := !next.After(s.o.Now())
 	switch {
-	case s.o.Held(portal):
+	case s.o.Held(portal), due && !s.scouts.mayTry(row):
 		next, look = s.o.Now().Add(s.o.RetryMax), time.Time{}
-	case !next.After(s.o.Now()):
+	case due:
 		next = s.try(ctx, row)
 	}
 	if !next.IsZero() {
@@ -188,23 +189,23 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 }
 
 // step sends one row and writes down what came of it; it returns when to try
-// again, or the zero time when the next row may go.
-func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
+// again, or the zero time when the next row may go, and what failed.
+func (s *Sender) step(ctx context.Context, row *database.OutboxRow) (time.Time, error) {
 	log := zerolog.Ctx(ctx).With().Str("portal", row.Portal).Str("event_id", row.EventID).Str("kind", row.Kind).Logger()
 	ctx = log.WithContext(ctx)
 	kicks, down := s.kicks.Load(), s.o.Down()
 	err := s.send(ctx, row)
 	switch {
 	case err == nil:
-		return time.Time{}
+		return time.Time{}, nil
 	case ctx.Err() != nil:
-		return s.o.Now().Add(s.o.RetryMin)
+		return s.o.Now().Add(s.o.RetryMin), err
 	}
 	v := s.judge(row, err)
 	if v.final {
 		log.Warn().Err(err).Str("reason", v.reason).Msg("A Matrix event can't go to Teams")
 		s.fail(ctx, row, v)
-		return time.Time{}
+		return time.Time{}, err
 	}
 	isUnread := errors.Is(err, errUnread)
 	wait := backoff(row.Attempts, s.o.RetryMin, s.o.RetryMax)
@@ -219,8 +220,8 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	}
 	next := s.o.Now().Add(wait)
 	log.Info().Err(err).Str("reason", v.reason).Time("next", next).Msg("A Matrix event waits for Teams")
-	if err = s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); err != nil && ctx.Err() == nil {
-		log.Err(err).Msg("Could not write to the outbox")
+	if dbErr := s.o.DB.Outbox.Retry(ctx, row.ID, next, v.reason); dbErr != nil && ctx.Err() == nil {
+		log.Err(dbErr).Msg("Could not write to the outbox")
 	}
 	if isUnread {
 		next = s.waitAside(ctx, row, next)
@@ -229,12 +230,12 @@ func (s *Sender) step(ctx context.Context, row *database.OutboxRow) time.Time {
 	if v.retryAfter == 0 && (s.kicks.Load() != kicks || down && !s.o.Down()) {
 		// All were made due, or another one got through, while this one failed:
 		// what it saw may be over.
-		if _, err = s.o.DB.Outbox.RetryNow(ctx, row.Portal); err != nil && ctx.Err() == nil {
-			log.Err(err).Msg("Could not write to the outbox")
+		if _, dbErr := s.o.DB.Outbox.RetryNow(ctx, row.Portal); dbErr != nil && ctx.Err() == nil {
+			log.Err(dbErr).Msg("Could not write to the outbox")
 		}
-		return giveWay
+		return giveWay, err
 	}
-	return next
+	return next, err
 }
 
 func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) {

@@ -91,3 +91,35 @@ func TestFewTryWhileTeamsTakesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestLostAnswersWhileTeamsSeemsDown has Teams take every post and lose every
+// answer, for as long as it lasts: nobody sees a post that was answered, and what
+// was said gets to Teams all the same, once, room by room at once.
+//
+// Proves M4.
+func TestLostAnswersWhileTeamsSeemsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rooms, each = 20, 10
+		p := saidInMatrix(rooms, each*rooms, 10*time.Millisecond)
+		p.span = 30 * time.Minute
+		var mu sync.Mutex
+		var began, last time.Time
+		run(t, p, func(w *world) {
+			w.f.end() // nothing else goes wrong
+			w.r.Tenant.SetLag(nil)
+			began = time.Now()
+			w.r.Tune = func(in *portal.IngestOptions, out *portal.SenderOptions) {
+				w.tune(in, out)
+				out.Down = func() bool { return true }
+			}
+			w.r.Tenant.SetWrites(func(portaltest.Write) portaltest.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				last = time.Now()
+				return portaltest.Fault{Lose: portaltest.ErrAmbiguous}
+			})
+		})
+		t.Logf("the last of %d messages went after %s", rooms*each, last.Sub(began))
+		require.Less(t, last.Sub(began), 5*time.Minute)
+	})
+}
