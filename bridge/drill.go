@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
@@ -95,7 +96,7 @@ func (o *outages) settleDrill(ctx context.Context, drill *database.Outage, realO
 	hold := o.holdOf(database.HoldDrill)
 	if realOn && hold != nil {
 		if drill != nil {
-			drill.Cause = causeCut
+			drill.Cause = o.cutBy()
 			if err := o.db.Outages.Update(ctx, drill); err != nil {
 				return err
 			}
@@ -114,6 +115,21 @@ func (o *outages) settleDrill(ctx context.Context, drill *database.Outage, realO
 	return nil
 }
 
+// cutBy is why a real outage has ended a drill.
+func (o *outages) cutBy() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen != nil && o.seen.NoReading && !o.seen.NoWriting && o.holdOf(database.HoldOutage) == nil {
+		return causeCutReading
+	}
+	return causeCut
+}
+
+// isCut reports whether a record is of a drill that a real outage has ended.
+func isCut(rec *database.Outage) bool {
+	return rec.Kind == database.OutageDrill && (rec.Cause == causeCut || rec.Cause == causeCutReading)
+}
+
 func (o *outages) beginDrill(ctx context.Context, hold *database.Hold) (err error) {
 	rec := &database.Outage{Kind: database.OutageDrill, Scope: hold.Scope, Detail: hold.Reason, By: hold.By, Began: hold.Began}
 	if rec.FirstRow, err = o.firstRow(ctx, rec.Began.Add(outageHeadStart)); err != nil {
@@ -125,7 +141,7 @@ func (o *outages) beginDrill(ctx context.Context, hold *database.Hold) (err erro
 // roster is who is in rooms and who should be.
 type roster struct {
 	rooms []roomRoster
-	// left out are rooms that were too many to look into.
+	// left out are rooms that were too many to look into, or could not be.
 	leftOut int
 }
 
@@ -137,12 +153,15 @@ type roomRoster struct {
 	missing []string
 }
 
-// rosterOf lists who is in the rooms of a scope.
-func (r *runtime) rosterOf(ctx context.Context, scope string) (out roster, err error) {
+// rosterOf lists who is in the rooms of a scope, of too many in those in which most
+// was said. A room that can't be looked into is left out, too: the report of all
+// others, and whatever else is to be told, does not wait for it.
+func (r *runtime) rosterOf(ctx context.Context, scope string, said func(portal string) int) (out roster, err error) {
 	convs := r.catalog.all(func(conv database.Conversation) bool {
 		return isMirroredChannel(conv) && database.Hold{Scope: scope}.Covers(conv.Portal)
 	})
 	slices.SortFunc(convs, byName)
+	slices.SortStableFunc(convs, func(a, b database.Conversation) int { return said(b.Portal) - said(a.Portal) })
 	if len(convs) > drillRooms {
 		out.leftOut, convs = len(convs)-drillRooms, convs[:drillRooms]
 	}
@@ -156,8 +175,12 @@ func (r *runtime) rosterOf(ctx context.Context, scope string) (out roster, err e
 	}
 	for _, conv := range convs {
 		room, err := r.roomRosterOf(ctx, conv, left)
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return out, err
+		} else if err != nil {
+			zerolog.Ctx(ctx).Warn().Err(err).Str("portal", conv.Portal).Msg("Could not see who is in a room, for a drill's report")
+			out.leftOut++
+			continue
 		}
 		out.rooms = append(out.rooms, room)
 	}

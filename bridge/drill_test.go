@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -137,6 +138,48 @@ func TestRealOutageEndsADrill(t *testing.T) {
 	require.Contains(t, w.to(ops)[2]+w.to(ops)[3], "A real outage ended it.")
 }
 
+// What a room is told when a real outage ends a drill is what comes of what it
+// writes from then on.
+func TestWhatRoomsHearWhenADrillIsCut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(w *outageTest)
+		want   string
+	}{
+		"nothing works": {func(*outageTest) {}, "**The drill is over, because Microsoft Teams really is unavailable now.** " +
+			"You can go on here: what you write is kept, and goes to Teams when Teams is back."},
+		"it stays here": {func(w *outageTest) { w.policies[roomA] = portal.PolicyNone },
+			"**The drill is over, because Microsoft Teams really is unavailable now.** You can go on here. What you write meanwhile stays in this room and does not go to Teams."},
+		"only reading": {func(w *outageTest) { w.cause.NoWriting = false }, "**The drill is over, because Microsoft Teams really can't be read now.** " +
+			"What you write here goes to Teams, and what was kept does now; what is said in Teams comes here when it can be read again."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newOutageTest(t)
+			tc.change(w)
+			_, err := w.startDrill(t.Context(), "", "all teams", boss, time.Hour)
+			require.NoError(t, err)
+			w.write(roomA, 1)
+			w.pass(5 * time.Minute)
+			w.teamsDown()
+			w.pass(6 * time.Second)
+			require.Equal(t, tc.want, w.to(roomA)[1])
+		})
+	}
+}
+
+// A drill's report that can't be made keeps nobody from being told of an outage.
+func TestOutageIsToldThoughADrillHasNoReport(t *testing.T) {
+	w := newOutageTest(t)
+	w.peopleErr = errors.New("no answer")
+	_, err := w.startDrill(t.Context(), "", "all teams", boss, 10*time.Minute)
+	require.NoError(t, err)
+	w.pass(15 * time.Minute)
+	before := len(w.to(ops))
+	w.teamsDown()
+	w.pass(6 * time.Second)
+	require.Len(t, w.to(ops), before+1)
+	require.Contains(t, w.to(ops)[before], "unavailable")
+}
+
 func TestDrillReportsAreBounded(t *testing.T) {
 	var people roster
 	joined := make([]string, 50)
@@ -193,7 +236,7 @@ func TestRosterSaysWhoIsMissing(t *testing.T) {
 	c.br = p.br
 	r := &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms}
 	for scope, want := range map[string]int{"": 1, string(portal.TeamPortal(portaltest.Channel.TeamID).ID): 1, "t:other": 0} {
-		people, err := r.rosterOf(t.Context(), scope)
+		people, err := r.rosterOf(t.Context(), scope, func(string) int { return 0 })
 		require.NoError(t, err)
 		require.Len(t, people.rooms, want, scope)
 		if want > 0 {
@@ -201,6 +244,21 @@ func TestRosterSaysWhoIsMissing(t *testing.T) {
 				missing: []string{"Name of b (invited, has not joined)", "Name of c (has left)", "Name of d (has left)"}}, people.rooms[0])
 		}
 	}
+}
+
+// A room that can't be looked into is left out of the report, which is made.
+func TestRosterLeavesOutWhatFails(t *testing.T) {
+	p := newPeopleTest(t, person("a", "ann@corp.example"))
+	p.bring(t, "a")
+	p.matrix.err = errors.New("no answer")
+	require.NoError(t, p.staff.catalog.put(t.Context(), database.Conversation{Portal: string(p.portal.ID), TeamID: portaltest.Channel.TeamID,
+		Kind: database.ConversationChannel, State: database.ConversationMirrored, Name: "General"}))
+	c := New(Graph{})
+	c.br = p.br
+	r := &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms}
+	people, err := r.rosterOf(t.Context(), "", func(string) int { return 0 })
+	require.NoError(t, err)
+	require.Equal(t, roster{leftOut: 1}, people)
 }
 
 // What was said under a key is not said again where the homeserver knows it.

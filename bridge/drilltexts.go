@@ -24,7 +24,7 @@ func drillReportText(x texts.Texts, rec *database.Outage, all tallies, people ro
 	var b strings.Builder
 	b.WriteString(x.Say(texts.DrillReport, "what", esc(drills.Retell(x, rec.Detail)), "who", esc(rec.By)) + "\n\n")
 	b.WriteString("* " + x.Say(texts.DrillLasted, "duration", spokenFor(x, rec.Ended.Sub(rec.Began)), "span", span(x, rec.Began, rec.Ended)))
-	if rec.Cause == causeCut {
+	if isCut(rec) {
 		b.WriteString(" " + x.Say(texts.DrillCutShort))
 	}
 	b.WriteString("\n" + totalsText(x, rec, all, title) + "\n")

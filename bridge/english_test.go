@@ -26,7 +26,7 @@ var notSaid = map[string]string{
 // unsaid are words elsewhere that nobody is told.
 var unsaid = map[string]string{
 	"GET channel messages": "an operation", "GET team messages export": "an operation", "POST channel message": "an operation",
-	"cut short": "a cause in the database", "its room is there": "for the log",
+	"cut short": "a cause in the database", "cut short reading": "another one", "its room is there": "for the log",
 	"this is not your account": "an error that is put into other words", "the room did not take everything": "an error of no command",
 	"listing people: Graph listed nobody, which can't be": "an error of no command", "the bridge's own login can't be loaded": "an error of the start",
 	"no such command": "an error of no command", "Tenant mirror": "the name of a login that nobody sees",

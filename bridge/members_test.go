@@ -33,6 +33,7 @@ type memberMatrix struct {
 	*portaltest.Connector
 	mu      sync.Mutex
 	members map[id.UserID]event.Membership
+	err     error // of who asks for them
 }
 
 func (m *memberMatrix) set(user id.UserID, membership event.Membership) {
@@ -54,7 +55,7 @@ func (m *memberMatrix) GetMembers(context.Context, id.RoomID) (map[id.UserID]*ev
 	for user, membership := range m.members {
 		out[user] = &event.MemberEventContent{Membership: membership}
 	}
-	return out, nil
+	return out, m.err
 }
 
 func (m *memberMatrix) GetMemberInfo(_ context.Context, _ id.RoomID, user id.UserID) (*event.MemberEventContent, error) {

@@ -51,7 +51,12 @@ func beganRoomText(x texts.Texts, rec *database.Outage, hold *database.Hold, pol
 // endedRoomText tells a room that knows of an outage that it is over.
 func endedRoomText(x texts.Texts, rec *database.Outage, t tally, missed gap, policy string) string {
 	drill := rec.Kind == database.OutageDrill
-	if drill && rec.Cause == causeCut {
+	switch {
+	case drill && rec.Cause == causeCutReading:
+		return x.Say(texts.DrillCutReading)
+	case isCut(rec) && policy == portal.PolicyNone:
+		return x.Say(texts.DrillCut) + " " + x.Say(texts.OutageStays)
+	case isCut(rec):
 		return x.Say(texts.DrillCut) + " " + x.Say(texts.OutageKept)
 	}
 	parts := []string{x.Say(texts.OutageEnded, "span", span(x, rec.Began, rec.Ended))}

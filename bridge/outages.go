@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ const (
 	causeDeclared = "declared"
 	// causeCut is a drill that a real outage has ended.
 	causeCut = "cut short"
+	// causeCutReading is one that an outage of reading alone has ended.
+	causeCutReading = "cut short reading"
 )
 
 // outages keeps the records of outages in step with what is, and people in
@@ -65,7 +68,7 @@ type outages struct {
 	// title is a conversation's name for people.
 	title func(portal string) string
 	// roster is who is in the rooms of a scope.
-	roster func(ctx context.Context, scope string) (roster, error)
+	roster func(ctx context.Context, scope string, said func(portal string) int) (roster, error)
 	// begun counts outages.
 	begun func(kind string)
 
@@ -97,7 +100,7 @@ func newOutages(db *database.Database, held *holds, now func() time.Time) *outag
 		policy: func(string) string { return portal.PolicyFull },
 		reads:  func() readTimes { return nil },
 		title:  func(portalID string) string { return portalID },
-		roster: func(context.Context, string) (roster, error) { return roster{}, nil },
+		roster: func(context.Context, string, func(string) int) (roster, error) { return roster{}, nil },
 		begun:  func(string) {},
 		wake:   make(chan struct{}, 1), tries: map[string]*attempt{}, gapsClosed: map[int64]time.Time{},
 	}
@@ -159,17 +162,15 @@ func (o *outages) look(ctx context.Context) error {
 	}
 	o.remember(open)
 	real, _ := underWay(open)
+	var errs []error // what one waits for must not keep the next from being told
 	for _, rec := range open {
 		if rec.Ended.IsZero() {
-			err = o.tellBegan(ctx, rec)
+			errs = append(errs, o.tellBegan(ctx, rec))
 		} else {
-			err = o.close(ctx, rec, real != nil)
-		}
-		if err != nil {
-			return err
+			errs = append(errs, o.close(ctx, rec, real != nil))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // remember keeps copies of what goes on for those who may not wait.

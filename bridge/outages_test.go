@@ -61,6 +61,7 @@ type outageTest struct {
 	policies    map[string]string
 	reading     readTimes
 	people      roster
+	peopleErr   error
 	// said is what was said, in order, echoes what the homeserver has for ever and
 	// known what it recognises without being looked at.
 	said       []notice
@@ -125,7 +126,7 @@ func (w *outageTest) restart() {
 	o.policy = func(portal string) string { return w.policies[portal] }
 	o.reads = func() readTimes { return w.reading }
 	o.title = func(portal string) string { return "Room " + strings.ToUpper(portal[len(portal)-1:]) }
-	o.roster = func(context.Context, string) (roster, error) { return w.people, nil }
+	o.roster = func(context.Context, string, func(string) int) (roster, error) { return w.people, w.peopleErr }
 	o.begun = func(kind string) { w.begunCount[kind]++ }
 	w.outages = o
 	w.known, w.reading = false, readTimes{}
@@ -216,7 +217,7 @@ func (w *outageTest) try(do func() error) {
 	for {
 		err := do()
 		if w.ctx.Err() == nil {
-			require.NoError(w.t, err)
+			require.ErrorIs(w.t, err, w.peopleErr)
 			return
 		}
 		w.crashes++

@@ -284,7 +284,7 @@ func (o *outages) report(ctx context.Context, rec *database.Outage, t tallies) (
 	if rec.Kind != database.OutageDrill {
 		return endedOpsText(o.texts, rec, t, o.title), nil
 	}
-	people, err := o.roster(ctx, rec.Scope)
+	people, err := o.roster(ctx, rec.Scope, func(portal string) int { return t[portal].messages() })
 	if err != nil {
 		return "", fmt.Errorf("listing people for the drill's report: %w", err)
 	}
@@ -307,7 +307,7 @@ func (o *outages) closeRooms(ctx context.Context, rec *database.Outage, told map
 			continue
 		}
 		mine := t[row.Portal]
-		cut := rec.Kind == database.OutageDrill && rec.Cause == causeCut
+		cut := isCut(rec)
 		if !cut && mine.waiting > 0 && !o.stalled(rec, mine) {
 			waiting++
 			continue

@@ -94,7 +94,9 @@ const comingFor = 2 * time.Minute
 // post of its own in Teams, for good. The journal tries such an event again.
 func (b *Outbox) comingRoot(ctx context.Context, p *bridgev2.Portal, root id.EventID, row *database.OutboxRow, stored *brdb.Message) error {
 	got, err := p.Bridge.Bot.GetEvent(ctx, p.MXID, root)
-	if err != nil {
+	if err != nil && !isLostAtHomeserver(err) && b.o.Now().Sub(row.EventAt) < comingFor {
+		return fmt.Errorf("the root of the reply can't be read now (%w): %w", err, bridgev2.ErrTargetMessageNotFound)
+	} else if err != nil {
 		zerolog.Ctx(ctx).Debug().Err(err).Stringer("root", root).Msg("The root of a reply can't be read")
 		return nil
 	}

@@ -62,6 +62,9 @@ func addRinger(levels *event.PowerLevelsEventContent, who id.UserID) bool {
 	if needed := levels.Notifications.Room(); levels.GetUserLevel(who) >= needed || needed != ringLevel && needed != usualRingLevel {
 		return false
 	}
+	if level, set := levels.Users[who]; set && level < levels.UsersDefault {
+		return false // a moderator has muted them
+	}
 	if levels.UsersDefault >= ringLevel {
 		return false // lowering it would let everybody ring
 	}

@@ -58,10 +58,14 @@ func TestAdministratorsDecideWhoRings(t *testing.T) {
 	for name, levels := range map[string]*event.PowerLevelsEventContent{
 		"nobody":          {Notifications: &event.NotificationPowerLevels{RoomPtr: ptr.Ptr(100)}},
 		"all have levels": {UsersDefault: 10},
+		"who is muted":    {Users: map[id.UserID]int{"@teams_dave:" + portaltest.ServerName: -1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := started(t)
-			levels.Users = map[id.UserID]int{portaltest.BotID: 9001}
+			if levels.Users == nil {
+				levels.Users = map[id.UserID]int{}
+			}
+			levels.Users[portaltest.BotID] = 9001
 			r.HS.SetPowerLevels(r.Room, levels.Clone())
 			callAll(r, portaltest.Dave, "all of you")
 			require.False(t, last(t, r).Rings)

@@ -27,7 +27,8 @@ const (
 	// maxDropNotices is how many dropped messages of a room are told of one by
 	// one; of more, one notice tells the count.
 	maxDropNotices = 3
-	// maxTellErrors ends a round in which the homeserver seems to be away.
+	// maxTellErrors is in how many rooms a round fails before it ends: the homeserver
+	// seems to be away.
 	maxTellErrors = 3
 )
 
@@ -45,6 +46,9 @@ type teller struct {
 	// shown holds when rows had ended, which are told of together, whose status
 	// was sent.
 	shown map[int64]time.Time
+	// from is behind which row the next round begins: where a few rooms always fail,
+	// all the others are told all the same.
+	from int64
 }
 
 // Tell makes sure that authors of rows that were ended are told of it soon.
@@ -89,41 +93,50 @@ type gathered struct {
 func (t *teller) left(ctx context.Context) error {
 	groups, order := map[group]*gathered{}, []group(nil)
 	var errs []error
-	for after := int64(0); ; {
+	trouble := map[string]bool{} // by portal
+	failed := func(portal string, err error) {
+		if err != nil {
+			errs, trouble[portal] = append(errs, err), true
+		}
+	}
+	after := t.from
+	t.from = 0
+	for {
 		rows, err := t.o.DB.Outbox.Untold(ctx, after, tellBatch)
 		if err != nil {
 			return err
 		}
 		for _, row := range rows {
+			if len(errs) >= maxTellErrors {
+				break
+			}
 			after, row.Payload = row.ID, nil
 			g := group{row.Portal, row.Reason}
-			if isTally(row) {
-				if err := t.quietly(ctx, row); err != nil {
-					errs = append(errs, err)
-				}
+			if trouble[row.Portal] {
+				continue
+			} else if isTally(row) {
+				failed(row.Portal, t.quietly(ctx, row))
 			} else if partly, err := t.isPartlyDropped(ctx, row); err != nil {
-				errs = append(errs, err)
+				failed(row.Portal, err)
 			} else if isToldTogether(row) && !partly {
 				if groups[g] == nil {
 					order, groups[g] = append(order, g), &gathered{}
 				}
 				t.gather(ctx, g, groups[g], row)
-			} else if len(errs) < maxTellErrors {
-				if err := t.one(ctx, row); err != nil {
-					errs = append(errs, err)
-				}
+			} else {
+				failed(row.Portal, t.one(ctx, row))
 			}
 		}
-		if len(rows) < tellBatch || ctx.Err() != nil || len(errs) >= maxTellErrors {
+		if len(errs) >= maxTellErrors {
+			t.from = after
+			break
+		} else if len(rows) < tellBatch || ctx.Err() != nil {
 			break
 		}
 	}
 	for _, g := range order {
-		if len(errs) >= maxTellErrors {
-			break
-		}
-		if err := t.together(ctx, g, groups[g]); err != nil {
-			errs = append(errs, err)
+		if !trouble[g.portal] && len(trouble) < 2*maxTellErrors {
+			failed(g.portal, t.together(ctx, g, groups[g]))
 		}
 	}
 	return errors.Join(errs...)

@@ -827,8 +827,12 @@ func TestReplyWaitsForARootThatIsOnItsWay(t *testing.T) {
 	ctx := context.Background()
 	r := started(t)
 	root := r.Write(portaltest.AliceMXID, event.EventMessage, portaltest.Text("root"))
+	r.HS.RefuseReads(portaltest.Refused(503, "M_UNKNOWN")) // it is just coming up
 	reply := r.Reply(portaltest.BobMXID, root, "reply")
 	r.Eventually(func() bool { return lastStatus(r, reply) != "" })
+	require.NotEqual(t, event.MessageStatusPending, lastStatus(r, reply))
+	r.HS.RefuseReads(nil)
+	require.NoError(t, r.Deliver(ctx, r.HS.Event(reply)))
 	require.NotEqual(t, event.MessageStatusPending, lastStatus(r, reply))
 	require.Empty(t, r.TeamsTexts())
 	require.NoError(t, r.Deliver(ctx, r.HS.Event(root)))

@@ -227,6 +227,7 @@ const (
 	DrillBegan          Key = "drill_began"
 	DrillKept           Key = "drill_kept"
 	DrillCut            Key = "drill_cut"
+	DrillCutReading     Key = "drill_cut_reading"
 	DrillEnded          Key = "drill_ended"
 	Span                Key = "span"
 	SpanInADay          Key = "span_in_a_day"

@@ -289,6 +289,9 @@ func (a *intent) CreateRoom(context.Context, *mautrix.ReqCreateRoom) (id.RoomID,
 }
 
 func (a *intent) GetEvent(_ context.Context, _ id.RoomID, eventID id.EventID) (*event.Event, error) {
+	if err := a.hs.readRefused(); err != nil {
+		return nil, err
+	}
 	e := a.hs.Event(eventID)
 	if e.ID == "" || a.hs.isHidden(eventID) {
 		return nil, Refused(404, "M_NOT_FOUND")

@@ -84,6 +84,8 @@ type Homeserver struct {
 	// refusals is how many changes of levels are answered with levelsRefused.
 	refusals      int
 	levelsRefused error
+	// readsRefused is what whoever asks for an event gets.
+	readsRefused error
 
 	// Before is asked before a send is accepted, After when it has been; an
 	// error of After is an answer that got lost.
