@@ -217,7 +217,11 @@ func (w *outageTest) try(do func() error) {
 	for {
 		err := do()
 		if w.ctx.Err() == nil {
-			require.ErrorIs(w.t, err, w.peopleErr)
+			if err != nil && w.peopleErr != nil {
+				require.ErrorIs(w.t, err, w.peopleErr)
+				return
+			}
+			require.NoError(w.t, err)
 			return
 		}
 		w.crashes++

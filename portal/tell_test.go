@@ -16,6 +16,7 @@ import (
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/portal/portaltest"
+	"teamsbridge/teams"
 )
 
 // answers returns what the bot answered to an event.
@@ -68,6 +69,36 @@ func TestParkedMessageIsToldOnceAndCanBeSentAgain(t *testing.T) {
 	texts := strings.Join(r.TeamsTexts(), "\n")
 	require.Contains(t, texts, "poison")
 	require.Len(t, r.TeamsTexts(), 2)
+}
+
+// Rooms in which nothing can be said keep nobody else from being told, however many
+// they are and however much there is to say in them.
+func TestRoomsInTroubleKeepNobodyUntold(t *testing.T) {
+	const broken = 5
+	var rooms []teams.ChannelRef
+	for i := range broken + 1 {
+		rooms = append(rooms, teams.ChannelRef{TeamID: "team", ChannelID: fmt.Sprintf("19:%d@thread.tacv2", i)})
+	}
+	r := started(t, func(r *portaltest.Rig) { r.Channels = rooms })
+	refuseAlice(r)
+	r.HS.SetSends(func(s portaltest.Send) (out portaltest.SendFault) {
+		if s.Room != r.RoomOf(rooms[broken]) {
+			out.Refuse = portaltest.Down()
+		}
+		return out
+	})
+	said := map[int]id.EventID{}
+	for i := range rooms {
+		for range 4 {
+			said[i] = r.SendIn(r.RoomOf(rooms[i]), portaltest.AliceMXID, event.EventMessage, portaltest.Text("poison"))
+		}
+	}
+	r.Eventually(func() bool { return lastStatus(r, said[broken]) == event.MessageStatusFail })
+	r.HS.SetSends(nil)
+	r.Quiet()
+	for i := range rooms {
+		require.Equal(t, event.MessageStatusFail, lastStatus(r, said[i]))
+	}
 }
 
 // What comes back, and ends again, while its author is told how it ended before,
