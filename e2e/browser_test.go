@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,12 +108,23 @@ func (b *browser) scheme(name string) {
 	require.NoError(b.t, err)
 }
 
+// redrawn is how often a step is done again whose element was drawn anew meanwhile.
+const redrawn = 5
+
 func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, testLimit)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.fail(what, err)
+	for _, step := range steps {
+		err := chromedp.Do(ctx, step)
+		// The page draws a message anew when it changes, also between the moment at
+		// which a step has found it and the one at which it wants to click it.
+		for again := 0; again < redrawn && err != nil && strings.Contains(err.Error(), "Could not find node"); again++ {
+			err = chromedp.Do(ctx, step)
+		}
+		if err != nil {
+			b.fail(what, err)
+		}
 	}
 }
 
