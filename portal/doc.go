@@ -47,7 +47,8 @@
 //	cancelled  taken back before Teams saw it
 //
 // Parked and failed rows are untold until their author, or the room, was told:
-// the teller does that beside the lanes, and after a crash.
+// the teller does that beside the lanes, and after a crash. While
+// it is known that Teams takes nothing, few lanes try, in turn (scouts.go).
 //
 // Before each POST a sent part is begun, after it confirmed or aborted. A part
 // that is neither is in doubt, and is looked for in Teams before it is posted

@@ -132,6 +132,20 @@ func (h *Homeserver) SetFaults(before, after func(user id.UserID, kind event.Typ
 	h.Before, h.After = before, after
 }
 
+// RefuseReads makes the homeserver answer with an error who asks for an event, nil
+// for none.
+func (h *Homeserver) RefuseReads(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readsRefused = err
+}
+
+func (h *Homeserver) readRefused() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.readsRefused
+}
+
 // Down is an error as of a homeserver that does not answer.
 func Down() error {
 	return mautrix.HTTPError{Message: "connection refused", WrappedError: errors.New("connection refused")}

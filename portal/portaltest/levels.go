@@ -34,20 +34,6 @@ func (h *Homeserver) RefuseLevels(times int, err error) {
 	h.refusals, h.levelsRefused = times, err
 }
 
-// RefuseReads makes the homeserver answer with an error who asks for an event, nil
-// for none.
-func (h *Homeserver) RefuseReads(err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.readsRefused = err
-}
-
-func (h *Homeserver) readRefused() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.readsRefused
-}
-
 // changeLevels is the bridge's change of a room's power levels.
 func (h *Homeserver) changeLevels(room id.RoomID, levels *event.PowerLevelsEventContent) error {
 	if h.refusals > 0 {
