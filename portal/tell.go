@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,8 @@ type teller struct {
 	// from is behind which row the next round begins: where a few rooms always fail,
 	// all the others are told all the same.
 	from int64
+	// lately are the portals in which the round before has failed: they come last.
+	lately map[string]bool
 }
 
 // Tell makes sure that authors of rows that were ended are told of it soon.
@@ -134,11 +137,13 @@ func (t *teller) left(ctx context.Context) error {
 			break
 		}
 	}
-	for _, g := range order {
+	isLate := func(g group) bool { return t.lately[g.portal] }
+	for _, g := range append(slices.DeleteFunc(slices.Clone(order), isLate), slices.DeleteFunc(order, func(g group) bool { return !isLate(g) })...) {
 		if !trouble[g.portal] && len(trouble) < 2*maxTellErrors {
 			failed(g.portal, t.together(ctx, g, groups[g]))
 		}
 	}
+	t.lately = trouble
 	return errors.Join(errs...)
 }
 

@@ -71,6 +71,15 @@ func TestParkedMessageIsToldOnceAndCanBeSentAgain(t *testing.T) {
 	require.Len(t, r.TeamsTexts(), 2)
 }
 
+// ended waits until so many rows have ended in a state.
+func ended(t *testing.T, r *portaltest.Rig, state string, n int) {
+	t.Helper()
+	r.Eventually(func() bool {
+		stats, err := r.DB.Outbox.Stats(t.Context())
+		return err == nil && stats.ByState[state] == n
+	})
+}
+
 // Rooms in which nothing can be said keep nobody else from being told, however many
 // they are and however much there is to say in them.
 func TestRoomsInTroubleKeepNobodyUntold(t *testing.T) {
@@ -89,6 +98,9 @@ func TestRoomsInTroubleKeepNobodyUntold(t *testing.T) {
 	})
 	said := map[int]id.EventID{}
 	for i := range rooms {
+		if i == broken {
+			ended(t, r, database.StateParked, 4*broken)
+		}
 		for range 4 {
 			said[i] = r.SendIn(r.RoomOf(rooms[i]), portaltest.AliceMXID, event.EventMessage, portaltest.Text("poison"))
 		}
@@ -98,6 +110,44 @@ func TestRoomsInTroubleKeepNobodyUntold(t *testing.T) {
 	r.Quiet()
 	for i := range rooms {
 		require.Equal(t, event.MessageStatusFail, lastStatus(r, said[i]))
+	}
+}
+
+// The same of what a room is told in one notice.
+func TestRoomsInTroubleKeepNoRoomUntold(t *testing.T) {
+	const broken = 8
+	var rooms []teams.ChannelRef
+	for i := range broken + 1 {
+		rooms = append(rooms, teams.ChannelRef{TeamID: "team", ChannelID: fmt.Sprintf("19:%d@thread.tacv2", i)})
+	}
+	r := started(t, func(r *portaltest.Rig) {
+		r.Channels = rooms
+		r.Tune = func(_ *portal.IngestOptions, out *portal.SenderOptions) {
+			out.Policy = func(string) (string, time.Duration) { return portal.PolicyFull, time.Nanosecond }
+		}
+	})
+	r.HS.SetSends(func(s portaltest.Send) (out portaltest.SendFault) {
+		if s.Room != r.RoomOf(rooms[broken]) {
+			out.Refuse = portaltest.Down()
+		}
+		return out
+	})
+	told := func(i int) func() bool {
+		return func() bool {
+			all := r.HS.Messages(r.RoomOf(rooms[i]))
+			return len(all) > 0 && all[len(all)-1].Sender == portaltest.BotID
+		}
+	}
+	for i := range rooms {
+		if i == broken {
+			ended(t, r, database.StateFailed, broken)
+		}
+		r.SendIn(r.RoomOf(rooms[i]), portaltest.AliceMXID, event.EventMessage, portaltest.Text("too late"))
+	}
+	r.Eventually(told(broken))
+	r.HS.SetSends(nil)
+	for i := range rooms {
+		r.Eventually(told(i))
 	}
 }
 
