@@ -264,11 +264,20 @@ func (s *Outbox) FinishKeeping(ctx context.Context, id int64) error {
 	return err
 }
 
+// Apart runs f in a transaction while nobody takes a row from the queue or puts
+// one back. Like those it does not belong into a transaction.
+func (s *Outbox) Apart(ctx context.Context, f func(ctx context.Context) error) error {
+	s.taking.Lock()
+	defer s.taking.Unlock()
+	return s.inTxn(ctx, f)
+}
+
 // Repeat puts a row that is done, and was kept, into the queue again, at its
-// place; ok is false where it is not there.
+// place; ok is false where it is not there, or is an edit that a newer one has
+// overtaken. Call it in Apart.
 func (s *Outbox) Repeat(ctx context.Context, eventID string) (ok bool, err error) {
 	n, err := s.exec(ctx, "repeat", `UPDATE teams_outbox SET state = 'queued', done_at = 0, next_at = 0, attempts = 0
-		WHERE event_id = $1 AND state = 'done' AND length(payload) > 0`, eventID)
+		WHERE event_id = $1 AND state = 'done' AND length(payload) > 0`+notOvertaken, eventID)
 	return n > 0, err
 }
 

@@ -213,7 +213,8 @@ func (s *Sender) finishReaction(ctx context.Context, row *database.OutboxRow, op
 }
 
 // repeat sends what Teams took last behind a late write once more; ok is false
-// where that is not known any more. It belongs into a transaction.
+// where that is not known any more, or something newer is on its way. It belongs
+// into Outbox.Apart.
 func (d *delivery) repeat(ctx context.Context, w database.LateWrite) (ok bool, err error) {
 	if w.Newest == "" {
 		return false, nil
@@ -261,7 +262,7 @@ func (d *delivery) lateReaction(ctx context.Context, w database.LateWrite, kind 
 	if err != nil || (behind > 0) != (kind == lateUnreact) {
 		return false, err
 	}
-	err = d.in.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+	err = d.in.o.DB.Outbox.Apart(ctx, func(ctx context.Context) error {
 		if kind == lateReact {
 			// Its removal has to know whose account made it.
 			removal, err := d.in.o.DB.Outbox.ByEvent(ctx, w.Newest)

@@ -122,11 +122,13 @@ func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	if ours, err := d.isOwnEdit(ctx, row, print); err != nil || ours {
 		return ours, err
 	}
-	err = d.in.o.DB.DoTxn(ctx, nil, func(ctx context.Context) error {
+	err = d.in.o.DB.Outbox.Apart(ctx, func(ctx context.Context) error {
 		if write.Newest == "" {
 			undone = true // nothing came behind it: Teams has it, that is all
-		} else if undone, err = d.repeat(ctx, *write); err != nil || !undone {
+		} else if undone, err = d.repeat(ctx, *write); err != nil {
 			return err
+		} else if !undone {
+			return d.overtaken(ctx, row, *write)
 		}
 		meta := metaOf(row)
 		meta.Before = lastBefore(append(meta.Before, meta.Prints...))
@@ -144,6 +146,27 @@ func (d *delivery) lateEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 		d.in.o.Echo.decided(ctx, d.row.Portal)
 	}
 	return undone, err
+}
+
+// overtaken fails where an edit was not repeated because a newer one was taken from
+// the queue, or has ended, since it was looked: what is so then is judged anew.
+func (d *delivery) overtaken(ctx context.Context, row *brdb.Message, write database.LateWrite) error {
+	waiting, err := d.in.o.DB.Outbox.ByTarget(ctx, row.MXID.String())
+	if err != nil {
+		return err
+	} else if slices.ContainsFunc(waiting, func(w *database.OutboxRow) bool {
+		return w.Kind == database.KindEdit && w.State == database.StateSending
+	}) {
+		return errOwnEdit
+	}
+	writes, err := d.in.o.Echo.late.of(ctx, d.row.Portal, row.MXID.String())
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(writes, func(w database.LateWrite) bool { return w.What == write.What && w.Newest != write.Newest }) {
+		return errOwnEdit
+	}
+	return nil
 }
 
 // shownLate returns the late edit whose text Teams shows, nil where there is none.

@@ -639,6 +639,12 @@ func TestVotesThroughTrouble(t *testing.T) {
 			require.NoError(t, r.Sender.Kick(context.Background()))
 			r.Quiet()
 			want := strings.ReplaceAll(p.Text(r.Says, p.Tally(ballots, ended)), "\n", "")
+			defer func() {
+				if t.Failed() {
+					t.Log(r.TeamsTexts())
+					logRows(t, r)
+				}
+			}()
 			r.Eventually(func() bool { texts := r.TeamsTexts(); return len(texts) == 1 && texts[0] == want }, want)
 			r.Quiet()
 			shows(t, r, want)

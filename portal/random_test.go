@@ -249,6 +249,7 @@ func compare(t *testing.T, r *portaltest.Rig, mine map[id.UserID][]id.EventID) {
 		for _, m := range r.Tenant.Messages(portaltest.Channel) {
 			t.Logf("teams %s root=%s %s %q edited=%v deleted=%v", m.ID, m.ReplyToID, m.From.ID, m.Body, !m.Edited.IsZero(), !m.Deleted.IsZero())
 		}
+		logRows(t, r)
 	}()
 	word := func(s string) string { // the bridge's own words around it do not matter
 		fields := strings.Fields(s)
@@ -331,4 +332,17 @@ func compare(t *testing.T, r *portaltest.Rig, mine map[id.UserID][]id.EventID) {
 	inbox, err := r.DB.Inbox.Stats(context.Background())
 	require.NoError(t, err)
 	require.Zero(t, inbox.ByState["parked"])
+}
+
+// logRows tells how each event of the room ended.
+func logRows(t *testing.T, r *portaltest.Rig) {
+	t.Helper()
+	for _, e := range r.HS.Events(r.Room) {
+		row, err := r.DB.Outbox.ByEvent(context.Background(), e.ID.String())
+		if err != nil || row == nil {
+			t.Logf("outbox %s: %v, shown as %v", e.ID, err, r.HS.Statuses(e.ID))
+			continue
+		}
+		t.Logf("outbox %s: %s of %s, %s %q %q, shown as %v", e.ID, row.Kind, row.TargetEventID, row.State, row.Reason, row.Detail, r.HS.Statuses(e.ID))
+	}
 }

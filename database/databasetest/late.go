@@ -42,6 +42,27 @@ func testLate(t *testing.T, ctx context.Context, e *env) {
 	require.Equal(t, database.StateQueued, again.State)
 	require.NoError(t, e.db.Outbox.FinishKeeping(ctx, edit.ID))
 
+	newer := row("$newer", "c:1")
+	newer.Kind, newer.TargetEventID, newer.Payload = edit.Kind, edit.TargetEventID, []byte("newer")
+	enqueue(t, ctx, e, newer)
+	repeat := func() {
+		require.NoError(t, e.db.Outbox.Apart(ctx, func(ctx context.Context) error {
+			ok, err = e.db.Outbox.Repeat(ctx, "$edit")
+			return err
+		}))
+	}
+	repeat()
+	require.True(t, ok, "what waits comes behind it")
+	require.NoError(t, e.db.Outbox.FinishKeeping(ctx, edit.ID))
+	taken, err := e.db.Outbox.MarkSending(ctx, newer)
+	require.NoError(t, err)
+	require.True(t, taken)
+	repeat()
+	require.False(t, ok, "it would come behind what is on its way")
+	require.NoError(t, e.db.Outbox.Finish(ctx, newer.ID, database.StateDone, ""))
+	repeat()
+	require.False(t, ok, "it would put back what a newer one has replaced")
+
 	n, err := e.db.Late.Purge(ctx, w.At)
 	require.NoError(t, err)
 	require.Zero(t, n)

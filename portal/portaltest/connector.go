@@ -30,6 +30,8 @@ type Connector struct {
 	crashed *atomic.Bool
 	// closed is told about events that the bridge has given a final status.
 	closed func(eventID id.EventID)
+	// stopping is set before the bridge is told to stop.
+	stopping atomic.Bool
 }
 
 func (c *Connector) intent(user id.UserID, puppet bool) *intent {
@@ -93,6 +95,11 @@ func (c *Connector) SendBridgeStatus(context.Context, *status.BridgeState) error
 
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendMessageStatus(_ context.Context, st *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
+	if c.stopping.Load() && st.Status != event.MessageStatusPending && st.Status != event.MessageStatusSuccess {
+		// Package matrix keeps what fails because the bridge stops: the next one is
+		// handed it from the journal.
+		return
+	}
 	if c.Dead != nil && c.Dead.Load() {
 		// The caller can't see that this failed: it must not get to write down
 		// that it is done before what is left is fixed.

@@ -126,6 +126,7 @@ type Rig struct {
 	image   string
 	rooms   map[teams.ChannelRef]id.RoomID
 	cancel  context.CancelFunc
+	conn    *Connector
 	wg      sync.WaitGroup
 }
 
@@ -158,6 +159,7 @@ func (r *Rig) Start() {
 	require.NoError(r.t, err)
 	cfg := bridgeConfig()
 	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead, crashed: r.crashed}
+	r.conn = conn
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	seal, err := database.NewSealer(cmp.Or(r.Key, "a key of the rig, for tests only"), r.PreviousKeys...)
 	require.NoError(r.t, err)
@@ -231,6 +233,7 @@ func (r *Rig) Stop() {
 	if !r.OwnTransactions {
 		r.Tenant.SetChanged(nil)
 	}
+	r.conn.stopping.Store(true)
 	r.cancel()
 	r.cancel = nil
 	r.wg.Wait()
