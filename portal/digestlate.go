@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -168,7 +169,9 @@ func (s *Sender) rewriteOvertaken(ctx context.Context, portal string) time.Time 
 	}
 	posts, err := s.o.DB.Digests.Overtaken(ctx, portal)
 	for _, post := range posts {
-		if err = s.rewritePost(ctx, post); err != nil {
+		postErr := s.rewritePost(ctx, post)
+		err = cmp.Or(err, postErr)
+		if postErr != nil && !isAccounts(postErr) { // another account may well write
 			break
 		}
 	}
@@ -183,7 +186,8 @@ func (s *Sender) rewriteOvertaken(ctx context.Context, portal string) time.Time 
 	return at
 }
 
-// rewritePost writes one post again. What Teams refuses for good stays as it is.
+// rewritePost writes one post again. What Teams refuses for good stays as it is;
+// an account that may not write now may do so again, and is waited for.
 func (s *Sender) rewritePost(ctx context.Context, post database.OvertakenPost) error {
 	entries, err := s.o.DB.Digests.Entries(ctx, post.EventID, post.Part)
 	if err != nil {
@@ -200,7 +204,7 @@ func (s *Sender) rewritePost(ctx context.Context, post database.OvertakenPost) e
 		err = s.writeDigest(ctx, row, post.SentPart, renderDigest(s.o.Texts, entries))
 	}
 	if err != nil {
-		if !s.judge(row, err).final {
+		if isAccounts(err) || !s.judge(row, err).final {
 			return err
 		}
 		log.Warn().Err(err).Msg("A digest can't be written again")

@@ -161,6 +161,49 @@ func TestOvertakenDigestOutlivesTheProcess(t *testing.T) {
 	require.Contains(t, digestPost(t, r).Body, "third-0.")
 }
 
+// A digest whose account may not write at the time is written again once it may.
+func TestOvertakenDigestWaitsForItsAccount(t *testing.T) {
+	for name, refuse := range map[string]func(r *portaltest.Rig, may bool){
+		"signed out": func(r *portaltest.Rig, may bool) { r.People.SignIn(portaltest.Relay, may) },
+		"forbidden": func(r *portaltest.Rig, may bool) {
+			if may {
+				r.Tenant.SetFault(nil)
+				return
+			}
+			r.Tenant.SetFault(func(string, string) portaltest.Fault { return portaltest.Fault{Refuse: portaltest.ErrPermission} })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, events := digested(t, 20*time.Millisecond)
+			refused, carryOut := lateWrites(r, 1)
+			r.Edit(portaltest.AliceMXID, events[0], "second-0.")
+			r.Eventually(func() bool { return refused() == 1 })
+			r.Edit(portaltest.AliceMXID, events[0], "third-0.")
+			queued(r)
+			require.NoError(t, r.Sender.Kick(context.Background()))
+			r.Quiet()
+			refuse(r, false)
+			carryOut()
+			overtaken := func(n int) func() bool {
+				return func() bool {
+					marked, err := r.DB.Digests.Overtaken(context.Background(), r.Portal())
+					return err == nil && len(marked) == n
+				}
+			}
+			r.Eventually(overtaken(1))
+			_, before := r.Tenant.Requests()
+			r.Eventually(func() bool { // it is tried again and again
+				_, writes := r.Tenant.Requests()
+				return name == "signed out" || writes > before+1
+			})
+			require.True(t, overtaken(1)())
+			refuse(r, true)
+			r.Eventually(overtaken(0))
+			require.Contains(t, digestPost(t, r).Body, "third-0.")
+		})
+	}
+}
+
 // TestCrashWhileADigestIsWrittenAgain cuts the bridge off after each SQL statement
 // while an overtaken post is noticed and written again.
 //

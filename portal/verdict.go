@@ -94,6 +94,10 @@ func needsRelay(err error) bool {
 	return kind == teams.KindSignInExpired || kind == teams.KindPermission
 }
 
+// isAccounts reports whether an error is that of the one account that could do
+// something: it is signed in again some day, or gets its permission back.
+func isAccounts(err error) bool { return errors.Is(err, ErrOwnAccount) || needsRelay(err) }
+
 // isAmbiguous reports whether a write may have happened. An error that did not
 // come from Graph says nothing about what Graph did.
 func isAmbiguous(err error) bool {

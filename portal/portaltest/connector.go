@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mattn/go-sqlite3"
+	"go.mau.fi/util/dbutil"
 	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/database"
@@ -30,8 +32,9 @@ type Connector struct {
 	crashed *atomic.Bool
 	// closed is told about events that the bridge has given a final status.
 	closed func(eventID id.EventID)
-	// stopping is set before the bridge is told to stop.
-	stopping atomic.Bool
+	// again is told about events that could not be handled now, as package matrix
+	// judges it.
+	again func(eventID id.EventID)
 }
 
 func (c *Connector) intent(user id.UserID, puppet bool) *intent {
@@ -95,23 +98,31 @@ func (c *Connector) SendBridgeStatus(context.Context, *status.BridgeState) error
 
 // SendMessageStatus implements bridgev2.MatrixConnector.
 func (c *Connector) SendMessageStatus(_ context.Context, st *bridgev2.MessageStatus, evt *bridgev2.MessageStatusEventInfo) {
-	if c.stopping.Load() && st.Status != event.MessageStatusPending && st.Status != event.MessageStatusSuccess {
-		// Package matrix keeps what fails because the bridge stops: the next one is
-		// handed it from the journal.
-		return
-	}
 	if c.Dead != nil && c.Dead.Load() {
 		// The caller can't see that this failed: it must not get to write down
 		// that it is done before what is left is fixed.
 		for !c.crashed.Load() {
 			time.Sleep(time.Millisecond)
 		}
-	} else {
-		if c.closed != nil && st.Status != event.MessageStatusPending {
-			c.closed(evt.SourceEventID)
-		}
-		c.HS.addStatus(st, evt)
+		return
 	}
+	final := st.Status != event.MessageStatusPending
+	switch {
+	case final && st.Status != event.MessageStatusSuccess && c.again != nil && isTransient(st.InternalError):
+		kept := *st
+		kept.Status, kept.SendNotice = event.MessageStatusPending, false
+		st = &kept
+		c.again(evt.SourceEventID)
+	case final && c.closed != nil:
+		c.closed(evt.SourceEventID)
+	}
+	c.HS.addStatus(st, evt)
+}
+
+// isTransient reports whether package matrix would keep an event that failed so.
+func isTransient(err error) bool {
+	liteErr := (sqlite3.Error{})
+	return errors.Is(err, bridgev2.ErrDatabaseError) || errors.Is(err, dbutil.ErrTxn) || errors.As(err, &liteErr)
 }
 
 // GenerateContentURI implements bridgev2.MatrixConnector.

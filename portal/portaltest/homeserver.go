@@ -66,6 +66,8 @@ type Status struct {
 	Status  event.MessageStatus
 	Message string
 	Notice  bool
+	// Err is what was behind it.
+	Err error
 }
 
 // Homeserver is a homeserver in memory. It outlives the bridges that use it.
@@ -409,7 +411,7 @@ func (h *Homeserver) addStatus(st *bridgev2.MessageStatus, info *bridgev2.Messag
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.statuses[info.SourceEventID] = append(h.statuses[info.SourceEventID],
-		Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice})
+		Status{Event: info.SourceEventID, Status: st.Status, Message: st.Message, Notice: st.SendNotice, Err: st.InternalError})
 }
 
 func ghostMXID(userID string) id.UserID {

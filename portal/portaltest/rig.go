@@ -126,7 +126,6 @@ type Rig struct {
 	image   string
 	rooms   map[teams.ChannelRef]id.RoomID
 	cancel  context.CancelFunc
-	conn    *Connector
 	wg      sync.WaitGroup
 }
 
@@ -159,7 +158,6 @@ func (r *Rig) Start() {
 	require.NoError(r.t, err)
 	cfg := bridgeConfig()
 	net, conn := &network{}, &Connector{HS: r.HS, Dead: r.dead, crashed: r.crashed}
-	r.conn = conn
 	r.Bridge = bridgev2.NewBridge("", raw, r.Log, &cfg, conn, net, func(*bridgev2.Bridge) bridgev2.CommandProcessor { return noCommands{} })
 	seal, err := database.NewSealer(cmp.Or(r.Key, "a key of the rig, for tests only"), r.PreviousKeys...)
 	require.NoError(r.t, err)
@@ -203,6 +201,13 @@ func (r *Rig) Start() {
 	// Package matrix closes journal rows when a final status passes.
 	db := r.DB
 	conn.closed = func(eventID id.EventID) { _ = db.Journal.Done(context.Background(), eventID.String()) }
+	conn.again = func(eventID id.EventID) {
+		time.AfterFunc(retryJournal, func() {
+			if ctx.Err() == nil {
+				r.dispatch(ctx, r.HS.Event(eventID))
+			}
+		})
+	}
 
 	r.people(ctx)
 	if !r.NoRoom {
@@ -233,7 +238,6 @@ func (r *Rig) Stop() {
 	if !r.OwnTransactions {
 		r.Tenant.SetChanged(nil)
 	}
-	r.conn.stopping.Store(true)
 	r.cancel()
 	r.cancel = nil
 	r.wg.Wait()
@@ -272,6 +276,9 @@ func (r *Rig) Eventually(cond func() bool, msg ...any) {
 	r.t.Helper()
 	require.Eventually(r.t, cond, 20*time.Second, 5*time.Millisecond, msg...)
 }
+
+// retryJournal is when an event is handed over again that could not be handled.
+const retryJournal = 5 * time.Millisecond
 
 const (
 	// stuckAfter is after how long without any change the bridge counts as stuck,
