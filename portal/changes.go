@@ -429,6 +429,9 @@ func (s *Sender) drop(ctx context.Context, row *database.OutboxRow, why string) 
 		return fmt.Errorf("drop: %w", err)
 	}
 	s.ended(row)
+	if row.Kind == database.KindEdit {
+		s.o.Echo.edited(row.TargetEventID)
+	}
 	s.o.Metrics.Count(MetricCoalesced, row.Kind)
 	return nil
 }
