@@ -324,6 +324,7 @@ func TestExampleConfigHasOurDefaults(t *testing.T) {
 	require.False(t, cfg.Matrix.FederateRooms)
 	require.Equal(t, "sqlite3-fk-wal-fullsync", cfg.Database.Type)
 	require.True(t, strings.Contains(cfg.Database.URI, "_txlock=immediate"))
+	require.Equal(t, cfg.Database.MaxOpenConns, cfg.Database.MaxIdleConns)
 	require.NoError(t, validateFramework(&cfg))
 	require.Equal(t, "!teams", cfg.Bridge.CommandPrefix)
 }

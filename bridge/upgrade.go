@@ -23,6 +23,7 @@ func baseDefaults() []baseDefault {
 		{up.Bool, "true", path("bridge", "relay", "enabled")},
 		{up.Str, "sqlite3-fk-wal-fullsync", path("database", "type")},
 		{up.Str, "file:teamsbridge.db?_txlock=immediate", path("database", "uri")},
+		{up.Int, "5", path("database", "max_idle_conns")},
 		{up.Bool, "true", path("matrix", "message_status_events")},
 		{up.Bool, "true", path("matrix", "delivery_receipts")},
 		{up.Bool, "false", path("matrix", "federate_rooms")},
