@@ -55,6 +55,20 @@ func (p *Poller) Behind(ch ChannelRef) (behind, failing bool) {
 	return behind, failing
 }
 
+// Covered returns when the last complete read of a channel since the start began,
+// the zero time where there was none.
+func (p *Poller) Covered(ch ChannelRef) (began time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, scope := range []Scope{Scope(ch), {TeamID: ch.TeamID}} {
+		u := p.units[scope]
+		if u != nil && (scope.ChannelID != "" || !p.separate[Scope(ch)]) && u.covered.After(began) {
+			began = u.covered
+		}
+	}
+	return began
+}
+
 func (p *Poller) lag(now time.Time) time.Duration {
 	var lag time.Duration
 	for _, u := range p.units {
