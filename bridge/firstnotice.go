@@ -10,11 +10,12 @@ import (
 // reasonFirstNotice is why a channel is read when its first notification comes.
 const reasonFirstNotice = "first notification"
 
-// firstNotices has a channel read when the first notification of it since the
-// start comes, unless it was read since notifications get here. What was written
-// between the read at the start and the moment from which the load balancer leads
-// calls to this instance Graph announces much later, behind what came after it;
-// the message that the first notification tells of rests until the read is over.
+// firstNotices has a channel read when the first notification of it comes since
+// the start, or since this instance was not ready, unless it was read since
+// notifications get here. What was written between the read at the start and the
+// moment from which the load balancer leads calls to this instance Graph announces
+// much later, behind what came after it; the message that the first notification
+// tells of rests until the read is over.
 type firstNotices struct {
 	teams.Arrivals
 	wanted func(teams.ChannelRef) bool
@@ -35,6 +36,17 @@ func (f *firstNotices) Announced(refs []teams.MessageRef) {
 		f.read(reasonFirstNotice, fresh...)
 	}
 	f.Arrivals.Announced(refs)
+}
+
+// again forgets what has come: calls may not have got here.
+func (f *firstNotices) again() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.since = time.Time{}
+	clear(f.seen)
 }
 
 // fresh returns the channels that are to be read.

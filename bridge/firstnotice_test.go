@@ -42,4 +42,13 @@ func TestFirstNotificationHasItsChannelRead(t *testing.T) {
 	tell(two, "c") // read since
 	tell(three, "d")
 	require.Equal(t, []string{"read 1", "announced a", "announced b", "announced c", "announced d"}, what)
+	what = nil
+	f.again() // it was not ready
+	covered[one] = now
+	tell(one, "e")
+	tell(one, "f")
+	covered[two] = now
+	tell(two, "g")
+	require.Equal(t, []string{"read 1", "announced e", "announced f", "announced g"}, what)
+	(*firstNotices)(nil).again()
 }

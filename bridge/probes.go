@@ -126,7 +126,11 @@ func (p *probes) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, req *http.Request) {
 		v := p.condition(req.Context())
-		p.answer(w, v, v.Status != statusDown && v.Role != roleStandby)
+		ready := v.Status != statusDown && v.Role != roleStandby
+		if r := p.leading(); r != nil && (!ready || req.Context().Err() != nil) {
+			r.firsts.again() // whoever asks may lead calls elsewhere for a while
+		}
+		p.answer(w, v, ready)
 	})
 	return mux
 }

@@ -68,6 +68,7 @@ type runtime struct {
 	// gaps is nil without a webhook; unsubscribable are the channels for which
 	// there is no subscription left.
 	gaps           *webhookGaps
+	firsts         *firstNotices
 	unsubscribable atomic.Pointer[[]teams.Scope]
 
 	// probes counts the probes, which go through the teams in turn.
@@ -245,6 +246,7 @@ func (r *runtime) wireReading() error {
 	if err != nil || !cfg.Webhook.Enabled {
 		return err
 	}
+	r.firsts = r.newFirstNotices()
 	r.process = teams.NewProcessor(teams.ProcessorOptions{
 		Log: r.notificationLog(), Sink: r.ingest, Messages: r.graph.reader,
 		Tokens: teams.NewTokenVerifier(teams.TokenVerifierOptions{

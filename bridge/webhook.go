@@ -46,7 +46,7 @@ func (r *runtime) listen(ctx context.Context) (*teams.Listener, error) {
 	cfg := r.c.Config.Webhook
 	receiver := teams.NewReceiver(teams.ReceiverOptions{
 		ClientState: r.keys.clientState, Log: r.notificationLog(), Wake: r.process.Wake,
-		Arrivals: r.newFirstNotices(), LeaveToPoller: r.leaveToPoller, Doubts: r.gaps.doubts,
+		Arrivals: r.firsts, LeaveToPoller: r.leaveToPoller, Doubts: r.gaps.doubts,
 		Counters: intakeWatch{teamsCounters{r.metrics}, r.health}, Logger: r.log, Now: r.now,
 	})
 	mux := http.NewServeMux()
