@@ -26,6 +26,7 @@ const startTimeout = 60 * time.Second
 // Server is a running PostgreSQL server.
 type Server struct {
 	dir, data string
+	options   string // of the server's command line
 	tools     tools
 	cred      *syscall.Credential
 	uri       *url.URL
@@ -64,8 +65,8 @@ func Start() (_ *Server, err error) {
 	if err = s.run(s.tools.initdb, "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"); err != nil {
 		return nil, err
 	}
-	options := fmt.Sprintf("-c listen_addresses=127.0.0.1 -c port=%d -c unix_socket_directories= -c max_connections=200", port)
-	if err = s.run(s.tools.pgCtl, "-D", s.data, "-o", options, "-l", filepath.Join(s.dir, "log"), "-w", "-t", "60", "start"); err != nil {
+	s.options = fmt.Sprintf("-c listen_addresses=127.0.0.1 -c port=%d -c unix_socket_directories= -c max_connections=200", port)
+	if err = s.run(s.tools.pgCtl, "-D", s.data, "-o", s.options, "-l", filepath.Join(s.dir, "log"), "-w", "-t", "60", "start"); err != nil {
 		return nil, err
 	}
 	s.uri = &url.URL{
@@ -94,6 +95,11 @@ func (s *Server) Create(ctx context.Context, name string) (string, error) {
 	uri := s.URI()
 	uri.Path = "/" + name
 	return uri.String(), nil
+}
+
+// Restart ends the server at once, as a crash would, and starts it again.
+func (s *Server) Restart() error {
+	return s.run(s.tools.pgCtl, "-D", s.data, "-m", "immediate", "-w", "-t", "60", "-l", filepath.Join(s.dir, "log"), "-o", s.options, "restart")
 }
 
 // Stop ends the server and removes everything.

@@ -66,6 +66,8 @@ func (b *Bridge) WaitLog(ctx context.Context, limit time.Duration, text string) 
 // does that moves from one machine to the next.
 type Forward struct {
 	listener net.Listener
+	target   atomic.Pointer[string]
+	way      valve
 	count    atomic.Int64
 	wg       sync.WaitGroup
 
@@ -79,7 +81,9 @@ func NewForward(port int, target string) (*Forward, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen to forward: %w", err)
 	}
-	f := &Forward{listener: listener, open: map[net.Conn]struct{}{}}
+	f := &Forward{listener: listener, open: map[net.Conn]struct{}{}, way: valve{open: make(chan struct{})}}
+	close(f.way.open)
+	f.target.Store(&target)
 	f.wg.Go(func() {
 		for {
 			in, err := listener.Accept()
@@ -87,7 +91,7 @@ func NewForward(port int, target string) (*Forward, error) {
 				return
 			}
 			f.count.Add(1)
-			f.wg.Go(func() { f.pass(in, target) })
+			f.wg.Go(func() { f.pass(in) })
 		}
 	})
 	return f, nil
@@ -103,16 +107,85 @@ func (f *Forward) Connections() int64 { return f.count.Load() }
 func (f *Forward) Close() {
 	_ = f.listener.Close()
 	f.mu.Lock()
-	for conn := range f.open {
-		_ = conn.Close()
-	}
+	f.drop()
 	f.open = nil
 	f.mu.Unlock()
+	f.Mend()
 	f.wg.Wait()
 }
 
-func (f *Forward) pass(in net.Conn, target string) {
+// Aim forwards to another address from now on, to none where it is empty, and
+// ends the connections that there are.
+func (f *Forward) Aim(target string) {
+	f.target.Store(&target)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop()
+}
+
+// drop ends every connection. mu is held.
+func (f *Forward) drop() {
+	for conn := range f.open {
+		_ = conn.Close()
+	}
+}
+
+// Cut lets nothing through any more, as a network that is cut: neither side
+// learns of it, nor that the other one has gone. Mend ends it.
+func (f *Forward) Cut() { f.way.shut() }
+
+// Mend lets everything through again, also what was on its way.
+func (f *Forward) Mend() { f.way.release() }
+
+// valve lets pass, or makes wait.
+type valve struct {
+	mu   sync.Mutex
+	open chan struct{} // closed when it is open
+	off  bool
+}
+
+func (v *valve) shut() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.off {
+		v.off, v.open = true, make(chan struct{})
+	}
+}
+
+func (v *valve) release() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.off {
+		v.off = false
+		close(v.open)
+	}
+}
+
+func (v *valve) wait() {
+	v.mu.Lock()
+	open := v.open
+	v.mu.Unlock()
+	<-open
+}
+
+// valved waits before it writes.
+type valved struct {
+	io.Writer
+	v *valve
+}
+
+func (w valved) Write(data []byte) (int, error) {
+	w.v.wait()
+	return w.Writer.Write(data)
+}
+
+func (f *Forward) pass(in net.Conn) {
 	defer func() { _ = in.Close() }()
+	f.way.wait()
+	target := *f.target.Load()
+	if target == "" {
+		return
+	}
 	out, err := net.DialTimeout("tcp", target, 10*time.Second)
 	if err != nil {
 		return
@@ -121,18 +194,24 @@ func (f *Forward) pass(in net.Conn, target string) {
 	if f.keep(in, out) != nil {
 		return
 	}
+	defer f.forget(in, out)
 	done := make(chan struct{}, 2)
 	for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
 		go func() {
-			_, _ = io.Copy(way[0], way[1])
+			_, _ = io.Copy(valved{way[0], &f.way}, way[1])
 			done <- struct{}{}
 		}()
 	}
 	<-done
+	f.way.wait()
+}
+
+func (f *Forward) forget(conns ...net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.open, in)
-	delete(f.open, out)
+	for _, conn := range conns {
+		delete(f.open, conn)
+	}
 }
 
 var errForwardClosed = errors.New("closed")
