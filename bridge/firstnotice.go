@@ -8,7 +8,7 @@ import (
 )
 
 // reasonFirstNotice is why a channel is read when its first notification comes.
-const reasonFirstNotice = "first notification"
+const reasonFirstNotice = "first_notification"
 
 // firstNotices has a channel read when the first notification of it comes since
 // the start, or since this instance was not ready, unless it was read since

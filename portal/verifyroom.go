@@ -101,7 +101,7 @@ func (v *Verifier) readRoom(ctx context.Context, roomID id.RoomID, since time.Ti
 			recent = recent || !e.At.Before(since)
 			r.add(e)
 		}
-		if len(r.events)+len(r.reactions) > v.o.MaxMessages {
+		if len(r.events)+len(r.reactions)+len(r.edits)+len(r.removed) > v.o.MaxMessages {
 			return nil, ErrTooMuch
 		}
 		if old++; recent {
