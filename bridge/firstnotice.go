@@ -32,10 +32,18 @@ type firstNotices struct {
 
 // Announced implements teams.Arrivals.
 func (f *firstNotices) Announced(refs []teams.MessageRef) {
+	f.ask(refs)
+	f.Arrivals.Announced(refs)
+}
+
+// ask has the channels read that are to be. It holds the lock meanwhile, so that
+// a second notification of a channel does not pass by the first one's request.
+func (f *firstNotices) ask(refs []teams.MessageRef) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if fresh := f.fresh(refs); len(fresh) > 0 {
 		f.read(reasonFirstNotice, fresh...)
 	}
-	f.Arrivals.Announced(refs)
 }
 
 // again forgets what has come: calls may not have got here.
@@ -49,10 +57,8 @@ func (f *firstNotices) again() {
 	clear(f.seen)
 }
 
-// fresh returns the channels that are to be read.
+// fresh returns the channels that are to be read. mu is held.
 func (f *firstNotices) fresh(refs []teams.MessageRef) (fresh []teams.Scope) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.since.IsZero() && len(refs) > 0 {
 		f.since = f.now()
 	}

@@ -89,6 +89,7 @@ func TestProbesTellStatesApart(t *testing.T) {
 	code, _ = askProbe(t, p, "/metrics")
 	require.Equal(t, 200, code)
 
+	r.firsts = &firstNotices{seen: map[teams.ChannelRef]struct{}{{ChannelID: "told of"}: {}}}
 	r.running.Store(true)
 	expect("/healthz", 200, statusOK, roleActive)
 	expect("/readyz", 200, statusOK, roleActive)
@@ -115,8 +116,10 @@ func TestProbesTellStatesApart(t *testing.T) {
 	require.Equal(t, 503, code)
 	require.Equal(t, statusDown, v.Status)
 	require.Equal(t, "database", v.Reasons[0].What)
+	require.Len(t, r.firsts.seen, 1)
 	code, _ = askProbe(t, p, "/readyz")
 	require.Equal(t, 503, code)
+	require.Empty(t, r.firsts.seen, "notifications may go elsewhere from now on")
 	alive()
 }
 

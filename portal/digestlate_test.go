@@ -138,13 +138,7 @@ func TestDigestEditedBackBehindALostAnswer(t *testing.T) {
 // Proves M4 for digests.
 func TestOvertakenDigestOutlivesTheProcess(t *testing.T) {
 	r, events := digested(t, time.Hour)
-	refused, carryOut := lateWrites(r, 1)
-	r.Edit(portaltest.AliceMXID, events[0], "second-0.")
-	r.Eventually(func() bool { return refused() == 1 })
-	r.Edit(portaltest.AliceMXID, events[0], "third-0.")
-	queued(r)
-	require.NoError(t, r.Sender.Kick(context.Background()))
-	r.Quiet()
+	carryOut := editedTwice(t, r, events[0])
 	r.Tenant.SetFault(func(string, string) portaltest.Fault { return portaltest.Fault{Refuse: portaltest.ErrUnavailable} })
 	carryOut()
 	r.Eventually(func() bool {
@@ -161,6 +155,20 @@ func TestOvertakenDigestOutlivesTheProcess(t *testing.T) {
 	require.Contains(t, digestPost(t, r).Body, "third-0.")
 }
 
+// editedTwice edits a message of a digest two times, of which Teams carries out the
+// first when carryOut is called.
+func editedTwice(t *testing.T, r *portaltest.Rig, message id.EventID) (carryOut func()) {
+	t.Helper()
+	refused, carryOut := lateWrites(r, 1)
+	r.Edit(portaltest.AliceMXID, message, "second-0.")
+	r.Eventually(func() bool { return refused() == 1 })
+	r.Edit(portaltest.AliceMXID, message, "third-0.")
+	queued(r)
+	require.NoError(t, r.Sender.Kick(context.Background()))
+	r.Quiet()
+	return carryOut
+}
+
 // A digest whose account may not write at the time is written again once it may.
 func TestOvertakenDigestWaitsForItsAccount(t *testing.T) {
 	for name, refuse := range map[string]func(r *portaltest.Rig, may bool){
@@ -175,13 +183,7 @@ func TestOvertakenDigestWaitsForItsAccount(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, events := digested(t, 20*time.Millisecond)
-			refused, carryOut := lateWrites(r, 1)
-			r.Edit(portaltest.AliceMXID, events[0], "second-0.")
-			r.Eventually(func() bool { return refused() == 1 })
-			r.Edit(portaltest.AliceMXID, events[0], "third-0.")
-			queued(r)
-			require.NoError(t, r.Sender.Kick(context.Background()))
-			r.Quiet()
+			carryOut := editedTwice(t, r, events[0])
 			refuse(r, false)
 			carryOut()
 			overtaken := func(n int) func() bool {
