@@ -188,7 +188,7 @@ func TestFailover(t *testing.T) {
 	for _, r := range g.replicas {
 		require.NoError(t, r.Start())
 	}
-	leader, _ := g.leader(nil, time.Now())
+	g.leader(nil, time.Now())
 	g.signIn(relay, "relay login")
 	ben := g.as(stack.Localpart(g.ben))
 	room := g.room(ben, g.general)
@@ -209,7 +209,7 @@ func TestFailover(t *testing.T) {
 
 	times := map[string][]time.Duration{}
 	for i, fault := range faults {
-		leader, _ = g.leader(nil, time.Now())
+		leader, _ := g.leader(nil, time.Now())
 		at := time.Now()
 		switch fault {
 		case "kill":
