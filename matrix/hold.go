@@ -348,15 +348,17 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	case event.EventReaction.Type:
 		return j.now().Sub(entry.ReceivedAt) < unclaimedWait && j.isUnclaimed(ctx, entry)
 	case event.EventMessage.Type, pollStartTypes[0], pollStartTypes[1]:
-		relation := gjson.GetBytes(entry.Raw, `content.m\.relates_to`)
-		if relation.Get("rel_type").Str != string(event.RelReplace) {
+		target := editTarget(gjson.ParseBytes(entry.Raw))
+		if target == "" {
 			// A reply of which the network side says that its root is on its way.
 			return j.now().Sub(entry.ReceivedAt) < comingWait
 		}
 		if j.now().Sub(entry.ReceivedAt) < comingWait {
-			return true // Dendrite tells of an edit before its message here and there
+			// Dendrite tells of an edit before its message here and there.
+			gone, err := j.cameRedacted(ctx, target)
+			return err != nil || !gone
 		}
-		waiting, err := j.db.Journal.Get(ctx, relation.Get("event_id").Str)
+		waiting, err := j.db.Journal.Get(ctx, target)
 		return err == nil && waiting != nil
 	case redactionType:
 	default:
@@ -364,6 +366,15 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	}
 	target, err := j.db.Journal.Get(ctx, redactionTarget(gjson.ParseBytes(entry.Raw)))
 	return err == nil && target != nil
+}
+
+// editTarget returns what an event replaces, or "".
+func editTarget(evt gjson.Result) string {
+	relation := evt.Get(`content.m\.relates_to`)
+	if relation.Get("rel_type").Str != string(event.RelReplace) {
+		return ""
+	}
+	return relation.Get("event_id").Str
 }
 
 // comingWait is how long a reply waits for the root of its thread, and an edit for

@@ -425,6 +425,9 @@ func TestReactionToWhatHasNoRow(t *testing.T) {
 	require.True(t, message("$edit", "m.replace", "$reply", 0), "what it edits waits itself")
 	require.True(t, message("$early edit", "m.replace", "$not told", 0), "the homeserver may tell of its message later")
 	require.False(t, message("$edit of nothing", "m.replace", "$nothing", 2*comingWait))
+	_, err = b.db.Echoes.Record(context.Background(), []database.Echo{{SourceKey: goneKey("$gone"), RoomID: portalRoom, At: b.clock.Now()}})
+	require.NoError(t, err)
+	require.False(t, message("$edit of what came redacted", "m.replace", "$gone", 0), "its message never comes")
 }
 
 // TestRedactionOfWhatIsTriedAgain: the target's handling failed because of us

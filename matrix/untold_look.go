@@ -118,7 +118,7 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 		if whole, err = withRoom(whole, roomID); err != nil {
 			continue
 		}
-		if wanted, err := u.isWanted(ctx, gjson.ParseBytes(whole)); err != nil {
+		if wanted, err := u.isWanted(ctx, roomID, gjson.ParseBytes(whole)); err != nil {
 			return err
 		} else if wanted {
 			txn.Events = append(txn.Events, whole)
@@ -145,13 +145,21 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 }
 
 // isWanted reports whether there is anything to be done about an event. A
-// redaction of what the bridge does not have leaves no trace when it is told, and
-// changes nothing.
-func (u *untold) isWanted(ctx context.Context, evt gjson.Result) (bool, error) {
-	switch {
+// redaction of what the bridge does not have, and an edit of what was redacted
+// since, leave no trace when they are told, and change nothing.
+func (u *untold) isWanted(ctx context.Context, roomID string, evt gjson.Result) (bool, error) {
+	switch target := editTarget(evt); {
 	case isRedacted(evt):
 		_, err := u.db.Echoes.Record(ctx, []database.Echo{goneEcho(evt, evt.Get("room_id").Str, u.now())})
 		return false, err
+	case target != "":
+		whole, err := u.client.event(ctx, roomID, target)
+		if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusForbidden {
+			return true, nil // that is no proof: the bridge may know it
+		} else if err != nil {
+			return false, fmt.Errorf("read what an edit that was not told is about: %w", err)
+		}
+		return !isRedacted(gjson.ParseBytes(whole)), nil
 	case evt.Get("type").Str != redactionType:
 		return true, nil
 	}

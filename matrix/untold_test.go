@@ -94,6 +94,25 @@ func TestRedactionsThatWereNotTold(t *testing.T) {
 	require.Equal(t, 1, b.count(Untold))
 }
 
+// TestEditsOfWhatIsGoneAreNotTaken: an edit leaves no trace where its message is
+// gone by the time it is handled. It is no news whenever the room is read again.
+func TestEditsOfWhatIsGoneAreNotTaken(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{})
+	b.position()
+	edit := func(eventID, target string) map[string]any {
+		return b.said(eventID, 0, map[string]any{"content": map[string]any{"msgtype": "m.text", "body": "* words", "m.new_content": map[string]any{"msgtype": "m.text", "body": "words"},
+			"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": target}}})
+	}
+	hs.feed.add(b.said("$gone", 0, map[string]any{"content": map[string]any{}, "unsigned": map[string]any{"redacted_by": "$r"}}), b.said("$there", 0),
+		edit("$e1", "$gone"), edit("$e2", "$there"), edit("$e3", "$nobody knows"))
+	b.conn.journal.untold.stumble()
+	b.clock.Advance(calmFor)
+	b.step()
+	require.Equal(t, 3, b.count(Untold)) // all but $e1
+	b.inQueue("$there")                  // there are no rows here that the others could be about
+}
+
 // TestWhatWasNotToldAcrossRestart: whatever was said since the position of the
 // run before is looked for after a start.
 func TestWhatWasNotToldAcrossRestart(t *testing.T) {

@@ -15,8 +15,14 @@ import (
 	"teamsbridge/internal/stack"
 )
 
-// restLimit is how long the bridge may take to come to rest.
-const restLimit = 10 * time.Minute
+// restLimit is how long the bridge may take to come to rest, and restPerMessage how
+// much longer for each message of the run: after a start it asks the rooms for what
+// the homeserver did not tell since the last quiet minute, which there may not have
+// been one of. Synapse hands out some thirty events a second.
+const (
+	restLimit      = 10 * time.Minute
+	restPerMessage = 100 * time.Millisecond
+)
 
 // settle ends everything that goes wrong, restarts the bridge, so that it
 // catches up with what nobody told it of, and waits until nothing is on its way.
@@ -29,7 +35,7 @@ func (r *run) settle() error {
 		return err
 	}
 	began, calm := time.Now(), 0
-	err := stack.Eventually(r.ctx, restLimit, func(ctx context.Context) error {
+	err := stack.Eventually(r.ctx, restLimit+time.Duration(r.o.Messages)*restPerMessage, func(ctx context.Context) error {
 		if err := r.pause(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
