@@ -186,7 +186,7 @@ func (r *runtime) wirePortal() {
 	r.tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.sender.Wake})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake, Voted: r.tally.Voted})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
-		Common: common, Reader: r.graph.reader, Room: verifyRoom{r.c}, Ingest: r.ingest, Writers: r.writers, Memory: keepOutbox,
+		Common: common, Reader: r.graph.reader, Room: verifyRoom{r.c}, Ingest: r.ingest, Writers: r.writers, Memory: keepOutbox, Ledger: keepFinished,
 		Requeue: func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error {
 			return r.c.homeserver.Requeue(ctx, roomID, eventID)
 		},

@@ -37,6 +37,8 @@ type VerifyOptions struct {
 	RepairWait, RepairLook time.Duration
 	// Memory is for how long the outbox remembers finished events. Default 30 days.
 	Memory time.Duration
+	// Ledger is for how long the ledger remembers what was delivered. Default 90 days.
+	Ledger time.Duration
 	// MaxMessages bounds the messages of one side that are compared at once.
 	// Default 200,000.
 	MaxMessages int
@@ -52,6 +54,7 @@ func (o *VerifyOptions) setDefaults() {
 	def(&o.RepairWait, time.Minute)
 	def(&o.RepairLook, 250*time.Millisecond)
 	def(&o.Memory, 30*24*time.Hour)
+	def(&o.Ledger, 90*24*time.Hour)
 	def(&o.MaxMessages, 200_000)
 	def(&o.MaxLookups, 500)
 	o.Recheck = max(o.Recheck, 0)

@@ -16,10 +16,6 @@ import (
 	"teamsbridge/teams"
 )
 
-// roomMargin is how much further back than asked the room is read: an event
-// comes before the post that it becomes.
-const roomMargin = time.Hour
-
 // gathering collects what is compared. What one side or a table names and
 // another did not show is asked for by name, so that what is merely on the
 // other side of the time that was asked for does not look like a difference.
@@ -137,18 +133,6 @@ func (g *gathering) reactionsOf(m teams.Message) (out []teamsReaction) {
 		}
 	}
 	return out
-}
-
-func (g *gathering) readRoom(ctx context.Context) error {
-	r, err := g.v.readRoom(ctx, g.room, g.s.since.Add(-roomMargin))
-	if err != nil {
-		return err
-	}
-	g.s.events, g.s.reactions, g.s.removed = r.events, r.reactions, r.removed
-	for _, e := range r.events {
-		g.seen[e.ID] = true
-	}
-	return nil
 }
 
 // readRows reads the bridge's rows since the time, a day at a time.

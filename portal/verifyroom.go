@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -59,11 +58,6 @@ type RoomReader interface {
 // ErrTooMuch says that a comparison would not fit into memory.
 var ErrTooMuch = errors.New("too many messages to compare at once; choose a later time")
 
-// emptyPages is how many pages in a row must be from before the time that is
-// asked for until reading ends: an event of the bridge bears the time that its
-// message had in Teams, so a few old ones may stand among new ones.
-const emptyPages = 2
-
 // room collects a room's events, read backwards.
 type room struct {
 	v         *Verifier
@@ -85,35 +79,6 @@ type roomEdit struct {
 	hashes []string
 	print  string
 	media  string
-}
-
-// readRoom reads a room's events back to a time.
-func (v *Verifier) readRoom(ctx context.Context, roomID id.RoomID, since time.Time) (*room, error) {
-	r := newRoom(v)
-	from, old := "", 0
-	for {
-		page, err := v.o.Room.RoomPage(ctx, roomID, from)
-		if err != nil {
-			return nil, fmt.Errorf("read the room: %w", err)
-		}
-		recent := false
-		for _, e := range page.Events {
-			recent = recent || !e.At.Before(since)
-			r.add(e)
-		}
-		if len(r.events)+len(r.reactions)+len(r.edits)+len(r.removed) > v.o.MaxMessages {
-			return nil, ErrTooMuch
-		}
-		if old++; recent {
-			old = 0
-		}
-		if page.Next == "" || page.Next == from || old >= emptyPages {
-			break
-		}
-		from = page.Next
-	}
-	r.finish()
-	return r, nil
 }
 
 func (r *room) add(e RoomEvent) {

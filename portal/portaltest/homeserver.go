@@ -81,6 +81,7 @@ type Homeserver struct {
 	puppets  map[id.UserID]bool
 	seq      int
 	requests int
+	pages    int
 	hidden   id.EventID
 	levels   map[id.RoomID]*event.PowerLevelsEventContent
 	// refusals is how many changes of levels are answered with levelsRefused.

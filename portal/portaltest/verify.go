@@ -42,6 +42,7 @@ var _ portal.RoomReader = roomReader{}
 func (r roomReader) RoomPage(_ context.Context, roomID id.RoomID, from string) (portal.RoomPage, error) {
 	r.hs.mu.Lock()
 	defer r.hs.mu.Unlock()
+	r.hs.pages++
 	all := r.hs.events[roomID]
 	end := len(all)
 	if from != "" {
@@ -111,6 +112,13 @@ func (h *Homeserver) Lose(eventID id.EventID) {
 	h.events[e.Room] = slices.DeleteFunc(h.events[e.Room], func(other *Event) bool { return other.ID == eventID })
 	delete(h.byID, eventID)
 	maps.DeleteFunc(h.txns, func(_ string, known id.EventID) bool { return known == eventID })
+}
+
+// Pages returns how many pages of rooms were read so far.
+func (h *Homeserver) Pages() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pages
 }
 
 // Double stores an event once more, as a homeserver does that has forgotten a
