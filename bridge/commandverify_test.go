@@ -151,6 +151,30 @@ func TestVerifySaysThatBothSidesAreTheSame(t *testing.T) {
 	})
 }
 
+// What nobody looked at is not told among what is in order, and both sides are not
+// said to be the same.
+func TestVerifySaysWhatItHasNotLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		unseen := portal.Report{Left: map[string]int{portal.LeftNotForward: 4}, Unseen: map[string]int{portal.UnseenOneByOne: 3}}
+		for name, f := range map[string]*fakeComparer{
+			"messages":   {reports: map[string]portal.Report{"a": unseen}},
+			"a channel":  {errs: map[string][]error{"b": {portal.ErrTooMuch}}},
+			"all behind": {errs: map[string][]error{"a": {nil}, "b": {errors.New("x"), errors.New("x"), errors.New("x")}}},
+		} {
+			v, run := verificationOf(f), verifyRunOf("a", "b")
+			require.Nil(t, v.begin(run))
+			text := verifyText(texts.Texts{}, run, v.run(t.Context(), run, nil), time.Now())
+			require.Contains(t, text, "**Nothing differs in what was compared, but not everything was.**", name)
+			require.NotContains(t, text, "have the same", name)
+			if name == "messages" {
+				require.Contains(t, text, "**Not looked at**, because one by one it would take too long: 3")
+				require.Contains(t, text, "In order, not for Teams: 4")
+				require.Less(t, strings.Index(text, "Not looked at"), strings.Index(text, "On the way"), "not among what is well")
+			}
+		}
+	})
+}
+
 func TestVerifyEndsEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("connection refused")

@@ -112,6 +112,7 @@ type verifySummary struct {
 	onTheWay          int
 	counts, mended    map[portal.Class]int
 	failed, left      map[string]int
+	unseen            map[string]int
 	reasons           map[string]int
 	readers           map[string]int
 	examples          []verifyExample
@@ -121,7 +122,7 @@ type verifySummary struct {
 
 func newVerifySummary() verifySummary {
 	return verifySummary{
-		counts: map[portal.Class]int{}, mended: map[portal.Class]int{}, failed: map[string]int{}, left: map[string]int{},
+		counts: map[portal.Class]int{}, mended: map[portal.Class]int{}, failed: map[string]int{}, left: map[string]int{}, unseen: map[string]int{},
 		reasons: map[string]int{}, readers: map[string]int{}, errors: map[string][]string{},
 	}
 }
@@ -137,6 +138,9 @@ func (s *verifySummary) add(label string, r portal.Report) {
 	}
 	for reason, n := range r.Left {
 		s.left[reason] += n
+	}
+	for reason, n := range r.Unseen {
+		s.unseen[reason] += n
 	}
 	if len(r.Findings) > 0 {
 		s.differing++
@@ -161,7 +165,7 @@ func (r *verifyRun) copied() verifySummary {
 	s := r.sum
 	s.counts, s.mended, s.failed, s.left = maps.Clone(s.counts), maps.Clone(s.mended), maps.Clone(s.failed), maps.Clone(s.left)
 	s.reasons, s.readers, s.errors = maps.Clone(s.reasons), maps.Clone(s.readers), maps.Clone(s.errors)
-	s.examples = slices.Clone(s.examples)
+	s.unseen, s.examples = maps.Clone(s.unseen), slices.Clone(s.examples)
 	return s
 }
 

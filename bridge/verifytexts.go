@@ -39,6 +39,8 @@ func verifyText(x texts.Texts, run *verifyRun, s verifySummary, now time.Time) s
 		headline = x.Count(texts.VerifyDiffers, s.differing, "differences", x.Count(texts.DifferencesCount, n))
 	} else if s.done == 0 || s.done == len(flatten(s.errors)) {
 		headline = x.Say(texts.VerifyNothing)
+	} else if s.ended != "" || len(s.errors) > 0 || len(s.unseen) > 0 {
+		headline = x.Say(texts.VerifySameSeen)
 	}
 	sums := x.Count(texts.VerifySums, len(run.channels), "done", strconv.Itoa(s.done), "time", x.Time(run.since),
 		"duration", spokenFor(x, now.Sub(run.began)), "messages", x.Count(texts.MessagesCount, s.inTeams), "events", x.Count(texts.EventsCount, s.inMatrix))
@@ -63,6 +65,7 @@ func verifyLines(x texts.Texts, run *verifyRun, s verifySummary) (lines []string
 		}
 	}
 	lines = append(lines, reasonLines(x, texts.VerifyNotMended, s.reasons)...)
+	lines = append(lines, reasonLines(x, texts.VerifyUnseen, s.unseen)...)
 	lines = append(lines, x.Say(texts.VerifyOnTheWay, "number", strconv.Itoa(s.onTheWay)))
 	if s.readers[teams.SourceDelta]+s.readers[teams.SourceExport] > 0 {
 		lines = append(lines, x.Say(texts.VerifyReaders, "delta", strconv.Itoa(s.readers[teams.SourceDelta]), "export", strconv.Itoa(s.readers[teams.SourceExport])))

@@ -56,7 +56,7 @@ var foundKeys = []texts.Key{
 	texts.FoundMissingInMatrix, texts.FoundMissingInTeams, texts.FoundGone, texts.FoundDoubledInMatrix, texts.FoundDoubledInTeams,
 	texts.FoundText, texts.FoundMedia, texts.FoundDeletedInTeams, texts.FoundDeletedInMatrix, texts.FoundReactions, texts.FoundOrder, texts.FoundThread,
 	texts.FoundUnknown,
-	texts.LeftHistory, texts.LeftModerated, texts.LeftForgotten, texts.LeftNotForward, texts.LeftFinished, texts.LeftUnasked,
+	texts.LeftHistory, texts.LeftModerated, texts.LeftForgotten, texts.LeftNotForward, texts.LeftFinished, texts.UnseenOneByOne, texts.UnseenRefused,
 	texts.RepairGone, texts.RepairRest, texts.RepairFile, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
 	texts.RepairOwnThread, texts.RepairHandled, texts.RepairUnnamed, texts.RepairNoAccount, texts.RepairRefused, texts.RepairStill,
 	texts.RepairWaits, texts.RepairError, texts.RepairOwnAccount, texts.CompareTooMuch, texts.CompareNoRoom,

@@ -103,7 +103,7 @@ func (v *Verifier) Verify(ctx context.Context, ch teams.ChannelRef, since time.T
 
 // look compares once.
 func (v *Verifier) look(ctx context.Context, ch teams.ChannelRef, since time.Time) (Report, error) {
-	report := Report{Channel: ch, Portal: string(ChannelPortal(ch).ID), Since: since, Failed: map[string]int{}, Left: map[string]int{}}
+	report := Report{Channel: ch, Portal: string(ChannelPortal(ch).ID), Since: since, Failed: map[string]int{}, Left: map[string]int{}, Unseen: map[string]int{}}
 	p, err := v.o.Bridge.GetExistingPortalByKey(ctx, networkid.PortalKey{ID: networkid.PortalID(report.Portal)})
 	if err != nil {
 		return report, fmt.Errorf("get portal: %w", err)

@@ -683,3 +683,42 @@ func TestVerifyADigest(t *testing.T) {
 	clean(t, r)
 	require.NotZero(t, verify(t, r).Left[portal.LeftFinished])
 }
+
+// Teams is read the way that Graph allows, which the report tells; without single
+// messages, what no list shows is told as not looked at.
+func TestVerifyReadsTeamsAsItMay(t *testing.T) {
+	refused := map[string]bool{}
+	for _, step := range []struct{ refuse, reader string }{{"", teams.SourceList}, {"list", teams.SourceDelta}, {"delta", teams.SourceExport}} {
+		refused[step.refuse] = true
+		t.Run(step.reader, func(t *testing.T) {
+			r := started(t)
+			r.Tenant.SetRead(func(op string) error {
+				if refused[op] {
+					return portaltest.ErrPermission
+				}
+				return nil
+			})
+			r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "there")
+			r.Quiet()
+			require.Equal(t, step.reader, verify(t, r).Reader)
+			clean(t, r)
+			r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "lost") })
+			mends(t, r, portal.MissingInMatrix)
+		})
+	}
+	r := started(t)
+	m := r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "there")
+	r.Quiet()
+	r.Tenant.SetRead(func(op string) error {
+		if op == "list" || op == "message" {
+			return portaltest.ErrPermission
+		}
+		return nil
+	})
+	r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "lost") })
+	r.Tenant.Remove(portaltest.Channel, m.ID)
+	stays(t, r, portal.MissingInMatrix, "permission")
+	report := verify(t, r)
+	require.Equal(t, map[string]int{portal.UnseenRefused: 1}, report.Unseen)
+	require.Equal(t, teams.SourceDelta, report.Reader)
+}

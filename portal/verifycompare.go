@@ -49,8 +49,11 @@ func compare(s *sides, report *Report) {
 	if report.Left == nil {
 		report.Left = map[string]int{}
 	}
-	if s.unasked > 0 {
-		report.Left[LeftUnasked] = s.unasked
+	if report.Unseen == nil {
+		report.Unseen = map[string]int{}
+	}
+	for reason, n := range s.unseen {
+		report.Unseen[reason] += n
 	}
 	c.index()
 	for i := range s.teams {

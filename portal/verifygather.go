@@ -38,7 +38,7 @@ func (g *gathering) gather(ctx context.Context, since time.Time) error {
 	now := g.v.o.Now()
 	g.s = sides{
 		since: since, until: now.Add(-g.v.o.Grace), memory: now.Add(-g.v.o.Memory), gone: map[string]bool{}, partial: map[string]bool{},
-		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{},
+		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{}, unseen: map[string]int{},
 	}
 	conv, err := g.v.o.DB.Conversations.Get(ctx, g.portal)
 	if err != nil {
@@ -297,7 +297,7 @@ func (g *gathering) askTeams(ctx context.Context) error {
 	}
 	for i, n := range ask {
 		if i == g.v.o.MaxLookups {
-			g.s.unasked += len(ask) - i
+			g.s.unseen[UnseenOneByOne] += len(ask) - i
 			return nil
 		}
 		m, err := g.v.o.Reader.Message(ctx, teams.MessageRef{ChannelRef: g.ch, RootID: n.root, ID: n.id})
@@ -307,6 +307,9 @@ func (g *gathering) askTeams(ctx context.Context) error {
 			g.addTeams(m)
 		case isMissing(err):
 			g.s.gone[n.id] = true
+		case teams.KindOf(err) == teams.KindPermission:
+			g.s.unseen[UnseenRefused] += len(ask) - i
+			return nil
 		default:
 			return fmt.Errorf("ask for a message: %w", err)
 		}
@@ -341,7 +344,7 @@ func (g *gathering) askRoom(ctx context.Context) error {
 		}
 		if i >= g.v.o.MaxLookups {
 			// It is taken to be there: nothing is concluded from not asking.
-			g.s.unasked++
+			g.s.unseen[UnseenOneByOne]++
 			g.s.events = append(g.s.events, matrixSide{ID: event, Unwanted: true})
 			continue
 		}

@@ -105,7 +105,9 @@ type Report struct {
 	// Failed counts the messages that were given up, by reason.
 	Failed map[string]int
 	// Left counts what is as it should be although only one side has it, by reason.
-	Left     map[string]int
+	Left map[string]int
+	// Unseen counts what was not looked at, and may differ, by reason.
+	Unseen   map[string]int
 	Findings []Finding
 }
 
@@ -125,7 +127,12 @@ const (
 	LeftForgotten  = "older than the outbox remembers"
 	LeftNotForward = "not for Teams"
 	LeftFinished   = "finished by the outbox without a post of its own"
-	LeftUnasked    = "not looked at, because one by one it would take too long"
+)
+
+// The reasons in Report.Unseen.
+const (
+	UnseenOneByOne = "because one by one it would take too long"
+	UnseenRefused  = "because Graph lets the bridge read lists and no single messages"
 )
 
 func (r *Report) sort() {

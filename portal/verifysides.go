@@ -31,7 +31,7 @@ type sides struct {
 	edited    map[string]bool               // events of which an edit is unfinished
 	partial   map[string]bool               // events of which only the existence is known
 	removed   map[string]removal            // what became of events that were redacted
-	unasked   int                           // what would have had to be asked for one by one
+	unseen    map[string]int                // what was not looked at, by reason
 }
 
 // removal is the redaction of an event: who sent the event, who redacted it,

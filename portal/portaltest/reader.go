@@ -123,6 +123,15 @@ func (r *reader) ExportTeam(_ context.Context, teamID string, since time.Time, l
 	return r.page(changed, link), nil
 }
 
+// Delta lists what changed in a channel after a time.
+func (r *reader) Delta(_ context.Context, ch teams.ChannelRef, since time.Time, link string) (teams.Page, error) {
+	if err := r.begin("delta", ch, ""); err != nil {
+		return teams.Page{}, err
+	}
+	changed := slices.DeleteFunc(r.visible(ch), func(m teams.Message) bool { return !m.Modified.After(since) })
+	return r.page(changed, link), nil
+}
+
 // page cuts a list; a link names the last message of the page before.
 func (r *reader) page(all []teams.Message, link string) teams.Page {
 	r.t.mu.Lock()
