@@ -239,7 +239,7 @@ func (r *adminRig) lists() (out []string) {
 		}
 		report.Findings = append(report.Findings, f, f)
 	}
-	report.Left = map[string]int{portal.LeftHistory: 1, portal.LeftModerated: 2, portal.LeftForgotten: 1, portal.LeftNotForward: 1, portal.LeftFinished: 1}
+	report.Left = map[string]int{portal.LeftHistory: 1, portal.LeftPurged: 3, portal.LeftModerated: 2, portal.LeftForgotten: 1, portal.LeftNotForward: 1, portal.LeftFinished: 1}
 	report.Unseen = map[string]int{portal.UnseenOneByOne: 1, portal.UnseenRefused: 2}
 	report.Failed = map[string]int{"to Teams: too large": 1, "deletion: in doubt": 2, "edit: no account": 1, "removal of a reaction: gone": 1, "to Matrix: homeserver forbids": 1}
 	report.Reader = teams.SourceDelta

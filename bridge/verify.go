@@ -61,6 +61,16 @@ func (r verifyRoom) RoomEvent(ctx context.Context, roomID id.RoomID, eventID id.
 	return &out, nil
 }
 
+// RoomKept implements portal.RoomReader.
+func (r verifyRoom) RoomKept(ctx context.Context, roomID id.RoomID) (kept portal.RoomKept, err error) {
+	found, err := r.c.homeserver.RoomKept(ctx, roomID)
+	kept.Lifetime, kept.Purged = found.Lifetime, found.Purged
+	for _, e := range found.First {
+		kept.First = append(kept.First, portal.RoomEvent(e))
+	}
+	return kept, err
+}
+
 // comparer is what a verification asks (portal.Verifier).
 type comparer interface {
 	Verify(ctx context.Context, ch teams.ChannelRef, since time.Time) (portal.Report, error)

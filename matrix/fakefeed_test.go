@@ -25,6 +25,8 @@ type fakeFeed struct {
 	limit    int    // of a timeline, where not 0
 	page     int    // the most that /messages gives, where not 0
 	seam     string // what is lost where two pages meet: older, newer, or ""
+	room     string // the room's retention, "" for none
+	keeps    string // the homeserver's retention, "" where it has none
 	events   []map[string]any
 	syncs    []string // the since of each request
 	pages    []string // the from of each request
@@ -51,7 +53,7 @@ func (f *fakeFeed) counts() (syncs, pages int) {
 
 func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 	f.mu.Lock()
-	status, software, versions := f.status, f.software, f.versions
+	status, software, versions, room, keeps := f.status, f.software, f.versions, f.room, f.keeps
 	f.mu.Unlock()
 	path := r.URL.Path
 	isSync, isMessages := path == "/_matrix/client/v3/sync", strings.HasSuffix(path, "/messages") || strings.Contains(path, "/relations/")
@@ -64,6 +66,10 @@ func (f *fakeFeed) serve(w http.ResponseWriter, r *http.Request) bool {
 		f.sync(w, r)
 	case isMessages:
 		f.messages(w, r)
+	case strings.Contains(path, "/state/"+retentionType) && room != "":
+		_, _ = fmt.Fprint(w, room)
+	case strings.HasSuffix(path, "/retention/configuration") && keeps != "":
+		_, _ = fmt.Fprint(w, keeps)
 	case strings.Contains(path, "/event/"):
 		return f.event(w, path[strings.LastIndex(path, "/")+1:])
 	case isVersion && software != "":
@@ -188,6 +194,10 @@ func (f *fakeFeed) messages(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprint(w, `{"errcode":"M_UNKNOWN","error":"no"}`)
 		return
 	}
+	if r.URL.Query().Get("dir") == "f" {
+		f.forwards(w, r)
+		return
+	}
 	end := len(f.events)
 	if from != "" {
 		end, _ = strconv.Atoi(strings.TrimPrefix(from, "p"))
@@ -211,6 +221,18 @@ func (f *fakeFeed) messages(w http.ResponseWriter, r *http.Request) {
 	answer["chunk"] = chunk
 	if begin > 0 {
 		answer["end"] = fmt.Sprintf("p%d", begin)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// forwards gives a page of a room from its beginning on.
+func (f *fakeFeed) forwards(w http.ResponseWriter, r *http.Request) {
+	begin, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Query().Get("from"), "p"))
+	size, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	end := min(begin+size, len(f.events))
+	answer := map[string]any{"chunk": append([]map[string]any{}, f.events[begin:end]...)}
+	if end < len(f.events) {
+		answer["end"] = fmt.Sprintf("p%d", end)
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }

@@ -63,6 +63,7 @@ func compare(s *sides, report *Report) {
 		c.event(&s.events[i])
 	}
 	c.vanished()
+	c.digests()
 	c.reactions()
 	c.order()
 }
@@ -136,6 +137,11 @@ func (c *comparison) find(f Finding) {
 	c.report.Findings = append(c.report.Findings, f)
 }
 
+// purged reports whether the homeserver has let go of what is so old.
+func (c *comparison) purged(at time.Time, row *rowSide) bool {
+	return at.Before(c.s.kept) || row != nil && row.ID < c.s.keptRow
+}
+
 // recent reports whether something may be on its way because it is young.
 func (c *comparison) recent(at time.Time) bool { return at.After(c.s.until) }
 
@@ -157,7 +163,8 @@ func (c *comparison) message(t *teamsSide) {
 		return
 	}
 	if part != nil && isDigest(part.EventID) {
-		return // it stands for many events, which the outbox knows to be in it
+		c.digestPost(t, part)
+		return
 	} else if part != nil {
 		if row := c.rowByEvent[part.EventID]; row != nil && !slices.Contains(rows, row) {
 			if part.Part == 0 && len(rows) > 0 && c.twin(t, rows, row) {
@@ -215,6 +222,8 @@ func (c *comparison) withoutRow(t *teamsSide) {
 	case c.doubledPost(t):
 	case t.Created.Before(c.s.mirrored) || t.Created.Before(c.s.since):
 		c.report.Left[LeftHistory]++
+	case c.purged(t.Created, nil):
+		c.report.Left[LeftPurged]++
 	default:
 		if e := c.claim(t); e != nil {
 			f.Class, f.Event, f.Reason = Unknown, id.EventID(e.ID), whyHandled
@@ -251,7 +260,11 @@ func (c *comparison) doubledPost(t *teamsSide) bool {
 		if first := c.teams[p.RemoteID]; p.AccountID != t.Author && (first == nil || !first.Relay) {
 			continue // the first was made by its author's own account, or nobody knows
 		}
-		c.find(Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(p.EventID), At: t.Created, other: t.Author, fix: fixDeletePost})
+		event := p.EventID
+		if d := c.s.digests[event]; d != nil {
+			event = d.Posts[p.Part].event()
+		}
+		c.find(Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(event), At: t.Created, other: t.Author, fix: fixDeletePost})
 		return true
 	}
 	return false
@@ -286,6 +299,8 @@ func (c *comparison) ownWithoutRow(t *teamsSide, part *database.SentPart) {
 		}
 	case t.Created.Before(c.s.mirrored):
 		c.report.Left[LeftHistory]++
+	case e == nil && c.purged(t.Created, nil):
+		c.report.Left[LeftPurged]++
 	case e == nil:
 		f.Class, f.Reason = MissingInMatrix, whyOwnEvent
 		c.find(f)
@@ -329,6 +344,9 @@ func (c *comparison) known(t *teamsSide, rows []*rowSide, part *database.SentPar
 		case row.TakenOut, row.Deleting:
 			continue // Teams shows the rest of the message
 		case !strings.HasPrefix(row.Event, "$"):
+			return
+		case e == nil && c.purged(row.At, row):
+			c.report.Left[LeftPurged]++
 			return
 		case e == nil:
 			f.Class, f.Event, f.fix = MissingInMatrix, id.EventID(row.Event), fixResend

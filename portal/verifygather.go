@@ -38,7 +38,7 @@ func (g *gathering) gather(ctx context.Context, since time.Time) error {
 	now := g.v.o.Now()
 	g.s = sides{
 		since: since, until: now.Add(-g.v.o.Grace), memory: now.Add(-g.v.o.Memory), gone: map[string]bool{}, partial: map[string]bool{},
-		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{}, unseen: map[string]int{},
+		outbox: map[string]database.OutboxRow{}, ledger: map[string]database.InboxRow{}, journal: map[string]bool{}, edited: map[string]bool{}, unseen: map[string]int{}, digests: map[string]*digestSide{},
 	}
 	conv, err := g.v.o.DB.Conversations.Get(ctx, g.portal)
 	if err != nil {
@@ -47,7 +47,7 @@ func (g *gathering) gather(ctx context.Context, since time.Time) error {
 		g.s.mirrored = conv.HistoryAt
 	}
 	for _, step := range []func(context.Context) error{
-		g.readTeams, g.readRoom, g.readRows, g.joinRows, g.askTeams, g.askRoom, g.readQueues, g.readReactions,
+		g.readTeams, g.readRoom, g.readRows, g.joinRows, g.readDigests, g.askTeams, g.readChanging, g.askRoom, g.readKept, g.readQueues, g.readReactions,
 	} {
 		if err = step(ctx); err != nil {
 			return err
@@ -164,10 +164,10 @@ func (g *gathering) addRows(rows []*brdb.Message) {
 		}
 		meta := metaOf(m)
 		row := rowSide{
-			Event: m.MXID.String(), Part: string(m.PartID), Message: m.ID, SenderMXID: m.SenderMXID.String(),
+			ID: m.RowID, Event: m.MXID.String(), Part: string(m.PartID), Message: m.ID, SenderMXID: m.SenderMXID.String(),
 			Ghost: g.v.o.Bridge.IsGhostMXID(m.SenderMXID), At: m.Timestamp, Thread: m.ThreadRoot,
 			ContentHash: meta.ContentHash, PartHash: meta.PartHash, Prints: meta.Prints, Before: meta.Before,
-			Version: meta.ETag, EditedMS: meta.EditedMS, Deleted: meta.Deleted, Deleting: meta.Deleting, TakenOut: meta.TakenOut,
+			Version: meta.ETag, LastEdit: meta.Edit, EditedMS: meta.EditedMS, Deleted: meta.Deleted, Deleting: meta.Deleting, TakenOut: meta.TakenOut,
 			Source: meta.Source, Placeholder: meta.Placeholder, Outbound: meta.Outbound, Relayed: meta.Relayed, Gone: meta.Gone,
 		}
 		if meta.Media != nil {
@@ -278,7 +278,7 @@ func (g *gathering) askTeams(ctx context.Context) error {
 	outbound := map[string]bool{}
 	for _, p := range g.s.parts {
 		outbound[p.EventID] = true
-		if p.State == database.StateSent && g.seen[p.EventID] && !p.SentAt.After(g.s.until) {
+		if p.State == database.StateSent && (g.seen[p.EventID] || isDigest(p.EventID)) && !p.SentAt.After(g.s.until) {
 			add(p.RootID, p.RemoteID)
 		}
 	}

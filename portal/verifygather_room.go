@@ -53,6 +53,75 @@ func (g *gathering) readRoom(ctx context.Context) error {
 	return nil
 }
 
+// keptMargin is how far what the homeserver says of its retention is trusted: its
+// clock is another one, and what is about to expire is not worth a repair.
+const keptMargin = time.Hour
+
+// readKept finds out from when on the homeserver keeps the room, where an event is
+// missing: what it has let go of on purpose is none of what a repair brings back.
+func (g *gathering) readKept(ctx context.Context) error {
+	if !g.lacks() {
+		return nil
+	}
+	room, err := g.v.o.Room.RoomKept(ctx, g.room)
+	if err != nil {
+		return fmt.Errorf("ask how far back the room goes: %w", err)
+	}
+	now := g.v.o.Now()
+	if room.Lifetime > 0 {
+		g.s.kept = now.Add(keptMargin - room.Lifetime)
+	}
+	if !room.Purged {
+		return nil
+	} else if len(room.First) == 0 {
+		g.s.kept = now // nothing of what was said is left
+		return nil
+	}
+	if first := room.First[0].At; first.After(g.s.kept) {
+		g.s.kept = first
+	}
+	// What came late bears an early time. The order of the rows is that of coming.
+	events := make([]string, 0, len(room.First))
+	for _, e := range room.First {
+		events = append(events, e.ID.String())
+	}
+	if err = g.rowsBy(ctx, "mxid", events); err != nil {
+		return err
+	}
+	for _, event := range events {
+		if at, known := g.byMX[event]; known && (g.s.keptRow == 0 || g.s.rows[at].ID < g.s.keptRow) {
+			g.s.keptRow = g.s.rows[at].ID
+		}
+	}
+	return nil
+}
+
+// lacks reports whether the room does not show something that Teams has.
+func (g *gathering) lacks() bool {
+	there, sources := map[string]bool{}, map[string]bool{}
+	for _, e := range g.s.events {
+		there[e.ID] = true
+		if remote, _, ok := shownMessage(e.Source); ok {
+			sources[remote] = true
+		}
+	}
+	for _, row := range g.s.rows {
+		if _, listed := g.teams[row.Remote]; listed && !row.Deleted && !there[row.Event] {
+			return true
+		}
+	}
+	for _, p := range g.s.parts {
+		sources[p.RemoteID] = true
+		if _, listed := g.teams[p.RemoteID]; listed && !isDigest(p.EventID) && !there[p.EventID] {
+			return true
+		}
+	}
+	return slices.ContainsFunc(g.s.teams, func(t teamsSide) bool {
+		_, known := g.byID[t.ID]
+		return !known && !sources[t.ID] && !t.Deleted && !t.System
+	})
+}
+
 // isEarly reports whether a page proves that it, and so what stands before it,
 // came before a time. Of what the bridge sent the room does not tell when: it
 // bears the time that it has in Teams, and a backlog or a history may have come

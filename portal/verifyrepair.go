@@ -70,6 +70,7 @@ type repair struct {
 	ledger   []database.InboxRow
 	// redelivered and requeued are what is waited for.
 	redelivered, requeued []string
+	rewritten             bool
 }
 
 // mend does what a finding needs. What can't be done now is said in the
@@ -107,6 +108,8 @@ func (r *repair) try(ctx context.Context, f *Finding) error {
 		return r.redeliver(ctx, f)
 	case fixRequeue, fixRequeueEdit:
 		return r.requeue(ctx, f)
+	case fixRewrite:
+		return r.rewrite(ctx, f)
 	case fixRedact:
 		return r.inLoop(ctx, f, r.redact)
 	case fixTwin:
@@ -219,6 +222,11 @@ func (r *repair) busy(ctx context.Context) (bool, error) {
 	}
 	if slices.ContainsFunc(rows, func(row database.InboxRow) bool { return row.State == database.StatePending }) {
 		return true, nil
+	}
+	if r.rewritten {
+		if posts, err := r.v.o.DB.Digests.Overtaken(ctx, r.report.Portal); err != nil || len(posts) > 0 {
+			return true, err
+		}
 	}
 	open, err := r.v.o.DB.Journal.Open(ctx, r.requeued)
 	if err != nil || len(open) > 0 {

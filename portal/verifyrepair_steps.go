@@ -214,6 +214,21 @@ func (r *repair) clearWay(ctx context.Context, p *bridgev2.Portal, f *Finding) e
 	})
 }
 
+// rewrite has the post of a digest written again from its messages.
+func (r *repair) rewrite(ctx context.Context, f *Finding) error {
+	part, err := r.v.o.DB.Sent.ByRemote(ctx, r.report.Portal, f.Message)
+	if err != nil || part == nil {
+		return err
+	}
+	if err = r.v.o.DB.Digests.Overtake(ctx, part.EventID, part.Part); err != nil {
+		return err
+	}
+	r.rewritten = true
+	r.v.o.Echo.overtaken.add(r.report.Portal)
+	r.v.o.Echo.decided(ctx, r.report.Portal)
+	return nil
+}
+
 // remove redacts an event as the bot.
 func (r *repair) remove(ctx context.Context, p *bridgev2.Portal, evt id.EventID) error {
 	_, err := p.Bridge.Bot.SendMessage(r.v.o.WithKey(ctx, "repaired:"+evt.String()), p.MXID, event.EventRedaction, &event.Content{

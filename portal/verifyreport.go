@@ -123,6 +123,7 @@ func (r *Report) Counts() map[Class]int {
 // The reasons in Report.Left.
 const (
 	LeftHistory    = "from before mirroring began"
+	LeftPurged     = "no longer kept by the homeserver (retention)"
 	LeftModerated  = "removed by a moderator in Matrix"
 	LeftForgotten  = "older than the outbox remembers"
 	LeftNotForward = "not for Teams"
@@ -163,6 +164,8 @@ const (
 	fixRequeue
 	// fixRequeueEdit: the same for an edit that the outbox takes for done.
 	fixRequeueEdit
+	// fixRewrite: a post of a digest gets what its messages say now.
+	fixRewrite
 	// fixRedact: the event is one too many.
 	fixRedact
 	// fixTwin: the event is one too many and has a row.
@@ -185,6 +188,8 @@ const (
 	whyGone       = "Teams had it and has it no more, not even as deleted: whoever removed it there (retention, an administrator) decides"
 	whyRest       = "it is one of several posts of a message whose first was deleted in Teams"
 	whyFile       = "Teams has the message without the file that came with it: whoever took it away there decides"
+	whyDigest     = "it is a post of a digest, with several people's messages: whoever deleted it in Teams decides"
+	whyDigestText = "somebody changed a post of a digest in Teams, which is no one person's message"
 	whyOrder      = "what stands in a room can't be moved; it shows its original time"
 	whyMaybe      = "Teams has a post of that time that the bridge does not know; it may be this message"
 	whyMaybeEvent = "the room has an event of that time that the bridge does not know; this may be its post"

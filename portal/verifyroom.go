@@ -47,12 +47,24 @@ type RoomPage struct {
 	Next   string
 }
 
+// RoomKept is how much of a room's past its homeserver keeps.
+type RoomKept struct {
+	// Lifetime is how long what is said is kept, 0 where nothing says so.
+	Lifetime time.Duration
+	// Purged says that the room's beginning is gone. First are the first events of
+	// what is left that are no state, the oldest first.
+	Purged bool
+	First  []RoomEvent
+}
+
 // RoomReader reads rooms as the bridge's bot (matrix.Connector).
 type RoomReader interface {
 	// RoomPage reads backwards from a position, "" from the room's end.
 	RoomPage(ctx context.Context, roomID id.RoomID, from string) (RoomPage, error)
 	// RoomEvent reads one event, nil where the homeserver does not have it.
 	RoomEvent(ctx context.Context, roomID id.RoomID, eventID id.EventID) (*RoomEvent, error)
+	// RoomKept tells how far back the homeserver keeps a room.
+	RoomKept(ctx context.Context, roomID id.RoomID) (RoomKept, error)
 }
 
 // ErrTooMuch says that a comparison would not fit into memory.

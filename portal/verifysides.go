@@ -16,6 +16,10 @@ type sides struct {
 	since, until, mirrored time.Time
 	// memory is from when on the outbox still knows every event.
 	memory time.Time
+	// kept is from when on the homeserver keeps the room, keptRow the row of the
+	// first message that it has; zero where it keeps all.
+	kept    time.Time
+	keptRow int64
 
 	teams     []teamsSide
 	gone      map[string]bool // Teams ids that Graph does not know any more
@@ -25,6 +29,7 @@ type sides struct {
 	reactRows []reactionRow
 	parts     []database.SentPart
 	sentReact []database.SentReaction
+	digests   map[string]*digestSide
 	outbox    map[string]database.OutboxRow // by event, without payloads
 	ledger    map[string]database.InboxRow  // by Teams id, without payloads
 	journal   map[string]bool               // events with an open entry
@@ -110,6 +115,8 @@ type reactionEvent struct {
 
 // rowSide is a message row of the bridge.
 type rowSide struct {
+	// ID grows from one row to the next.
+	ID          int64
 	Event, Part string
 	Message     networkid.MessageID
 	// Remote is the Teams id, empty while Teams does not have the message.
@@ -122,7 +129,9 @@ type rowSide struct {
 	ContentHash, PartHash string
 	// Source is the address in Teams of the picture or file that it shows, Media
 	// where that is in Matrix.
-	Source, Media                                                     string
+	Source, Media string
+	// LastEdit is the newest edit of its author that is in Teams.
+	LastEdit                                                          string
 	Prints, Before                                                    []string
 	Version, EditedMS                                                 int64
 	Deleted, Deleting, TakenOut, Placeholder, Outbound, Relayed, Gone bool

@@ -82,6 +82,9 @@ type Homeserver struct {
 	seq      int
 	requests int
 	pages    int
+	purged   map[id.RoomID]bool
+	lifetime time.Duration // of events, 0 for ever
+	told     time.Duration // what is told of that
 	hidden   id.EventID
 	levels   map[id.RoomID]*event.PowerLevelsEventContent
 	// refusals is how many changes of levels are answered with levelsRefused.
@@ -117,7 +120,7 @@ func NewHomeserver() *Homeserver {
 	return &Homeserver{
 		events: map[id.RoomID][]*Event{}, byID: map[id.EventID]*Event{}, txns: map[string]id.EventID{},
 		media: map[id.ContentURIString][]byte{}, puppets: map[id.UserID]bool{}, statuses: map[id.EventID][]Status{},
-		levels: map[id.RoomID]*event.PowerLevelsEventContent{},
+		levels: map[id.RoomID]*event.PowerLevelsEventContent{}, purged: map[id.RoomID]bool{},
 	}
 }
 

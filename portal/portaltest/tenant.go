@@ -138,6 +138,18 @@ func (t *Tenant) tell(m teams.Message) {
 	}
 }
 
+// PostThen writes as a person in Teams, at a time in the past.
+func (t *Tenant) PostThen(ch teams.ChannelRef, userID, html string, at time.Time) teams.Message {
+	t.mu.Lock()
+	m := t.post(ch, "", userID, html)
+	stored, id := t.find(ch, m.ID), strconv.FormatInt(at.UnixMilli(), 10)
+	stored.ID, stored.Created, stored.Modified, stored.ETag = id, at, at, at.UnixMilli()
+	m = clone(stored)
+	t.mu.Unlock()
+	t.tell(m)
+	return m
+}
+
 // Change changes a message as a person in Teams and tells about it.
 func (t *Tenant) Change(ch teams.ChannelRef, messageID string, f func(m *teams.Message, at time.Time)) teams.Message {
 	t.mu.Lock()

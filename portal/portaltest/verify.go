@@ -51,7 +51,9 @@ func (r roomReader) RoomPage(_ context.Context, roomID id.RoomID, from string) (
 	begin := max(0, end-roomPage)
 	var page portal.RoomPage
 	for _, e := range slices.Backward(all[begin:end]) {
-		page.Events = append(page.Events, r.hs.roomEvent(e))
+		if !r.hs.expired(e) {
+			page.Events = append(page.Events, r.hs.roomEvent(e))
+		}
 	}
 	if begin > 0 {
 		page.Next = strconv.Itoa(begin)
@@ -59,12 +61,53 @@ func (r roomReader) RoomPage(_ context.Context, roomID id.RoomID, from string) (
 	return page, nil
 }
 
+// RoomKept implements portal.RoomReader.
+func (r roomReader) RoomKept(_ context.Context, roomID id.RoomID) (kept portal.RoomKept, err error) {
+	r.hs.mu.Lock()
+	defer r.hs.mu.Unlock()
+	kept.Lifetime, kept.Purged = r.hs.told, r.hs.purged[roomID]
+	if !kept.Purged {
+		return kept, nil
+	}
+	for _, e := range r.hs.events[roomID] {
+		if !r.hs.expired(e) && len(kept.First) < roomPage {
+			kept.First = append(kept.First, r.hs.roomEvent(e))
+		}
+	}
+	return kept, nil
+}
+
+// SetLifetime sets how long events are shown, and whether that is told.
+func (h *Homeserver) SetLifetime(lifetime time.Duration, told bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lifetime, h.told = lifetime, 0
+	if told {
+		h.told = lifetime
+	}
+}
+
+// expired reports whether an event is too old to be shown.
+func (h *Homeserver) expired(e *Event) bool { return h.lifetime > 0 && time.Since(e.At) > h.lifetime }
+
+// Purge forgets what stands in a room before an event.
+func (h *Homeserver) Purge(before id.EventID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	room := h.byID[before].Room
+	h.purged[room] = true
+	for h.events[room][0].ID != before {
+		delete(h.byID, h.events[room][0].ID)
+		h.events[room] = h.events[room][1:]
+	}
+}
+
 // RoomEvent implements portal.RoomReader.
 func (r roomReader) RoomEvent(_ context.Context, _ id.RoomID, eventID id.EventID) (*portal.RoomEvent, error) {
 	r.hs.mu.Lock()
 	defer r.hs.mu.Unlock()
 	e := r.hs.byID[eventID]
-	if e == nil {
+	if e == nil || r.hs.expired(e) {
 		return nil, nil
 	}
 	out := r.hs.roomEvent(e)
