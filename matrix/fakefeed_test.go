@@ -26,6 +26,7 @@ type fakeFeed struct {
 	page     int    // the most that /messages gives, where not 0
 	seam     string // what is lost where two pages meet: older, newer, or ""
 	room     string // the room's retention, "" for none
+	hides    int    // the first events that are too old to be shown
 	keeps    string // the homeserver's retention, "" where it has none
 	events   []map[string]any
 	syncs    []string // the since of each request
@@ -230,8 +231,8 @@ func (f *fakeFeed) forwards(w http.ResponseWriter, r *http.Request) {
 	begin, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Query().Get("from"), "p"))
 	size, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 	end := min(begin+size, len(f.events))
-	answer := map[string]any{"chunk": append([]map[string]any{}, f.events[begin:end]...)}
-	if end < len(f.events) {
+	answer := map[string]any{"chunk": append([]map[string]any{}, f.events[max(begin, min(f.hides, end)):end]...)}
+	if end > begin {
 		answer["end"] = fmt.Sprintf("p%d", end)
 	}
 	_ = json.NewEncoder(w).Encode(answer)

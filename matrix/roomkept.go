@@ -45,6 +45,8 @@ func (c *Connector) RoomKept(ctx context.Context, roomID id.RoomID) (kept RoomKe
 		if err != nil {
 			return kept, fmt.Errorf("read the room's beginning: %w", err)
 		}
+		// Synapse goes on behind what is too old to be shown.
+		kept.Purged = kept.Purged || len(found.Chunk) == 0 && found.End != ""
 		for i, raw := range found.Chunk {
 			evt := gjson.ParseBytes(raw)
 			if page == 0 && i == 0 && evt.Get("type").Str == "m.room.create" {

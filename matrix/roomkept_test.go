@@ -72,6 +72,14 @@ func TestWhereARoomBegins(t *testing.T) {
 	require.True(t, kept.Purged)
 	require.Empty(t, kept.First, "nothing of what was said is left")
 
+	// As Synapse does where all is too old.
+	room(evt("$old", "x"), evt("$older", "y"))
+	hs.feed.change(func(f *fakeFeed) { f.hides = 2 })
+	kept, err = b.conn.RoomKept(ctx, portalRoom)
+	require.NoError(t, err)
+	require.Equal(t, RoomKept{Purged: true}, kept)
+	hs.feed.change(func(f *fakeFeed) { f.hides = 0 })
+
 	room()
 	kept, err = b.conn.RoomKept(ctx, portalRoom)
 	require.NoError(t, err)

@@ -58,7 +58,7 @@ var foundKeys = []texts.Key{
 	texts.FoundUnknown,
 	texts.LeftHistory, texts.LeftPurged, texts.LeftModerated, texts.LeftForgotten, texts.LeftNotForward, texts.LeftFinished, texts.UnseenOneByOne, texts.UnseenRefused,
 	texts.RepairGone, texts.RepairRest, texts.RepairFile, texts.RepairDigest, texts.RepairDigestText, texts.RepairOrder, texts.RepairMaybe, texts.RepairMaybeEvent, texts.RepairOwnEvent, texts.RepairOwnParts,
-	texts.RepairOwnThread, texts.RepairHandled, texts.RepairUnnamed, texts.RepairNoAccount, texts.RepairRefused, texts.RepairStill,
+	texts.RepairOwnThread, texts.RepairHandled, texts.RepairUnnamed, texts.RepairOnly, texts.RepairNoAccount, texts.RepairRefused, texts.RepairStill,
 	texts.RepairWaits, texts.RepairError, texts.RepairOwnAccount, texts.CompareTooMuch, texts.CompareNoRoom,
 	texts.GivenUpToMatrix, texts.GivenUpToTeams, texts.GivenUpRest, texts.GivenUpDeletion, texts.GivenUpRemoval, texts.RowReaction, texts.RowEdit,
 }

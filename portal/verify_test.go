@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -254,6 +255,85 @@ func TestVerifyDoubledInTeams(t *testing.T) {
 		clean(t, r)
 		require.Len(t, r.TeamsTexts(), 2)
 	}
+}
+
+// Of two that say the same somebody may have deleted one: the other is then the
+// only one, also where that happens while a repair runs.
+func TestVerifyKeepsTheOnlyOneOfTwo(t *testing.T) {
+	twice := func(t *testing.T) (*portaltest.Rig, string) {
+		r := started(t)
+		r.Say(portaltest.CarolMXID, "once")
+		r.Quiet()
+		m := r.Tenant.Messages(portaltest.Channel)[0]
+		r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Relay, m.Body) })
+		return r, m.ID
+	}
+	r, first := twice(t)
+	r.Tenant.Change(portaltest.Channel, first, portaltest.SetDeleted())
+	r.Quiet()
+	require.Empty(t, r.Texts())
+	mends(t, r, portal.MissingInMatrix)
+	require.Len(t, liveTexts(r), 1)
+	require.Len(t, r.Texts(), 1)
+
+	r, first = twice(t)
+	report := verify(t, r)
+	require.Equal(t, []portal.Class{portal.DoubledInTeams}, classes(report))
+	r.Tenant.SetReads(func(read portaltest.Read) error {
+		if read.Op == "message" && read.Target == first {
+			r.Silently(func() { r.Tenant.Change(portaltest.Channel, first, portaltest.SetDeleted()) })
+		}
+		return nil
+	})
+	report, err := r.Verifier.Repair(context.Background(), report)
+	require.NoError(t, err)
+	require.Contains(t, report.Findings[0].Reason, "not there any more")
+	require.Len(t, liveTexts(r), 1)
+}
+
+// What comes into the queue while a repair runs goes its way, and not twice.
+func TestVerifyLeavesWhatHasComeSince(t *testing.T) {
+	r := started(t)
+	r.Silently(func() { r.Tenant.Post(portaltest.Channel, "", portaltest.Dave, "lost in Matrix") })
+	lost := r.Secretly(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "lost in Teams"})
+	report := verify(t, r)
+	require.Equal(t, []portal.Class{portal.MissingInMatrix, portal.MissingInTeams}, classes(report))
+	over := outage(r)
+	var once sync.Once
+	r.Tenant.SetRead(func(op string) error {
+		if op == "message" {
+			once.Do(func() { r.Redeliver(lost); queued(r) })
+		}
+		return nil
+	})
+	report, err := r.Verifier.Repair(context.Background(), report)
+	require.NoError(t, err)
+	require.Equal(t, "on its way", report.Findings[1].Reason)
+	r.Tenant.SetRead(nil)
+	over()
+	r.Quiet()
+	require.Len(t, r.TeamsTexts(), 2)
+	clean(t, r)
+	r.Edit(portaltest.AliceMXID, lost, "better")
+	r.Quiet()
+	require.Contains(t, strings.Join(r.TeamsTexts(), " "), "better", "its row is there")
+}
+
+// Events that would have to be asked for one by one are not said to be in order.
+func TestVerifyTellsWhatItDoesNotAskFor(t *testing.T) {
+	ctx := context.Background()
+	r := started(t, func(r *portaltest.Rig) { r.Lookups = 1 })
+	fromThen(r, 80, time.Now().Add(-72*time.Hour))
+	_, err := r.Bridge.DB.Exec(ctx, `UPDATE teams_inbox SET delivered_at = $1`, time.Now().Add(-71*time.Hour).UnixMilli())
+	require.NoError(t, err)
+	for _, m := range r.Tenant.Messages(portaltest.Channel)[:3] {
+		r.Tenant.Change(portaltest.Channel, m.ID, portaltest.AddReaction(portaltest.Dave, "👍"))
+	}
+	r.Quiet()
+	report := verify(t, r)
+	require.Empty(t, report.Findings)
+	require.Equal(t, map[string]int{portal.UnseenOneByOne: 2}, report.Unseen)
+	require.Empty(t, report.Left)
 }
 
 func TestVerifyDoubledInTeamsAndShown(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/teams"
 )
 
 // comparison is what compare builds on the way. It reads nothing: its result
@@ -253,21 +254,35 @@ func (c *comparison) doubledPost(t *teamsSide) bool {
 		c.report.OnTheWay++ // it may be that one's only post: nobody knows yet
 		return true
 	}
+	unknown := false
 	for _, p := range same {
 		if p.RemoteID == "" || p.RemoteID == t.ID || t.Created.Before(p.StartedAt.Add(-postWindow)) || t.Created.After(p.StartedAt.Add(postWindow)) {
 			continue
 		}
-		if first := c.teams[p.RemoteID]; p.AccountID != t.Author && (first == nil || !first.Relay) {
-			continue // the first was made by its author's own account, or nobody knows
+		first := c.teams[p.RemoteID]
+		switch {
+		case c.s.gone[p.RemoteID], first != nil && first.Deleted, p.State == database.PartDeleted:
+			continue // somebody has deleted that one, and this one is all that is left
+		case first == nil:
+			unknown = true
+			continue
+		case p.AccountID != t.Author && !first.Relay:
+			continue // the first was made by its author's own account
 		}
 		event := p.EventID
 		if d := c.s.digests[event]; d != nil {
 			event = d.Posts[p.Part].event()
 		}
-		c.find(Finding{Class: DoubledInTeams, Message: t.ID, Event: id.EventID(event), At: t.Created, other: t.Author, fix: fixDeletePost})
+		c.find(Finding{
+			Class: DoubledInTeams, Message: t.ID, Event: id.EventID(event), At: t.Created, other: t.Author, fix: fixDeletePost,
+			stays: teams.MessageRef{RootID: first.Root, ID: first.ID},
+		})
 		return true
 	}
-	return false
+	if unknown { // whether the other is there
+		c.report.Unseen[UnseenOneByOne]++
+	}
+	return unknown
 }
 
 // claim finds a person's event that nothing knows and that a post of their own

@@ -177,6 +177,22 @@ func TestCompare(t *testing.T) {
 			twin.ID, twin.Author, twin.Created = "9", "relay2", at(6)
 			s.teams = append(s.teams, twin)
 		}, []finding{{DoubledInTeams, "9", fixDeletePost, ""}}, nil},
+		"of two in Teams the first is deleted": {func(s *sides) {
+			twin := s.teams[3]
+			twin.ID, twin.Created = "9", at(6)
+			s.teams[3].Deleted, s.rows[3].Deleted, s.events[3].Redacted = true, true, true
+			s.teams = append(s.teams, twin)
+		}, []finding{{MissingInMatrix, "9", fixRedeliver, ""}}, nil},
+		"of two in Teams the first is gone": {func(s *sides) {
+			s.teams[3].ID, s.teams[3].Created, s.gone["4"] = "9", at(6), true
+		}, []finding{{MissingInMatrix, "9", fixRedeliver, ""}, {GoneInTeams, "4", fixNone, whyGone}}, nil},
+		"of two in Teams the first was not asked for": {func(s *sides) { s.teams[3].ID, s.teams[3].Created = "9", at(6) }, nil, func(t *testing.T, r *Report) {
+			require.Equal(t, map[string]int{UnseenOneByOne: 1}, r.Unseen)
+		}},
+		"an event is gone, and a later post differs": {second(database.StateSent, func(s *sides) {
+			dropEvent(s, "$out4")
+			s.teams[5].Print, s.teams[5].Edited, s.rows[3].Before, s.rows[3].EditedMS = "old", at(8), []string{"old"}, at(9).UnixMilli()
+		}), []finding{{MissingInMatrix, "4", fixNone, whyOwnParts}}, nil},
 		"the same by a relay account and its author's own": {func(s *sides) {
 			s.teams[3].Author, s.teams[3].Relay, s.parts[0].AccountID = "carol", false, "carol"
 			twin := s.teams[3]

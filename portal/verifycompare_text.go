@@ -91,6 +91,9 @@ func (c *comparison) editing(e *matrixSide) bool {
 // made of a post that nobody edited is no difference.
 func (c *comparison) ownText(t *teamsSide, row *rowSide, part *database.SentPart) (differs bool) {
 	e := c.events[row.Event]
+	if e == nil {
+		return false // which is told with the message's first post
+	}
 	said := part.Fingerprint
 	if part.Part < len(row.Prints) {
 		said = row.Prints[part.Part]

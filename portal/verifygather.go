@@ -345,7 +345,7 @@ func (g *gathering) askRoom(ctx context.Context) error {
 		if i >= g.v.o.MaxLookups {
 			// It is taken to be there: nothing is concluded from not asking.
 			g.s.unseen[UnseenOneByOne]++
-			g.s.events = append(g.s.events, matrixSide{ID: event, Unwanted: true})
+			g.s.events = append(g.s.events, matrixSide{ID: event, Own: true})
 			continue
 		}
 		e, err := g.v.o.Room.RoomEvent(ctx, g.room, id.EventID(event))

@@ -159,7 +159,7 @@ func (r *repair) redeliver(ctx context.Context, f *Finding) error {
 	if !slices.ContainsFunc(r.ledger, func(have database.InboxRow) bool { return have.MessageID == m.ID }) {
 		r.ledger = append(r.ledger, row)
 	}
-	if len(r.ledger) >= repairBatch {
+	if len(r.ledger) >= repairBatch || f.fix == fixResend { // of which the rest was taken away
 		return r.flush(ctx)
 	}
 	return nil

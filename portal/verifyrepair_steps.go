@@ -203,6 +203,12 @@ func (r *repair) clearWay(ctx context.Context, p *bridgev2.Portal, f *Finding) e
 			if slices.ContainsFunc(parts, func(p database.SentPart) bool { return p.RemoteID != "" }) {
 				return &repairError{why: whyStill}
 			}
+			out, err := r.v.o.DB.Outbox.ByEvent(ctx, f.Event.String())
+			if err != nil {
+				return err
+			} else if out != nil && out.DoneAt.IsZero() {
+				return &repairError{why: whyWaits} // it has come since
+			}
 			if row != nil && IsProvisional(row.ID) {
 				if err := p.Bridge.DB.Message.Delete(ctx, row.RowID); err != nil {
 					return fmt.Errorf("delete message row: %w", err)
@@ -286,6 +292,9 @@ func (r *repair) deletePost(ctx context.Context, f *Finding) error {
 	if f.other == "" {
 		return &repairError{why: whyNoAccount}
 	}
+	if err := r.isThere(ctx, f.stays); err != nil {
+		return err
+	}
 	w, err := r.v.o.Writers.Exactly(ctx, &database.OutboxRow{Portal: r.report.Portal, SenderUserID: f.other}, f.other)
 	if err != nil {
 		return err
@@ -326,6 +335,22 @@ func (r *repair) deletePost(ctx context.Context, f *Finding) error {
 		meta.Deleted, meta.Deleting, meta.ContentHash = true, false, ""
 		return p.Bridge.DB.Message.Update(ctx, row)
 	})
+}
+
+// isThere makes sure that a message is there, where one is named: of two that say
+// the same somebody may have deleted one since they were compared.
+func (r *repair) isThere(ctx context.Context, ref teams.MessageRef) error {
+	if ref.ID == "" {
+		return nil
+	}
+	ref.ChannelRef = r.report.Channel
+	m, err := r.v.o.Reader.Message(ctx, ref)
+	if isMissing(err) || err == nil && !m.Deleted.IsZero() {
+		return &repairError{why: whyOnly}
+	} else if err != nil {
+		return fmt.Errorf("read the other message: %w", err)
+	}
+	return nil
 }
 
 // deletePart deletes one post of a message that was written in several.

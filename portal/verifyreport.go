@@ -73,6 +73,8 @@ type Finding struct {
 	root  string // the root of the message in Teams
 	other string // a second id that the fix needs
 	who   string // the person of a reaction
+	// stays is the message that has to be there when this one is deleted.
+	stays teams.MessageRef
 	// echoes are the events that show a message which no row knows.
 	echoes []database.Echo
 }
@@ -198,6 +200,7 @@ const (
 	whyOwnThread  = "it was written in Matrix, where nobody moves what a person wrote"
 	whyHandled    = "Teams has it by the person's own account; the bridge does not know which post it is"
 	whyUnnamed    = "the homeserver does not say which event changed it"
+	whyOnly       = "the other one of the two is not there any more"
 	whyNoAccount  = "the bridge does not know which account made it"
 	whyRefused    = "the bridge did not take it; its author was told why"
 	whyStill      = "it is still so; look at status and the log"

@@ -115,6 +115,7 @@ const (
 	RepairOwnThread      Key = "repair_own_thread"
 	RepairHandled        Key = "repair_handled"
 	RepairUnnamed        Key = "repair_unnamed"
+	RepairOnly           Key = "repair_only"
 	RepairNoAccount      Key = "repair_no_account"
 	RepairRefused        Key = "repair_refused"
 	RepairStill          Key = "repair_still"

@@ -86,6 +86,9 @@ type Rig struct {
 	// operating system when it writes: only the machine's crash would lose
 	// anything, and Recover goes by what was committed.
 	Fast bool
+	// Lookups is how many messages a comparison asks for one by one, 0 for its own
+	// default.
+	Lookups int
 	// OwnTransactions leaves it to the test to deliver what people say and what
 	// the homeserver has got (Deliver, Echo), and the tenant's notifications; a
 	// start replays the journal only.

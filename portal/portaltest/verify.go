@@ -29,7 +29,7 @@ func (r *Rig) verifyOptions(common portal.Common, in portal.IngestOptions, out p
 			r.Redeliver(eventID)
 			return nil
 		},
-		Grace: -time.Hour, Recheck: -1, RepairLook: 5 * time.Millisecond, RepairWait: 15 * time.Second,
+		Grace: -time.Hour, Recheck: -1, RepairLook: 5 * time.Millisecond, RepairWait: 15 * time.Second, MaxLookups: r.Lookups,
 	}
 }
 
