@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,15 +46,13 @@ func (c *Connector) RoomKept(ctx context.Context, roomID id.RoomID) (kept RoomKe
 		if err != nil {
 			return kept, fmt.Errorf("read the room's beginning: %w", err)
 		}
+		if page == 0 && slices.ContainsFunc(found.Chunk, isCreation) {
+			return kept, nil
+		}
 		// Synapse goes on behind what is too old to be shown.
-		kept.Purged = kept.Purged || len(found.Chunk) == 0 && found.End != ""
-		for i, raw := range found.Chunk {
-			evt := gjson.ParseBytes(raw)
-			if page == 0 && i == 0 && evt.Get("type").Str == "m.room.create" {
-				return kept, nil
-			}
-			kept.Purged = true
-			if evt.Get("state_key").Exists() {
+		kept.Purged = kept.Purged || len(found.Chunk) > 0 || found.End != ""
+		for _, raw := range found.Chunk {
+			if gjson.GetBytes(raw, "state_key").Exists() {
 				continue
 			}
 			e, err := c.roomEvent(ctx, raw, roomID)
@@ -69,6 +68,8 @@ func (c *Connector) RoomKept(ctx context.Context, roomID id.RoomID) (kept RoomKe
 	}
 	return kept, nil
 }
+
+func isCreation(raw json.RawMessage) bool { return gjson.GetBytes(raw, "type").Str == "m.room.create" }
 
 // lifetime returns how long a room's messages are kept by what the homeserver and
 // the room say, the shorter of them; 0 where neither says anything.
