@@ -40,11 +40,14 @@ type statusReport struct {
 	down, known  bool
 	dependencies []vitals.Status
 	// outage is the one that goes on, drill likewise; outages are the newest.
-	outage, drill          *database.Outage
-	outages                []outageLine
-	teams, channels        int
-	notMirrored, refused   int
-	people, mapped         int
+	outage, drill        *database.Outage
+	outages              []outageLine
+	teams, channels      int
+	notMirrored, refused int
+	people, mapped       int
+	// filled are the rooms and spaces that have all their people, coming those who
+	// are being brought into others.
+	filled, coming         int
 	outbox, inbox          database.Stats
 	journal                int
 	pending, quarantined   int
@@ -85,6 +88,8 @@ func (r *runtime) status(ctx context.Context) (*statusReport, error) {
 		}
 	}
 	s.people, s.mapped = r.dir.size()
+	s.coming, _ = r.rooms.joins.state()
+	s.filled, _ = r.mirror.filled()
 	var errs [5]error
 	s.outbox, errs[0] = r.db.Outbox.Stats(ctx)
 	s.inbox, errs[1] = r.db.Inbox.Stats(ctx)

@@ -43,6 +43,7 @@ type Config struct {
 
 	Teams             SelectionConfig  `yaml:"teams"`
 	Mapping           MappingConfig    `yaml:"mapping"`
+	Rooms             RoomsConfig      `yaml:"rooms"`
 	History           int              `yaml:"history"`
 	DirectoryInterval time.Duration    `yaml:"directory_interval"`
 	Redactions        string           `yaml:"redactions"`
@@ -87,7 +88,6 @@ type MappingConfig struct {
 	Domain    string            `yaml:"domain"`
 	Overrides map[string]string `yaml:"overrides"`
 	Guests    bool              `yaml:"guests"`
-	Join      string            `yaml:"join"`
 }
 
 // WebhookConfig is about change notifications.
@@ -118,6 +118,8 @@ type PollerConfig struct {
 // LimitsConfig bounds what the bridge does at once.
 type LimitsConfig struct {
 	RoomsPerSecond float64 `yaml:"rooms_per_second"`
+	// JoinsPerSecond is how many people are brought into rooms in a second.
+	JoinsPerSecond float64 `yaml:"joins_per_second"`
 	ImageSize      int64   `yaml:"image_size"`
 	// FileSize is the most bytes of a file that is copied, 0 for none at all.
 	FileSize int64 `yaml:"file_size"`
@@ -167,9 +169,6 @@ type MetricsConfig struct {
 
 // The values of configuration keys that are words.
 const (
-	JoinAll   = "all"
-	JoinSpace = "space"
-
 	ScopeTenant  = "tenant"
 	ScopeChannel = "channel"
 

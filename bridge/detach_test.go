@@ -41,7 +41,7 @@ func TestNothingGoesToTeamsFromADetachedRoom(t *testing.T) {
 			reaction := r.HS.Events(r.Room)[1].ID
 			_, writes := r.Tenant.Requests()
 
-			require.NoError(t, newMatrixRooms(r.Bridge, source).Detach(t.Context(), key, reason, "This room is no longer connected."))
+			require.NoError(t, newMatrixRooms(r.Bridge, source, 1000).Detach(t.Context(), key, reason, "This room is no longer connected."))
 			r.Restart()
 			refused := map[id.EventID]string{}
 			try := func(eventID id.EventID, why string) { refused[eventID] = why }
@@ -66,7 +66,7 @@ func TestNothingGoesToTeamsFromADetachedRoom(t *testing.T) {
 			require.Equal(t, 5, r.Counts.Get(portal.MetricRefused, refusedDetached))
 			require.Equal(t, 2, r.Counts.Get(portal.MetricRefused, refusedTakeBack))
 
-			_, err := newMatrixRooms(r.Bridge, source).Ensure(t.Context(), key, portal.ChannelInfo(portal.ChannelInput{
+			_, err := newMatrixRooms(r.Bridge, source, 1000).Ensure(t.Context(), key, portal.ChannelInfo(portal.ChannelInput{
 				Channel: teams.Channel{ID: portaltest.Channel.ChannelID, TeamID: portaltest.Channel.TeamID, DisplayName: "General", MembershipType: teams.MembershipStandard},
 				Relay:   source(),
 			}))
@@ -88,7 +88,7 @@ func TestWhatWaitsInADetachedRoomCanBeTakenBack(t *testing.T) {
 	r.Eventually(func() bool { return r.Counts.Get(portal.MetricEnqueued, "message") == 2 })
 	source, err := r.Bridge.GetExistingUserLoginByID(t.Context(), "app:tenant")
 	require.NoError(t, err)
-	rooms := newMatrixRooms(r.Bridge, func() *bridgev2.UserLogin { return source })
+	rooms := newMatrixRooms(r.Bridge, func() *bridgev2.UserLogin { return source }, 1000)
 	require.NoError(t, rooms.Detach(t.Context(), portal.ChannelPortal(portaltest.Channel), "unmirrored", "This room is no longer connected."))
 	r.Redact(portaltest.AliceMXID, taken)
 	r.Redeliver(kept)

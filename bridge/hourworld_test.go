@@ -84,7 +84,7 @@ func (w *hourWorld) wire(in *portal.IngestOptions, out *portal.SenderOptions, re
 	require.NoError(t, err)
 	r.graph = &graphAccess{endpoints: endpoints, http: w.g.client, reader: &strictReader{in.Reader, w.g}}
 	r.catalog, r.metrics = newCatalog(r.db.Conversations), newMetrics(r)
-	r.rooms = newMatrixRooms(c.br, func() *bridgev2.UserLogin { return nil })
+	r.rooms = newMatrixRooms(c.br, func() *bridgev2.UserLogin { return nil }, 1000)
 	r.notices, r.holds = &notices{r: r}, newHolds(r.db, r.now, r.lookAgain)
 	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
 	r.writers = newWriters(nil, func(a database.Account) (teams.Writer, error) { return &strictWriter{g: w.g, account: a.UserID}, nil })

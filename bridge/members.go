@@ -160,7 +160,7 @@ func (s *staffing) place(ctx context.Context, members []teams.Member, room strin
 		if err := s.ensureLogin(ctx, staff); err != nil {
 			return nil, err
 		}
-		out = append(out, portal.RoomMember{UserID: m.UserID, Mapped: true, Admin: s.br.Config.Permissions.Get(id.UserID(staff.MXID)).Admin})
+		out = append(out, portal.RoomMember{UserID: m.UserID, MXID: id.UserID(staff.MXID), Mapped: true, Admin: s.br.Config.Permissions.Get(id.UserID(staff.MXID)).Admin})
 	}
 	return out, nil
 }

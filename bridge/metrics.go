@@ -90,6 +90,9 @@ func stateDescriptions() map[string]*prometheus.Desc {
 		"outage_age":    prometheus.NewDesc("teamsbridge_outage_seconds", "How long the outage goes on, by kind; 0 where none does.", []string{"kind"}, nil),
 		"subscriptions": prometheus.NewDesc("teamsbridge_subscriptions", "Subscriptions that there ought to be, by state; none where the webhook is off.", []string{"state"}, nil),
 		"expiry":        prometheus.NewDesc("teamsbridge_credential_expires_timestamp_seconds", "Until when a credential can be used, in Unix time, where that is known.", []string{"credential"}, nil),
+		"joins":         prometheus.NewDesc("teamsbridge_joins_total", "People who were to be brought into rooms, by outcome.", []string{"outcome"}, nil),
+		"coming":        prometheus.NewDesc("teamsbridge_joins_waiting", "People who are being brought into rooms.", nil, nil),
+		"rooms":         prometheus.NewDesc("teamsbridge_rooms", "Mirrored rooms and spaces, by whether they have all their people.", []string{"people"}, nil),
 		"sealing":       prometheus.NewDesc("teamsbridge_sealing_done", "Whether nothing that is stored needs encryption_key_previous any more.", nil, nil),
 		"unopened":      prometheus.NewDesc("teamsbridge_sealed_unopened", "Stored values that none of the encryption keys opened.", nil, nil),
 		"lag":           prometheus.NewDesc("teamsbridge_reader_lag_seconds", "How long the scope that waits longest waits to be read.", nil, nil),
@@ -184,6 +187,7 @@ func (s *stateCollector) Collect(out chan<- prometheus.Metric) {
 		gauge("outage", on, kind)
 		gauge("outage_age", age, kind)
 	}
+	s.collectJoins(out)
 	gauge("lag", s.r.poller.Lag().Seconds())
 	s.collectIntake(gauge)
 }

@@ -45,8 +45,11 @@ type mirror struct {
 	people  people
 	cfg     SelectionConfig
 	// texts is what rooms are told in.
-	texts   texts.Texts
-	joinAll bool
+	texts texts.Texts
+	// roomsCfg says how rooms are and who is brought into them; active who was
+	// active in a conversation since a time.
+	roomsCfg RoomsConfig
+	active   func(ctx context.Context, portalID string, since time.Time) ([]string, error)
 	// history reads a channel's recent messages into the ledger; deliver wakes
 	// its lane and waits until they are in the room.
 	history func(ctx context.Context, ch teams.ChannelRef) error
@@ -70,6 +73,10 @@ type mirror struct {
 	wakeFull chan struct{}
 	full     bool
 	nextFull time.Time
+	// lively are those who became active and are yet to be brought in, brought
+	// those with whom that was done, by portal.
+	lively, brought map[string]map[string]bool
+	wakeActive      chan struct{}
 }
 
 // people is what the mirror needs to know about people.
@@ -343,7 +350,11 @@ func anyAlive(convs []database.Conversation) bool {
 func (m *mirror) needsSync(sel *selector, t teams.Team, known []database.Conversation) bool {
 	wanted := sel.team(t).mirror || sel.anyChannelChosen(t.ID)
 	var own *database.Conversation
+	stamp := m.roomsCfg.rules(t.ID, t.DisplayName).stamp()
 	for i, c := range known {
+		if isMirrored(c) && parseInfoHash(c.InfoHash).stamp != stamp {
+			return true
+		}
 		if c.Kind == database.ConversationTeam {
 			own = &known[i]
 		} else if c.State == database.ConversationWanted || (c.State == database.ConversationMirrored && c.MembersHash == "") {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
+	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -109,13 +111,17 @@ type fakeRooms struct {
 	names  map[string]string
 	topics map[string]string
 	people map[string][]string
+	// self are people who joined a room by themselves, set what rooms were set to.
+	self   map[string][]string
+	set    map[string]roomSettings
 	log    []string
 	failOn string
 	told   []string // what rooms were told when they were detached
 }
 
 func newFakeRooms() *fakeRooms {
-	return &fakeRooms{names: map[string]string{}, topics: map[string]string{}, people: map[string][]string{}}
+	return &fakeRooms{names: map[string]string{}, topics: map[string]string{}, people: map[string][]string{},
+		self: map[string][]string{}, set: map[string]roomSettings{}}
 }
 
 func (f *fakeRooms) note(format string, args ...any) {
@@ -183,9 +189,13 @@ func (f *fakeRooms) Unplace(_ context.Context, key networkid.PortalKey, userID, 
 	return nil
 }
 
-func (f *fakeRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) ([]string, error) {
-	if puppetsOnly {
+func (f *fakeRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs []string, how settling) ([]string, error) {
+	if how == settlePuppets {
 		return nil, nil
+	}
+	verb := "join"
+	if how == settleInvitations {
+		verb = "invite"
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -195,10 +205,44 @@ func (f *fakeRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs [
 			missing = append(missing, userID)
 		} else if !slices.Contains(f.people[string(key.ID)], userID) {
 			f.people[string(key.ID)] = append(f.people[string(key.ID)], userID)
-			f.note("join %s to %s", userID, key.ID)
+			f.note("%s %s to %s", verb, userID, key.ID)
 		}
 	}
 	return missing, nil
+}
+
+func (f *fakeRooms) Adopt(_ context.Context, key networkid.PortalKey, userIDs []string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, userID := range f.self[string(key.ID)] {
+		if slices.Contains(userIDs, userID) && !slices.Contains(f.people[string(key.ID)], userID) {
+			f.people[string(key.ID)] = append(f.people[string(key.ID)], userID)
+		}
+	}
+	return nil
+}
+
+func (f *fakeRooms) Set(_ context.Context, key networkid.PortalKey, s roomSettings) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	have, ok := f.set[string(key.ID)]
+	if !ok {
+		have = roomSettings{History: event.HistoryVisibilityShared, Levels: map[id.UserID]int{}}
+	}
+	if !reflect.DeepEqual(have, s) {
+		f.set[string(key.ID)] = s
+		f.note("set %s: %s", key.ID, s.words())
+	}
+	return nil
+}
+
+func (f *fakeRooms) Empower(_ context.Context, key networkid.PortalKey, mxids []id.UserID, level int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, mxid := range mxids {
+		f.note("%d for %s in %s", level, mxid, key.ID)
+	}
+	return nil
 }
 
 // fakePeople maps everybody whose id does not begin with an x.
@@ -221,6 +265,8 @@ func (f *fakePeople) place(_ context.Context, members []teams.Member, _ string) 
 
 type mirrorTest struct {
 	*mirror
+	// lately are those who were active, by portal.
+	lately  map[string][]string
 	tenant  *fakeTenant
 	rooms   *fakeRooms
 	history []string
@@ -243,11 +289,14 @@ func newMirrorTest(t *testing.T) *mirrorTest {
 	mt.mirror = &mirror{
 		reader: mt.tenant, db: db, catalog: catalog, rooms: mt.rooms, people: &fakePeople{},
 		cfg:     SelectionConfig{Include: []string{"*"}, MembershipTypes: []string{"standard", "private", "shared"}},
-		joinAll: true, changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
+		changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
 		health: newHealth(func(context.Context) error { return nil }, func() time.Time { return mt.now }),
 		pace:   rate.NewLimiter(rate.Inf, 1), interval: 24 * time.Hour, now: func() time.Time { return mt.now },
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
-		locks: map[string]*sync.Mutex{},
+		locks: map[string]*sync.Mutex{}, lively: map[string]map[string]bool{}, brought: map[string]map[string]bool{}, wakeActive: make(chan struct{}, 1),
+		active: func(_ context.Context, portalID string, _ time.Time) ([]string, error) {
+			return mt.lately[portalID], nil
+		},
 		history: func(_ context.Context, ch teams.ChannelRef) error {
 			if !catalog.wanted(ch) { // the ledger would take nothing of it
 				return mt.did("lose " + ch.ChannelID)

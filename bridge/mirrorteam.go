@@ -55,11 +55,17 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 	if err != nil {
 		return fmt.Errorf("listing team members: %w", err)
 	}
-	rest, err := m.syncSpace(ctx, t, members)
+	rules := m.roomsCfg.rules(t.ID, t.DisplayName)
+	leavers, err := m.leavers(ctx, portal.TeamPortal(t.ID), members)
 	if err != nil {
 		return err
 	}
-	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, t, channels, members), rest(ctx))
+	rest, err := m.syncSpace(ctx, t, members, rules)
+	if err != nil {
+		return err
+	}
+	set := teamSet{Team: t, members: members, rules: rules, leavers: leavers}
+	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, set, channels), rest(ctx))
 	m.changed()
 	if err != nil {
 		return err
@@ -84,23 +90,32 @@ func (m *mirror) finish(ctx context.Context, teamID string) error {
 // later is work that is left for when everything has its room.
 type later func(ctx context.Context) error
 
+// teamSet is a team as its channels need it: who is of it, what holds for its
+// rooms, and who has left it since it was looked at last.
+type teamSet struct {
+	teams.Team
+	members []teams.Member
+	rules   roomRules
+	leavers []string
+}
+
 // syncChannels brings a team's channels up to date, a few at a time: one that
 // takes long does not hold up the others. Whoever the bridge can speak for is
 // brought into all rooms before others are invited into any.
-func (m *mirror) syncChannels(ctx context.Context, sel *selector, t teams.Team, channels []teams.Channel, members []teams.Member) error {
+func (m *mirror) syncChannels(ctx context.Context, sel *selector, t teamSet, channels []teams.Channel) error {
 	errs := make([]error, len(channels))
 	rest := make([]later, len(channels))
 	var rooms, invitations errgroup.Group
 	rooms.SetLimit(channelsAtOnce)
 	invitations.SetLimit(channelsAtOnce)
 	for i, c := range channels {
-		if v := sel.channel(t, c); !v.mirror {
+		if v := sel.channel(t.Team, c); !v.mirror {
 			errs[i] = m.exclude(ctx, channelConversation(c), v.reason)
 			continue
 		}
 		rooms.Go(func() error {
 			var err error
-			if rest[i], err = m.syncChannel(ctx, t, c, members); err != nil {
+			if rest[i], err = m.syncChannel(ctx, t, c); err != nil {
 				errs[i] = fmt.Errorf("channel %s: %w", c.ID, err)
 			}
 			return nil
@@ -155,7 +170,7 @@ func (m *mirror) update(ctx context.Context, portalID string, change func(c *dat
 }
 
 // syncSpace makes a team's space and joins its members.
-func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Member) (later, error) {
+func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Member, rules roomRules) (later, error) {
 	conv, err := m.current(ctx, teamConversation(t))
 	if err != nil {
 		return nil, err
@@ -170,15 +185,12 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 	if err != nil {
 		return nil, err
 	}
-	hash = hashOf(in.Team.DisplayName, in.Team.Description, in.Team.WebURL, hash)
-	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.TeamInfo(in) })
+	want := infoHash{base: hashOf(in.Team.DisplayName, in.Team.Description, in.Team.WebURL, hash), stamp: rules.stamp(), set: rules.ofSpace().stamp()}
+	room, err := m.bring(ctx, &conv, key, want, rules.ofSpace(), portal.TeamInfo(in))
 	if err != nil {
 		return nil, fmt.Errorf("space of team: %w", err)
 	}
-	return m.syncMembers(ctx, &conv, key, room, members, func(list []portal.RoomMember) *bridgev2.ChatInfo {
-		in.Members = list
-		return portal.TeamInfo(in)
-	})
+	return m.syncMembers(ctx, &conv, key, room, members, rules, nil)
 }
 
 // teamPhoto fetches a team's photo once per sync. A team without one has no
@@ -200,39 +212,48 @@ func (m *mirror) teamPhoto(ctx context.Context, t teams.Team) (*bridgev2.Avatar,
 	}, hash, nil
 }
 
-// bring makes a conversation's room equal to info unless the hash says that it
-// already is, and returns the room.
-func (m *mirror) bring(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, hash string, info func() *bridgev2.ChatInfo) (string, error) {
+// bring makes a conversation's room equal to info and sets it unless the hash says
+// that it already is so, and returns the room.
+func (m *mirror) bring(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, want infoHash, set roomSettings, info *bridgev2.ChatInfo) (string, error) {
 	room, err := m.rooms.Room(ctx, key)
 	if err != nil {
 		return "", err
 	}
-	if room != "" && conv.State == database.ConversationMirrored && conv.InfoHash == hash {
+	have, existed, mirrored := parseInfoHash(conv.InfoHash), room != "", conv.State == database.ConversationMirrored
+	if existed && mirrored && have == want {
 		return string(room), nil
 	}
-	if room == "" {
+	if !existed {
 		if err := m.pace.Wait(ctx); err != nil {
 			return "", err
 		}
 		conv.MembersHash = ""
 	}
-	if room, err = m.rooms.Ensure(ctx, key, info()); err != nil {
-		return "", err
+	if !existed || !mirrored || have.base != want.base || have.archived != want.archived {
+		if room, err = m.rooms.Ensure(ctx, key, info); err != nil {
+			return "", err
+		}
 	}
-	conv.State, conv.Reason, conv.InfoHash = database.ConversationMirrored, "", hash
+	// A room that is let go keeps its settings, and which they were is forgotten.
+	if want.set != have.set || (existed && !mirrored) || (!existed && want.set != "") {
+		if err := m.rooms.Set(ctx, key, set); err != nil {
+			return "", err
+		}
+	}
+	conv.State, conv.Reason, conv.InfoHash = database.ConversationMirrored, "", want.String()
 	return string(room), m.catalog.put(ctx, *conv)
 }
 
 // syncChannel makes a channel's room: what was said recently goes into the
 // ledger first, then the room is made, then the ledger is delivered, and only
 // then people join, so that history notifies nobody.
-func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel, teamMembers []teams.Member) (later, error) {
+func (m *mirror) syncChannel(ctx context.Context, t teamSet, c teams.Channel) (later, error) {
 	conv, err := m.current(ctx, channelConversation(c))
 	if err != nil {
 		return nil, err
 	}
 	key := conversationKey(conv)
-	wasArchived, existed := isArchivedHash(conv.InfoHash), conv.InfoHash != ""
+	wasArchived, existed := parseInfoHash(conv.InfoHash).archived, conv.InfoHash != ""
 	if conv.State != database.ConversationMirrored && conv.State != database.ConversationWanted {
 		// From now on its messages are to be kept: the ledger takes nothing,
 		// history included, of what the catalog does not say is wanted.
@@ -249,13 +270,17 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 			return nil, fmt.Errorf("reading history: %w", err)
 		}
 	}
-	in := portal.ChannelInput{Channel: c, Team: t, Relay: m.relay(), Total: len(teamMembers)}
+	in := portal.ChannelInput{Channel: c, Team: t.Team, Relay: m.relay(), Total: len(t.members)}
 	archived := c.Archived || t.Archived
 	if archived {
 		in.Channel.Description = m.texts.Say(texts.ArchivedMark) + " " + c.Description
 	}
-	hash := channelHash(in, archived)
-	room, err := m.bring(ctx, &conv, key, hash, func() *bridgev2.ChatInfo { return portal.ChannelInfo(in) })
+	set, err := m.channelSettings(ctx, t, c)
+	if err != nil {
+		return nil, err
+	}
+	want := infoHash{base: channelHash(in), stamp: t.rules.stamp(), set: set.stamp(), archived: archived}
+	room, err := m.bring(ctx, &conv, key, want, set, portal.ChannelInfo(in))
 	if err != nil {
 		return nil, err
 	}
@@ -277,95 +302,40 @@ func (m *mirror) syncChannel(ctx context.Context, t teams.Team, c teams.Channel,
 			return nil, err
 		}
 	}
-	members := teamMembers
+	members, leavers := t.members, t.leavers
 	if c.MembershipType != teams.MembershipStandard {
+		leavers = nil // who is not of the team may be of a shared channel
 		if members, err = m.reader.ChannelMembers(ctx, c.Ref()); err != nil {
 			return nil, fmt.Errorf("listing channel members: %w", err)
 		}
 	}
-	if !m.joinAll {
-		members = nil
+	if !t.rules.open(c.MembershipType) {
+		leavers = nil // nobody joined by themselves
 	}
-	return m.syncMembers(ctx, &conv, key, room, members, func(list []portal.RoomMember) *bridgev2.ChatInfo {
-		in.Members, in.Total = list, len(members)
-		return portal.ChannelInfo(in)
-	})
+	return m.syncMembers(ctx, &conv, key, room, members, t.rules, leavers)
 }
 
-// archivedHash ends the hash of an archived channel's info, so that a change
-// of it is seen after a restart, too.
-const archivedHash = "+archived"
+// channelSettings returns what a channel's room is set to.
+func (m *mirror) channelSettings(ctx context.Context, t teamSet, c teams.Channel) (roomSettings, error) {
+	if !t.rules.open(c.MembershipType) {
+		return t.rules.of(c.MembershipType, ""), nil
+	}
+	space, err := m.rooms.Room(ctx, portal.TeamPortal(t.ID))
+	if err == nil && space == "" {
+		err = errors.New("the team has no space that its channels could be open to")
+	}
+	return t.rules.of(c.MembershipType, space), err
+}
 
-func channelHash(in portal.ChannelInput, archived bool) string {
+// channelHash is the part of a channel's infoHash that is about what it is called
+// and so on.
+func channelHash(in portal.ChannelInput) string {
 	relay := ""
 	if in.Relay != nil {
 		relay = string(in.Relay.ID)
 	}
-	hash := hashOf(in.Channel.DisplayName, in.Channel.Description, in.Channel.WebURL, in.Channel.MembershipType,
+	return hashOf(in.Channel.DisplayName, in.Channel.Description, in.Channel.WebURL, in.Channel.MembershipType,
 		fmt.Sprint(in.Channel.General), in.Team.DisplayName, relay)
-	if archived {
-		hash += archivedHash
-	}
-	return hash
-}
-
-func isArchivedHash(hash string) bool {
-	return len(hash) > len(archivedHash) && hash[len(hash)-len(archivedHash):] == archivedHash
-}
-
-// syncMembers removes who was put into a room and does not belong there any
-// more, and joins those whom the bridge can speak for; what it leaves for later
-// is inviting the others. People whom somebody invited in Matrix are left alone.
-func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, room string, members []teams.Member,
-	info func([]portal.RoomMember) *bridgev2.ChatInfo,
-) (later, error) {
-	nothing := func(context.Context) error { return nil }
-	wanted, err := m.people.place(ctx, members, room)
-	if err != nil {
-		return nil, fmt.Errorf("placing people: %w", err)
-	}
-	ids := make([]string, len(wanted))
-	for i, w := range wanted {
-		ids[i] = w.UserID
-	}
-	slices.Sort(ids)
-	hash := hashOf(append(slices.Clone(ids), fmt.Sprint(len(members)))...)
-	if conv.MembersHash == hash {
-		return nothing, nil
-	}
-	placed, err := m.rooms.Placed(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	for _, userID := range placed {
-		if _, found := slices.BinarySearch(ids, userID); !found {
-			if err := m.rooms.Unplace(ctx, key, userID, m.texts.Say(texts.NotAMember)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if _, err := m.rooms.Settle(ctx, key, ids, true); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		missing, err := m.rooms.Settle(ctx, key, ids, false)
-		if err != nil {
-			return err
-		}
-		if len(missing) > 0 {
-			zerolog.Ctx(ctx).Warn().Str("portal_id", conv.Portal).Strs("user_ids", missing).Msg("The homeserver did not let everybody in")
-			hash = ""
-		}
-		// Administrators get a power level with which they can look after the
-		// room if the bridge is lost.
-		admins := slices.DeleteFunc(slices.Clone(wanted), func(w portal.RoomMember) bool { return !w.Admin })
-		if len(admins) > 0 {
-			if _, err := m.rooms.Ensure(ctx, key, info(admins)); err != nil {
-				return err
-			}
-		}
-		return m.update(ctx, conv.Portal, func(c *database.Conversation) { c.MembersHash, c.MembersAt = hash, m.now() })
-	}, nil
 }
 
 func (m *mirror) excludeTeam(ctx context.Context, t teams.Team, reason string) error {

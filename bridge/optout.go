@@ -10,6 +10,8 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal"
+	"teamsbridge/teams"
 )
 
 // optOuts watches who leaves a mirrored room of their own will, or is removed
@@ -43,9 +45,33 @@ func (o *optOuts) handle(ctx context.Context, evt *event.Event) {
 		err = o.db.OptOuts.Add(ctx, member.String(), evt.RoomID.String())
 		log.Info().Msg("Somebody left a room and will not be brought back")
 	case event.MembershipJoin:
-		err = o.db.OptOuts.Remove(ctx, member.String(), evt.RoomID.String())
+		if err = o.db.OptOuts.Remove(ctx, member.String(), evt.RoomID.String()); err == nil {
+			err = o.adopt(ctx, p, member)
+		}
 	}
 	if err != nil {
 		log.Err(err).Msg("Could not note who left a room")
 	}
+}
+
+// adopt notes that somebody belongs into a room that they joined from their team's
+// space: what they write there is theirs, and they leave it with the team. Nobody
+// is noted who is not of the team, or whose channel is not everybody's.
+func (o *optOuts) adopt(ctx context.Context, p *bridgev2.Portal, member id.UserID) error {
+	ref, ok := portal.ParsePortal(p.ID)
+	meta, known := p.Metadata.(*portal.PortalMetadata)
+	if !ok || ref.ChannelID == "" || !known || meta.Membership != teams.MembershipStandard {
+		return nil
+	}
+	userID, _, _ := o.dir.Person(member)
+	login := o.br.GetCachedUserLoginByID(portal.LoginID(userID))
+	if login == nil {
+		return nil
+	}
+	inSpace, err := o.br.DB.UserPortal.Get(ctx, login.UserLogin, portal.TeamPortal(ref.TeamID))
+	if err != nil || inSpace == nil {
+		return err
+	}
+	_, err = o.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, p.PortalKey)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,6 +46,8 @@ type planInput struct {
 	// rooms are the portals' rooms, placed who was put into them.
 	rooms  map[string]id.RoomID
 	placed map[string][]string
+	// active returns who was active in a conversation since a time.
+	active func(ctx context.Context, portalID string, since time.Time) ([]string, error)
 	// relay is the id of the login that relays.
 	relay networkid.UserLoginID
 }
@@ -79,13 +82,14 @@ func newPlanner(ctx context.Context, in planInput, copied *database.Database) (*
 		return nil, err
 	}
 	p.mirror = &mirror{
-		reader: in.reader, db: copied, catalog: cat, rooms: p.rooms, people: p.people, cfg: in.cfg.Teams, joinAll: in.cfg.Mapping.Join == JoinAll,
+		reader: in.reader, db: copied, catalog: cat, rooms: p.rooms, people: p.people, cfg: in.cfg.Teams, roomsCfg: in.cfg.Rooms, active: in.active,
 		history: nothing, deliver: nothing, putAside: func(context.Context, string) error { return nil },
 		changed: func() {}, relay: func() *bridgev2.UserLogin { return relay }, texts: x,
 		health: newHealth(func(context.Context) error { return nil }, time.Now),
 		pace:   rate.NewLimiter(rate.Inf, 1), interval: in.cfg.DirectoryInterval, now: time.Now,
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, locks: map[string]*sync.Mutex{},
 		wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
+		lively: map[string]map[string]bool{}, brought: map[string]map[string]bool{}, wakeActive: make(chan struct{}, 1),
 	}
 	cat.unknown = func(teams.ChannelRef) {}
 	return p, nil
@@ -214,7 +218,7 @@ func (n *notedRooms) Room(_ context.Context, key networkid.PortalKey) (id.RoomID
 }
 
 // Ensure implements rooms.
-func (n *notedRooms) Ensure(_ context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
+func (n *notedRooms) Ensure(_ context.Context, key networkid.PortalKey, _ *bridgev2.ChatInfo) (id.RoomID, error) {
 	portalID := string(key.ID)
 	n.mu.Lock()
 	room, exists := n.rooms[portalID]
@@ -229,8 +233,6 @@ func (n *notedRooms) Ensure(_ context.Context, key networkid.PortalKey, info *br
 		n.note(portalID, plan.Step{Verb: plan.CreateSpace})
 	case !exists:
 		n.note(portalID, plan.Step{Verb: plan.CreateRoom})
-	case info.Members != nil && len(info.Members.MemberMap) > 0:
-		// Power levels of administrators, which are set with who joins.
 	default:
 		n.note(portalID, plan.Step{Verb: plan.Update})
 	}
@@ -255,7 +257,7 @@ func (n *notedRooms) Detach(_ context.Context, key networkid.PortalKey, reason, 
 func (n *notedRooms) Placed(_ context.Context, key networkid.PortalKey) ([]string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.placed[string(key.ID)], nil
+	return slices.Clone(n.placed[string(key.ID)]), nil
 }
 
 // Unplace implements rooms.
@@ -265,9 +267,13 @@ func (n *notedRooms) Unplace(_ context.Context, key networkid.PortalKey, userID,
 }
 
 // Settle implements rooms.
-func (n *notedRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) ([]string, error) {
-	if puppetsOnly {
+func (n *notedRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs []string, how settling) ([]string, error) {
+	verb := plan.Join
+	switch how {
+	case settlePuppets:
 		return nil, nil // all of them are noted when the others are settled
+	case settleInvitations:
+		verb = plan.Invite
 	}
 	n.mu.Lock()
 	there := map[string]bool{}
@@ -277,10 +283,24 @@ func (n *notedRooms) Settle(_ context.Context, key networkid.PortalKey, userIDs 
 	n.mu.Unlock()
 	for _, userID := range userIDs {
 		if !there[userID] {
-			n.note(string(key.ID), plan.Step{Verb: plan.Join, Person: n.person(userID)})
+			n.note(string(key.ID), plan.Step{Verb: verb, Person: n.person(userID)})
 		}
 	}
 	return nil, nil
+}
+
+// Adopt implements rooms. What the database does not know of is not known here.
+func (n *notedRooms) Adopt(context.Context, networkid.PortalKey, []string) error { return nil }
+
+// Set implements rooms.
+func (n *notedRooms) Set(_ context.Context, key networkid.PortalKey, s roomSettings) error {
+	n.note(string(key.ID), plan.Step{Verb: plan.Set, Why: s.words()})
+	return nil
+}
+
+// Empower implements rooms.
+func (n *notedRooms) Empower(context.Context, networkid.PortalKey, []id.UserID, int) error {
+	return nil
 }
 
 // notedPeople decides who is who as staffing does, and notes what changes.

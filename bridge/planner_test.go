@@ -45,8 +45,8 @@ func kindOf(userID string) string {
 // planOf makes a plan from what the mirror of a test knows.
 func planOf(t *testing.T, mt *mirrorTest) *plan.Plan {
 	t.Helper()
-	cfg := &Config{Teams: mt.cfg, Mapping: MappingConfig{Attribute: attributeUPN, Template: "{{.Local}}", Join: JoinAll}, DirectoryInterval: time.Hour}
-	in := planInput{reader: planTenant{mt.tenant}, cfg: cfg, domain: "hs.example", rooms: map[string]id.RoomID{}, placed: map[string][]string{}}
+	cfg := &Config{Teams: mt.cfg, Mapping: MappingConfig{Attribute: attributeUPN, Template: "{{.Local}}"}, Rooms: mt.roomsCfg, DirectoryInterval: time.Hour}
+	in := planInput{reader: planTenant{mt.tenant}, cfg: cfg, domain: "hs.example", rooms: map[string]id.RoomID{}, placed: map[string][]string{}, active: mt.mirror.active}
 	var err error
 	in.catalog, err = mt.db.Conversations.All(t.Context())
 	require.NoError(t, err)
@@ -98,9 +98,11 @@ func done(t *testing.T, mt *mirrorTest) []string {
 			out = append(out, "create "+names[f[1]])
 		case "update":
 			out = append(out, "change "+names[f[1]])
+		case "set":
+			out = append(out, "set "+names[strings.TrimSuffix(f[1], ":")])
 		case "detach":
 			out = append(out, "detach "+names[strings.TrimSuffix(f[1], ":")])
-		case "join", "remove":
+		case "join", "invite", "remove":
 			out = append(out, strings.Replace(f[0], "remove", "leave", 1)+" "+f[1]+" "+names[f[3]])
 		}
 	}
@@ -124,7 +126,9 @@ func planned(p *plan.Plan) []string {
 			out = append(out, "change "+place)
 		case plan.Detach:
 			out = append(out, "detach "+place)
-		case plan.Join, plan.Leave:
+		case plan.Set:
+			out = append(out, "set "+place)
+		case plan.Join, plan.Invite, plan.Leave:
 			out = append(out, fmt.Sprintf("%s %s %s", s.Verb, who, place))
 		}
 	}
@@ -176,6 +180,11 @@ func steps(mt *mirrorTest) func(yield func(string, func()) bool) {
 			mt.tenant.members["sales"] = []teams.Member{{UserID: "ann"}, {UserID: "cid"}}
 			mt.tenant.private["board"] = []teams.Member{{UserID: "cid"}}
 		}},
+		{"into the spaces alone", func() { mt.roomsCfg.Join = JoinSpace }},
+		{"a member of a private channel", func() {
+			mt.tenant.private["board"] = append(mt.tenant.private["board"], teams.Member{UserID: "ann"})
+		}},
+		{"everybody again", func() { mt.roomsCfg.Join = JoinAll }},
 		{"excluded", func() { mt.cfg.Exclude = []string{"Law"} }},
 		{"a deleted channel", func() { mt.tenant.channels["sales"] = mt.tenant.channels["sales"][:2] }},
 		{"a deleted team", func() { mt.tenant.teams = mt.tenant.teams[1:] }},
@@ -195,7 +204,7 @@ func TestPlanOfPeople(t *testing.T) {
 	mt := newMirrorTest(t)
 	done(t, mt)
 	in := map[string][]teams.Member{"sales": {{UserID: "ann"}, {UserID: "bob"}, {UserID: "new"}}}
-	cfg := &Config{Teams: mt.cfg, Mapping: MappingConfig{Attribute: attributeUPN, Template: "{{.Local}}", Join: JoinAll}, DirectoryInterval: time.Hour}
+	cfg := &Config{Teams: mt.cfg, Mapping: MappingConfig{Attribute: attributeUPN, Template: "{{.Local}}"}, Rooms: mt.roomsCfg, DirectoryInterval: time.Hour}
 	convs, err := mt.db.Conversations.All(t.Context())
 	require.NoError(t, err)
 	mt.tenant.members = in

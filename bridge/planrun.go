@@ -18,6 +18,7 @@ import (
 	"teamsbridge/bridge/check"
 	"teamsbridge/bridge/plan"
 	"teamsbridge/database"
+	"teamsbridge/portal"
 )
 
 // planTimeout bounds a plan: two requests a team, in a tenant of thousands.
@@ -102,9 +103,13 @@ func (c *Connector) plan(ctx context.Context, config string) (*plan.Plan, error)
 		reader: graph.reader, cfg: &c.Config, domain: c.main.Config.Homeserver.Domain, relay: c.systemLoginID(),
 		rooms: map[string]id.RoomID{}, placed: map[string][]string{},
 	}
+	in.active = func(context.Context, string, time.Time) ([]string, error) { return nil, nil }
 	if db != nil {
 		if err = in.load(ctx, db); err != nil {
 			return nil, err
+		}
+		in.active = func(ctx context.Context, portalID string, since time.Time) ([]string, error) {
+			return portal.ActiveSince(ctx, db.Database, c.br.ID, portalID, since)
 		}
 	}
 	copied, done, err := scratch(ctx)

@@ -81,7 +81,7 @@ func (r *retention) policy(portalID string) (policy string, maxAge time.Duration
 	if !ok {
 		return policy, maxAge
 	}
-	team, ok := r.team(ref.TeamID)
+	team, ok := forTeam(r.cfg.Teams, ref.TeamID, r.name(ref.TeamID))
 	if !ok {
 		return policy, maxAge
 	}
@@ -102,29 +102,6 @@ func (r *retention) digestAbove(portalID string) int {
 		return 0
 	}
 	return r.cfg.DigestAbove
-}
-
-// team returns what the configuration says about a team: under its id, under
-// its name, under a pattern, the longest first.
-func (r *retention) team(teamID string) (TeamOutageConfig, bool) {
-	name := r.name(teamID)
-	best, bestRank := "", -1
-	for pattern := range r.cfg.Teams {
-		if !matches(pattern, teamID, name) {
-			continue
-		}
-		rank := len(pattern)
-		switch {
-		case strings.EqualFold(strings.TrimSpace(pattern), teamID):
-			rank += 1 << 21
-		case !strings.Contains(pattern, "*"):
-			rank += 1 << 20
-		}
-		if rank > bestRank || rank == bestRank && pattern < best {
-			best, bestRank = pattern, rank
-		}
-	}
-	return r.cfg.Teams[best], bestRank >= 0
 }
 
 // kept reports whether a message was said while nothing could be written. A span

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rs/zerolog"
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/bridgev2/simplevent"
@@ -38,11 +37,32 @@ type rooms interface {
 	Placed(ctx context.Context, key networkid.PortalKey) ([]string, error)
 	// Unplace takes a person out of the room and forgets that they were in it.
 	Unplace(ctx context.Context, key networkid.PortalKey, userID, reason string) error
-	// Settle brings people into the room and returns those who are neither in
-	// it nor invited after that. With puppetsOnly only those are brought whom
-	// the bridge can speak for.
-	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) (missing []string, err error)
+	// Settle brings people into the room, or only invites them, and returns those
+	// who are neither in it nor invited after that.
+	Settle(ctx context.Context, key networkid.PortalKey, userIDs []string, how settling) (missing []string, err error)
+	// Adopt notes that those of the people belong to the room who are in it
+	// already, because they joined it themselves.
+	Adopt(ctx context.Context, key networkid.PortalKey, userIDs []string) error
+	// Set sets the room as the configuration says.
+	Set(ctx context.Context, key networkid.PortalKey, s roomSettings) error
+	// Empower raises accounts to a power level.
+	Empower(ctx context.Context, key networkid.PortalKey, mxids []id.UserID, level int) error
 }
+
+// settling is how people get into a room.
+type settling int
+
+const (
+	// settlePuppets joins those whom the bridge can speak for, and no others.
+	settlePuppets settling = iota
+	// settleEverybody joins them, and invites the others.
+	settleEverybody
+	// settleInvitations invites everybody.
+	settleInvitations
+)
+
+// noTime lets the homeserver choose an event's time.
+var noTime time.Time
 
 // matrixRooms changes rooms through the portals' own loops.
 type matrixRooms struct {
@@ -51,14 +71,18 @@ type matrixRooms struct {
 	// slots are shared by everything that mirroring asks of the homeserver, so
 	// that what is said does not queue behind it.
 	slots chan struct{}
+	// pace is how many people are brought into rooms in a second, joins counts them.
+	pace  *rate.Limiter
+	joins *joins
 }
 
 // homeserverSlots is how much mirroring does at once. A homeserver is not
 // faster with more; it answers everybody more slowly.
 const homeserverSlots = 6
 
-func newMatrixRooms(br *bridgev2.Bridge, source func() *bridgev2.UserLogin) *matrixRooms {
-	return &matrixRooms{br: br, source: source, slots: make(chan struct{}, homeserverSlots)}
+func newMatrixRooms(br *bridgev2.Bridge, source func() *bridgev2.UserLogin, perSecond float64) *matrixRooms {
+	return &matrixRooms{br: br, source: source, slots: make(chan struct{}, homeserverSlots),
+		pace: rate.NewLimiter(rate.Limit(perSecond), 1), joins: newJoins()}
 }
 
 // take waits for a slot.
@@ -233,82 +257,8 @@ func kick(ctx context.Context, br *bridgev2.Bridge, room id.RoomID, mxid id.User
 		return nil
 	}
 	content := &event.Content{Parsed: &event.MemberEventContent{Membership: event.MembershipLeave, Reason: reason}}
-	if _, err := br.Bot.SendState(ctx, room, event.StateMember, mxid.String(), content, time.Time{}); err != nil {
+	if _, err := br.Bot.SendState(ctx, room, event.StateMember, mxid.String(), content, noTime); err != nil {
 		return fmt.Errorf("removing member: %w", err)
 	}
 	return nil
-}
-
-// joinsAtOnce is how many people join one room at the same time.
-const joinsAtOnce = 4
-
-// Settle implements rooms. It works outside the portal's loop: hundreds of
-// people joining must not hold up what is said.
-func (m *matrixRooms) Settle(ctx context.Context, key networkid.PortalKey, userIDs []string, puppetsOnly bool) (missing []string, err error) {
-	p, err := m.br.GetExistingPortalByKey(ctx, key)
-	if err != nil || p == nil || p.MXID == "" {
-		return nil, err
-	}
-	logins := make([]*bridgev2.UserLogin, 0, len(userIDs))
-	for _, userID := range userIDs {
-		login := m.br.GetCachedUserLoginByID(networkid.UserLoginID(userID))
-		if login == nil || (puppetsOnly && login.User.DoublePuppet(ctx) == nil) {
-			continue
-		}
-		// The row comes before the person can write: with it, what they write
-		// is theirs and not relayed.
-		if _, err := m.br.DB.UserPortal.GetOrCreate(ctx, login.UserLogin, key); err != nil {
-			return nil, fmt.Errorf("noting person in room: %w", err)
-		}
-		logins = append(logins, login)
-	}
-	var group errgroup.Group
-	group.SetLimit(joinsAtOnce)
-	for _, login := range logins {
-		if ctx.Err() != nil {
-			break
-		}
-		group.Go(func() error {
-			m.join(ctx, p, login)
-			return nil
-		})
-	}
-	_ = group.Wait()
-	if ctx.Err() != nil || puppetsOnly {
-		return nil, ctx.Err()
-	}
-	members, err := m.br.Matrix.GetMembers(ctx, p.MXID)
-	if err != nil {
-		return nil, fmt.Errorf("listing members: %w", err)
-	}
-	for _, login := range logins {
-		if member := members[login.UserMXID]; member == nil || (member.Membership != event.MembershipJoin && member.Membership != event.MembershipInvite) {
-			missing = append(missing, string(login.ID))
-		}
-	}
-	return missing, nil
-}
-
-// join brings a person's account into a room: it is invited, and joins itself
-// where it can be spoken for.
-func (m *matrixRooms) join(ctx context.Context, p *bridgev2.Portal, login *bridgev2.UserLogin) {
-	release, err := m.take(ctx)
-	if err != nil {
-		return
-	}
-	defer release()
-	ctx, cancel := context.WithTimeout(ctx, roomTimeout)
-	defer cancel()
-	err = m.br.Bot.EnsureInvited(ctx, p.MXID, login.UserMXID)
-	if puppet := login.User.DoublePuppet(ctx); puppet != nil && err == nil {
-		err = puppet.EnsureJoined(ctx, p.MXID)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return
-		}
-		zerolog.Ctx(ctx).Warn().Err(err).Stringer("user_mxid", login.UserMXID).Stringer("room_id", p.MXID).Msg("Somebody could not be let into a room")
-		return
-	}
-	login.MarkInPortal(ctx, p)
 }

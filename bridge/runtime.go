@@ -122,7 +122,7 @@ func newRuntime(c *Connector) (*runtime, error) {
 	r.writers = newWriters(r.db, r.openWriter)
 	r.writers.audit = r.auditAccount
 	r.photos = newPhotos(c.br, r.graph.reader, r.dir, r.now)
-	r.rooms = newMatrixRooms(c.br, c.source)
+	r.rooms = newMatrixRooms(c.br, c.source, c.Config.Limits.JoinsPerSecond)
 	r.notices = &notices{r: r}
 	r.holds = newHolds(r.db, r.now, r.lookAgain)
 	r.retention = &retention{cfg: c.Config.Outage, outages: r.db.Outages, name: r.catalog.teamName, noWriting: r.health.noWriting}
@@ -171,7 +171,7 @@ func (r *runtime) wirePortal() {
 		Metrics: counts, Logger: r.log, Texts: r.c.texts, Now: r.now, WithKey: matrix.WithKey,
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
-		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, MaxImage: r.c.Config.Limits.ImageSize,
+		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, Speaks: r.speaks, Spoke: r.spoke, MaxImage: r.c.Config.Limits.ImageSize,
 		MaxFile: fileLimit(r.c.Config.Limits.FileSize), ReactionPictures: r.c.Config.CustomReactions == ReactionsByPicture,
 		Look: func(ctx context.Context, roomID id.RoomID) error { return r.c.homeserver.LookForSends(ctx, roomID) },
 	})
@@ -221,11 +221,11 @@ func (r *runtime) wireMirror() {
 		}}
 	r.mirror = &mirror{
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
-		cfg: cfg.Teams, joinAll: cfg.Mapping.Join == JoinAll, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
+		cfg: cfg.Teams, roomsCfg: cfg.Rooms, active: r.active, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
 		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
 		texts: r.c.texts, pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),
-		locks: map[string]*sync.Mutex{},
+		locks: map[string]*sync.Mutex{}, lively: map[string]map[string]bool{}, brought: map[string]map[string]bool{}, wakeActive: make(chan struct{}, 1),
 	}
 	r.catalog.unknown = func(ref teams.ChannelRef) { r.mirror.DirectoryChanged(ref.TeamID, "a message in an unknown channel") }
 }
@@ -350,6 +350,7 @@ func (r *runtime) run() {
 		r.services.start("holds", r.holds.run)
 		r.services.start("mirror", r.mirror.run)
 		r.services.start("announced changes", r.mirror.runAnnounced)
+		r.services.start("active people", r.mirror.runActive)
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
 		r.services.start("outages", r.outages.run)

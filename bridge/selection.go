@@ -135,3 +135,25 @@ func wildcard(pattern, s string) bool {
 	}
 	return strings.HasSuffix(s, parts[len(parts)-1])
 }
+
+// forTeam returns what a part of the configuration says about a team: under its
+// id, under its name, under a pattern, the longest first.
+func forTeam[T any](byTeam map[string]T, teamID, name string) (T, bool) {
+	best, bestRank := "", -1
+	for pattern := range byTeam {
+		if !matches(pattern, teamID, name) {
+			continue
+		}
+		rank := len(pattern)
+		switch {
+		case strings.EqualFold(strings.TrimSpace(pattern), teamID):
+			rank += 1 << 21
+		case !strings.Contains(pattern, "*"):
+			rank += 1 << 20
+		}
+		if rank > bestRank || rank == bestRank && pattern < best {
+			best, bestRank = pattern, rank
+		}
+	}
+	return byTeam[best], bestRank >= 0
+}

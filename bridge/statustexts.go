@@ -62,6 +62,7 @@ func (s *statusReport) adminText(x texts.Texts) string {
 		x.Say(texts.StatusMirrored, "teams", x.Count(texts.TeamsCount, s.teams), "channels", x.Count(texts.ChannelsCount, s.channels),
 			"excluded", strconv.Itoa(s.notMirrored), "refused", strconv.Itoa(s.refused)),
 		x.Say(texts.StatusPeople, "people", strconv.Itoa(s.people), "mapped", strconv.Itoa(s.mapped)),
+		x.Say(texts.StatusJoins, "done", strconv.Itoa(s.filled), "all", strconv.Itoa(s.teams+s.channels), "people", strconv.Itoa(s.coming)),
 		x.Say(texts.StatusToTeams, "queued", strconv.Itoa(out[database.StateQueued]), "sending", strconv.Itoa(out[database.StateSending]),
 			"sent", strconv.Itoa(out[database.StateSent]), "parked", strconv.Itoa(out[database.StateParked]),
 			"failed", strconv.Itoa(out[database.StateFailed]), "age", s.age(x, s.outbox.Oldest)),

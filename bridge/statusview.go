@@ -118,6 +118,7 @@ func (s *statusReport) pageGroups(x texts.Texts) []statuspage.Group {
 		{Name: x.Say(texts.PageTenant), State: s.tenant, Level: statuspage.Idle},
 		{Name: x.Say(texts.PageMirrored), State: x.Count(texts.TeamsCount, s.teams) + ", " + x.Count(texts.ChannelsCount, s.channels), Level: statuspage.Idle},
 		{Name: x.Say(texts.PagePeople), State: ofAll(x, s.mapped, s.people), Level: statuspage.Idle},
+		{Name: x.Say(texts.PageFilled), State: ofAll(x, s.filled, s.teams+s.channels), Level: statuspage.Idle},
 	}
 	return []statuspage.Group{
 		{Heading: x.Say(texts.PageDependencies), Lines: dependencies}, {Heading: x.Say(texts.PageTraffic), Lines: traffic},

@@ -69,7 +69,16 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str|up.Null, "mapping", "domain")
 	helper.Copy(up.Map, "mapping", "overrides")
 	helper.Copy(up.Bool, "mapping", "guests")
-	helper.Copy(up.Str, "mapping", "join")
+
+	if join, ok := helper.Get(up.Str, "mapping", "join"); ok { // where it was before
+		helper.Set(up.Str, join, "rooms", "join")
+	}
+	helper.Copy(up.Str, "rooms", "join")
+	helper.Copy(up.Int, "rooms", "active_days")
+	helper.Copy(up.Str, "rooms", "join_rule")
+	helper.Copy(up.Str, "rooms", "history_visibility")
+	helper.Copy(up.Map, "rooms", "power_levels")
+	helper.Copy(up.Map, "rooms", "teams")
 
 	helper.Copy(up.Int, "history")
 	helper.Copy(up.Str|up.Int, "directory_interval")
@@ -93,6 +102,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str|up.Int, "poller", "reconcile_interval")
 
 	helper.Copy(up.Int|up.Float, "limits", "rooms_per_second")
+	helper.Copy(up.Int|up.Float, "limits", "joins_per_second")
 	helper.Copy(up.Int, "limits", "image_size")
 	helper.Copy(up.Int, "limits", "file_size")
 	helper.Copy(up.Str|up.Int, "limits", "redaction_wait")
@@ -128,7 +138,7 @@ func networkUpgrader(newKey func() string) up.Upgrader {
 	return &up.StructUpgrader{
 		SimpleUpgrader: func(helper up.Helper) { upgradeConfig(helper, newKey) },
 		Blocks: [][]string{
-			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"history"},
+			{"cloud"}, {"encryption_key"}, {"teams"}, {"mapping"}, {"rooms"}, {"history"},
 			{"redactions"}, {"webhook"}, {"web_login"}, {"poller"}, {"limits"}, {"outage"}, {"metrics"}, {"audit"}, {"status_page"}, {"ops_room"}, {"language"}, {"custom_reactions"},
 		},
 		Base: exampleNetworkConfig,

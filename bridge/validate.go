@@ -31,7 +31,7 @@ var (
 func (c *Config) Validate() error {
 	return errors.Join(slices.Concat(
 		c.validateApplication(), c.validateNetwork(), c.validateSelection(),
-		c.validateMapping(), c.validateReading(), c.validateOutage(), c.validateRest(),
+		c.validateMapping(), c.validateRooms(), c.validateReading(), c.validateOutage(), c.validateRest(),
 	)...)
 }
 
@@ -180,7 +180,6 @@ func (c *Config) validateMapping() checks {
 		_, _, err := id.UserID(mxid).Parse()
 		e.err(err, "mapping.overrides", fmt.Sprintf("gives %q to %q, which is not a Matrix id", mxid, who), `write it as "@name:server", or "" for nobody`)
 	}
-	e.that(oneOf(m.Join, JoinAll, JoinSpace), "mapping.join", fmt.Sprintf("is %q", m.Join), "use all or space")
 	return e
 }
 
@@ -247,6 +246,7 @@ func (c *Config) validateRest() checks {
 		fmt.Sprintf("is %q", c.Redactions), "use auto, push or sync")
 	e.that(oneOf(c.CustomReactions, "", ReactionsByName, ReactionsByPicture), "custom_reactions", fmt.Sprintf("is %q", c.CustomReactions), "use name or picture")
 	e.that(c.Limits.RoomsPerSecond > 0, "limits.rooms_per_second", "is not above 0", "write a number such as 5")
+	e.that(c.Limits.JoinsPerSecond > 0, "limits.joins_per_second", "is not above 0", "write a number such as 20")
 	e.that(c.Limits.ImageSize > 0, "limits.image_size", "is not above 0", "write a number of bytes such as 20971520")
 	e.that(c.Limits.FileSize >= 0, "limits.file_size", "is negative", "write a number of bytes such as 104857600, or 0 to copy no files")
 	e.that(c.Limits.RedactionWait >= time.Second, "limits.redaction_wait", "is shorter than a second", "write a duration such as 10m")

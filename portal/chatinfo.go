@@ -8,6 +8,7 @@ import (
 	"maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/teams"
 )
@@ -18,6 +19,8 @@ const maxTopic = 4096
 // RoomMember is a person who belongs into a room or space.
 type RoomMember struct {
 	UserID string
+	// MXID is the person's account, empty where there is none.
+	MXID id.UserID
 	// Mapped is set where a login stands for the person.
 	Mapped bool
 	// Admin gives power level 100, so that the room can be administered

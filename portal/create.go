@@ -141,6 +141,7 @@ func (d *delivery) create(ctx context.Context, p *bridgev2.Portal, placeholder b
 		}
 	}
 	d.count("message")
+	d.spoke(intent, who, d.m.Created)
 	return rows, nil
 }
 

@@ -316,6 +316,9 @@ func (d *delivery) intentFor(ctx context.Context, p *bridgev2.Portal, who bridge
 		}
 		defer unlock()
 	}
+	if who.SenderLogin != "" && !d.speaks(ctx, p, who.Sender) {
+		who.SenderLogin = ""
+	}
 	intent, ok := p.GetIntentFor(ctx, who, d.source, kind)
 	if !ok {
 		return nil, fmt.Errorf("no intent for sender")

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"maunium.net/go/mautrix/bridgev2/database"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/portal/msgconv"
 )
@@ -25,6 +26,10 @@ type PortalMetadata struct {
 	// Membership is the channel's membership type.
 	Membership string `json:"membership,omitempty"`
 	WebURL     string `json:"web_url,omitempty"`
+	// Levels are the power levels that the configuration gave to accounts, and
+	// InviteLevel the one that it asks for to invite, so that they can be taken back.
+	Levels      map[id.UserID]int `json:"levels,omitempty"`
+	InviteLevel int               `json:"invite_level,omitempty"`
 }
 
 // GhostMetadata is what a ghost row says beyond bridgev2's columns.

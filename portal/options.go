@@ -96,6 +96,11 @@ type IngestOptions struct {
 	Reader teams.Reader
 	// Wanted reports whether a conversation is to be mirrored; nil means all.
 	Wanted func(teams.ChannelRef) bool
+	// Speaks reports whether a person's own account may be used in a room, which
+	// joins it; nil means always. Spoke is told who said something there as a
+	// ghost, once that is stored, possibly again; it must not block.
+	Speaks func(ctx context.Context, p *bridgev2.Portal, userID string) bool
+	Spoke  func(portalID, userID string, at time.Time)
 	// Settle is how long a message rests before it is delivered, so that
 	// messages whose notifications were swapped arrive in order. Default 150 ms;
 	// negative means not at all.

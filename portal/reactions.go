@@ -197,6 +197,7 @@ func (d *delivery) addReaction(ctx context.Context, p *bridgev2.Portal, target *
 		return fmt.Errorf("store reaction: %w", err)
 	}
 	d.count("reaction")
+	d.spoke(intent, who, at)
 	return nil
 }
 

@@ -136,7 +136,7 @@ func (d *delivery) sendEdit(ctx context.Context, p *bridgev2.Portal, row *brdb.M
 	if err != nil {
 		return fmt.Errorf("get intent of the sender: %w", err)
 	}
-	if intent == nil {
+	if intent = d.lent(ctx, p, intent); intent == nil {
 		return d.noticeEdit(ctx, p, row, part, ts, key)
 	}
 	content := part.content
@@ -306,7 +306,7 @@ func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.Use
 	if err != nil {
 		return fmt.Errorf("get intent of the sender: %w", err)
 	}
-	if intent == nil {
+	if intent = d.lent(ctx, p, intent); intent == nil {
 		intent = p.Bridge.Bot
 	}
 	key := d.onceKey("redact:" + target.String())

@@ -211,6 +211,7 @@ const (
 	StatusDependency       Key = "status_dependency"
 	StatusMirrored         Key = "status_mirrored"
 	StatusPeople           Key = "status_people"
+	StatusJoins            Key = "status_joins"
 	StatusToTeams          Key = "status_to_teams"
 	StatusToMatrix         Key = "status_to_matrix"
 	StatusJournal          Key = "status_journal"

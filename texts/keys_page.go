@@ -33,6 +33,7 @@ const (
 	PageTenant           Key = "page_tenant"
 	PageMirrored         Key = "page_mirrored"
 	PagePeople           Key = "page_people"
+	PageFilled           Key = "page_filled"
 	PageOf               Key = "page_of"
 	PageWaiting          Key = "page_waiting"
 	PageSubscriptions    Key = "page_subscriptions"

@@ -19,7 +19,9 @@ const (
 	Rename      Verb = "rename"
 	Update      Verb = "update" // topic, picture, link or archive mark
 	Detach      Verb = "detach"
+	Set         Verb = "set" // who may join, who may read back, power levels
 	Join        Verb = "join"
+	Invite      Verb = "invite"
 	Leave       Verb = "leave"
 	Map         Verb = "map"   // somebody gets a Matrix account, or another one
 	Unmap       Verb = "unmap" // somebody has none any more
@@ -50,7 +52,7 @@ func (p *Plan) Sort() {
 		switch s.Verb {
 		case Map, Unmap:
 			return 0
-		case Join, Leave:
+		case Join, Invite, Leave:
 			return 2
 		default:
 			return 1
@@ -82,7 +84,7 @@ const (
 
 // ExitCode is the code with which the program ends.
 func (p *Plan) ExitCode() int {
-	if p.Count(CreateSpace, CreateRoom, Rename, Update, Detach, Join, Leave, Map, Unmap) > 0 {
+	if p.Count(CreateSpace, CreateRoom, Rename, Update, Set, Detach, Join, Invite, Leave, Map, Unmap) > 0 {
 		return ExitChanges
 	}
 	return ExitNothing
@@ -104,11 +106,11 @@ func (p *Plan) Write(w io.Writer, everybody bool) error {
 		}
 		if at := s.place(); at != place {
 			place = at
-			if s.Verb == Join || s.Verb == Leave {
+			if s.aboutPerson() {
 				fmt.Fprintf(&b, "  %s\n", at)
 			}
 		}
-		if s.Verb != Join && s.Verb != Leave {
+		if !s.aboutPerson() {
 			b.WriteString(s.line())
 			i++
 			continue
@@ -123,6 +125,9 @@ func (p *Plan) Write(w io.Writer, everybody bool) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// aboutPerson reports whether the step is about somebody in a room.
+func (s Step) aboutPerson() bool { return s.Verb == Join || s.Verb == Invite || s.Verb == Leave }
 
 func (s Step) place() string {
 	if s.Channel == "" {
@@ -145,6 +150,8 @@ func (s Step) line() string {
 		return "~ " + s.place() + "  renamed" + why + "\n"
 	case Update:
 		return "~ " + s.place() + "  changed" + why + "\n"
+	case Set:
+		return "~ " + s.place() + "  set" + why + "\n"
 	case Detach:
 		return "- " + s.place() + "  let go" + why + "\n"
 	case Map:
@@ -164,6 +171,9 @@ func peopleLine(v Verb, people []string, everybody bool) string {
 	if len(people) == 1 {
 		verb += "s"
 	}
+	if v == Invite {
+		verb = "invited"
+	}
 	names := strings.Join(people, ", ")
 	if !everybody && len(people) > shown {
 		names = fmt.Sprintf("%s and %d more", strings.Join(people[:shown], ", "), len(people)-shown)
@@ -175,8 +185,8 @@ func (p *Plan) summary() string {
 	if p.ExitCode() == ExitNothing && p.Count(Refused) == 0 {
 		return "Nothing to do: rooms and people are as they should be.\n"
 	}
-	return fmt.Sprintf("\nTo make: %d spaces, %d rooms. To change: %d. To let go: %d. People: %d join, %d leave, %d mapped anew, %d not mapped any more.%s\n",
-		p.Count(CreateSpace), p.Count(CreateRoom), p.Count(Rename, Update), p.Count(Detach), p.Count(Join), p.Count(Leave), p.Count(Map), p.Count(Unmap), p.unread())
+	return fmt.Sprintf("\nTo make: %d spaces, %d rooms. To change: %d. To let go: %d. People: %d join, %d are invited, %d leave, %d mapped anew, %d not mapped any more.%s\n",
+		p.Count(CreateSpace), p.Count(CreateRoom), p.Count(Rename, Update, Set), p.Count(Detach), p.Count(Join), p.Count(Invite), p.Count(Leave), p.Count(Map), p.Count(Unmap), p.unread())
 }
 
 func (p *Plan) unread() string {

@@ -147,7 +147,7 @@ func (s *Stack) configure(opts Options) error {
 			"tenant_id": s.Tenant.TenantID, "client_id": app.ClientID, "client_secret": app.Secret(), "ca_file": ca,
 			"endpoints": map[string]any{"login": s.Tenant.URL(), "graph": s.Tenant.GraphURL(), "hosts": []string{}},
 			"webhook":   map[string]any{"enabled": true, "listen": webhook, "public_url": "http://" + webhook},
-			"limits":    map[string]any{"rooms_per_second": 1000},
+			"limits":    map[string]any{"rooms_per_second": 1000, "joins_per_second": 1000},
 		},
 		"bridge": map[string]any{"permissions": Whole{
 			s.Homeserver.ServerName(): "user", "@" + AdminName + ":" + s.Homeserver.ServerName(): "admin",
