@@ -16,7 +16,7 @@ import (
 
 // notSaid are the files whose English nobody is told by the bot, and why.
 var notSaid = map[string]string{
-	"config.go": "mistakes of the configuration, told at the start", "validate.go": "the same", "retention.go": "the same",
+	"config.go": "mistakes of the configuration, told at the start", "validate.go": "the same", "validaterooms.go": "the same", "retention.go": "the same",
 	"connector.go": "the same", "runtime.go": "the same", "mapping.go": "the same", "main.go": "what the program says in a terminal",
 	"upgrade.go": "keys of the configuration", "example.go": "keys of the configuration", "metrics.go": "what metrics are",
 	"probes.go": "answers to probes", "standby.go": "the same", "leash.go": "an error of the last moment", "condition.go": "the same", "healthcommand.go": "what the program says in a terminal", "backupcommand.go": "the same",
@@ -27,6 +27,7 @@ var notSaid = map[string]string{
 var unsaid = map[string]string{
 	"GET channel messages": "an operation", "GET team messages export": "an operation", "POST channel message": "an operation",
 	"cut short": "a cause in the database", "cut short reading": "another one", "its room is there": "for the log",
+	"the team has no space that its channels could be open to": "an error of no command", "the homeserver's connector does not read state": "another one",
 	"this is not your account": "an error that is put into other words", "the room did not take everything": "an error of no command",
 	"listing people: Graph listed nobody, which can't be": "an error of no command", "the bridge's own login can't be loaded": "an error of the start",
 	"no such command": "an error of no command", "Tenant mirror": "the name of a login that nobody sees",

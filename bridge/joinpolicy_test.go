@@ -238,3 +238,42 @@ func TestSettleAsksForNobodyTwice(t *testing.T) {
 	require.Zero(t, people)
 	require.Equal(t, map[string]int{joinJoined: 1, joinInvited: 1, joinRefused: 2}, outcomes)
 }
+
+// Rooms are set as the configuration says, once, and what it does not say any more
+// is taken back; what somebody in Matrix has changed meanwhile stays.
+func TestRoomsAreSet(t *testing.T) {
+	p := newPeopleTest(t, person("a", "ann@corp.example"))
+	room := p.matrix.state(testRoom)
+	room.put(t, event.StateCreate, `{"room_version":"10"}`)
+	room.put(t, event.StateJoinRules, `{"join_rule":"invite"}`)
+	room.put(t, event.StateHistoryVisibility, `{"history_visibility":"shared"}`)
+	room.put(t, event.StatePowerLevels, `{"users":{"@teamsbot:`+portaltest.ServerName+`":9001},"events":{"m.room.tombstone":100}}`)
+	set := func(s roomSettings) (sent []string) {
+		require.NoError(t, p.rooms.Set(t.Context(), p.portal.PortalKey, s))
+		return room.taken()
+	}
+	plain := roomSettings{History: event.HistoryVisibilityShared}
+	require.Empty(t, set(plain), "nothing is sent that is so already")
+	open := roomSettings{OpenTo: "!space:x", History: event.HistoryVisibilityJoined, Levels: map[id.UserID]int{"@op:x": 100, "@sec:x": 50}, InviteLevel: 50}
+	require.ElementsMatch(t, []string{"m.room.join_rules", "m.room.history_visibility", "m.room.power_levels"}, set(open))
+	require.JSONEq(t, `{"join_rule":"restricted","allow":[{"type":"m.room_membership","room_id":"!space:x"}]}`, room.get(event.StateJoinRules))
+	require.JSONEq(t, `{"history_visibility":"joined"}`, room.get(event.StateHistoryVisibility))
+	require.Contains(t, room.get(event.StatePowerLevels), `"@op:x":100`)
+	require.Contains(t, room.get(event.StatePowerLevels), `"invite":50`)
+	require.Contains(t, room.get(event.StatePowerLevels), `"m.room.tombstone":100`)
+	require.Empty(t, set(open))
+
+	require.NoError(t, p.rooms.Empower(t.Context(), p.portal.PortalKey, []id.UserID{"@sec:x"}, 75)) // as somebody in Matrix would
+	require.Equal(t, []string{"m.room.power_levels"}, room.taken())
+	require.Len(t, set(plain), 3)
+	require.JSONEq(t, `{"join_rule":"invite"}`, room.get(event.StateJoinRules))
+	require.NotContains(t, room.get(event.StatePowerLevels), "@op:x")
+	require.Contains(t, room.get(event.StatePowerLevels), `"@sec:x":75`)
+	require.NotContains(t, room.get(event.StatePowerLevels), `"invite":50`)
+	require.Empty(t, set(plain))
+
+	room.put(t, event.StateCreate, `{"room_version":"6"}`)
+	require.Empty(t, set(roomSettings{OpenTo: "!space:x", History: event.HistoryVisibilityShared}), "nobody could join a room of this version any more")
+	room.fail = true
+	require.Error(t, p.rooms.Set(t.Context(), p.portal.PortalKey, plain))
+}

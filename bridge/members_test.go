@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,7 @@ type memberMatrix struct {
 	mu      sync.Mutex
 	members map[id.UserID]event.Membership
 	err     error // of who asks for them
+	rooms   map[id.RoomID]*roomState
 	// asked counts the requests that bring people in.
 	asked atomic.Int64
 }
@@ -107,11 +109,92 @@ func (i *memberIntent) EnsureJoined(_ context.Context, _ id.RoomID, _ ...bridgev
 	return nil
 }
 
-func (i *memberIntent) SendState(_ context.Context, _ id.RoomID, kind event.Type, key string, content *event.Content, _ time.Time) (*mautrix.RespSendEvent, error) {
+func (i *memberIntent) SendState(_ context.Context, room id.RoomID, kind event.Type, key string, content *event.Content, _ time.Time) (*mautrix.RespSendEvent, error) {
 	if kind == event.StateMember {
 		i.m.set(id.UserID(key), content.Parsed.(*event.MemberEventContent).Membership)
+		return &mautrix.RespSendEvent{}, nil
 	}
-	return &mautrix.RespSendEvent{}, nil
+	return i.m.state(room).send(kind, content)
+}
+
+// roomState is the state of a room beside its members.
+type roomState struct {
+	mu     sync.Mutex
+	events map[event.Type]json.RawMessage
+	sent   []string
+	fail   bool
+}
+
+func (m *memberMatrix) state(room id.RoomID) *roomState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rooms == nil {
+		m.rooms = map[id.RoomID]*roomState{}
+	}
+	if m.rooms[room] == nil {
+		m.rooms[room] = &roomState{events: map[event.Type]json.RawMessage{}}
+	}
+	return m.rooms[room]
+}
+
+func (s *roomState) put(t *testing.T, kind event.Type, content string) {
+	t.Helper()
+	require.True(t, json.Valid([]byte(content)))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events[kind] = json.RawMessage(content)
+}
+
+func (s *roomState) get(kind event.Type) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(s.events[kind])
+}
+
+// taken returns the types of what was sent since it was asked last.
+func (s *roomState) taken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := s.sent
+	s.sent = nil
+	return sent
+}
+
+func (s *roomState) send(kind event.Type, content *event.Content) (*mautrix.RespSendEvent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail {
+		return nil, errors.New("homeserver says no")
+	}
+	data, err := json.Marshal(content)
+	s.events[kind], s.sent = data, append(s.sent, kind.Type)
+	return &mautrix.RespSendEvent{}, err
+}
+
+// GetStateEvent implements bridgev2.MatrixConnectorWithArbitraryRoomState.
+func (m *memberMatrix) GetStateEvent(_ context.Context, room id.RoomID, kind event.Type, _ string) (*event.Event, error) {
+	s := m.state(room)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail {
+		return nil, errors.New("homeserver says no")
+	}
+	if s.events[kind] == nil {
+		return nil, mautrix.MNotFound
+	}
+	evt := &event.Event{Type: kind, RoomID: room}
+	return evt, json.Unmarshal(s.events[kind], &evt.Content)
+}
+
+func (m *memberMatrix) GetPowerLevels(_ context.Context, room id.RoomID) (*event.PowerLevelsEventContent, error) {
+	levels := &event.PowerLevelsEventContent{}
+	s := m.state(room)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.events[event.StatePowerLevels] == nil {
+		return levels, nil
+	}
+	return levels, json.Unmarshal(s.events[event.StatePowerLevels], levels)
 }
 
 // peopleTest is the real framework between a fake homeserver and a fake tenant.

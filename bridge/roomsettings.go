@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix"
@@ -38,19 +36,6 @@ func (s roomSettings) stamp() string {
 	}
 	parts := []string{s.OpenTo.String(), string(s.History), fmt.Sprint(s.InviteLevel)}
 	return hashOf(append(parts, levelWords(s.Levels)...)...)[:8]
-}
-
-// words say what a room is set to, for a plan.
-func (s roomSettings) words() string {
-	who := "joined on invitation"
-	if s.OpenTo != "" {
-		who = "whoever is in the space may join"
-	}
-	words := []string{who, "history visible to: " + string(s.History)}
-	for _, mxid := range slices.Sorted(maps.Keys(s.Levels)) {
-		words = append(words, fmt.Sprintf("power level %d for %s", s.Levels[mxid], mxid))
-	}
-	return strings.Join(words, "; ")
 }
 
 // joinRules is the state event that says who may join.
