@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/bridgev2/networkid"
@@ -323,7 +324,14 @@ func (d *delivery) intentFor(ctx context.Context, p *bridgev2.Portal, who bridge
 	if !ok {
 		return nil, fmt.Errorf("no intent for sender")
 	}
-	if who.Sender == "" || name == "" {
+	if who.Sender == "" {
+		return intent, nil
+	}
+	// Whoever is not in the room is invited first: in a room with the restricted
+	// join rule Dendrite answers who may not join with 500, which the framework does
+	// not take for a reason to invite.
+	defer d.invite(ctx, p, intent)
+	if name == "" {
 		return intent, nil
 	}
 	ghost, err := p.Bridge.GetGhostByID(ctx, who.Sender)
@@ -334,6 +342,14 @@ func (d *delivery) intentFor(ctx context.Context, p *bridgev2.Portal, who bridge
 		ghost.UpdateInfo(ctx, &bridgev2.UserInfo{Name: &name})
 	}
 	return intent, nil
+}
+
+// invite makes sure that an account may join the room. Where the homeserver refuses
+// that, joining shows whether it matters.
+func (d *delivery) invite(ctx context.Context, p *bridgev2.Portal, intent bridgev2.MatrixAPI) {
+	if err := p.Bridge.Bot.EnsureInvited(ctx, p.MXID, intent.GetMXID()); err != nil {
+		zerolog.Ctx(ctx).Debug().Err(err).Stringer("user_mxid", intent.GetMXID()).Msg("Could not invite who is to speak")
+	}
 }
 
 func (d *delivery) count(what string) { d.in.o.Metrics.Count(MetricDelivered, what) }
