@@ -130,6 +130,9 @@ func (c *Connector) wantedPermissions() []string {
 	if c.Config.Limits.FileSize > 0 {
 		wanted = append(wanted, "Files.Read.All")
 	}
+	if c.Config.asksGroups() {
+		wanted = append(wanted, "GroupMember.Read.All")
+	}
 	return wanted
 }
 
@@ -172,7 +175,11 @@ func (c *Connector) checkPermissions(ctx context.Context, graph *graphAccess, ro
 	}) {
 		return v
 	}
-	v.choose(newSelector(c.Config.Teams, nil))
+	if !c.checkGroups(ctx, v, ask, area) {
+		area.Skipped("teams", "which teams are selected is not known, so what needs one was not asked")
+		return v
+	}
+	v.choose(newSelector(c.Config.Teams, nil, v.facts))
 	if len(v.chosen) == 0 {
 		area.Skipped("teams", "no team is selected, so what needs one was not asked")
 		return v
@@ -269,6 +276,9 @@ type tenantView struct {
 	selector *selector
 	channels []teams.Channel
 	members  map[string][]teams.Member
+	// facts are what rules ask about teams, allowed who is mapped by mapping.members_of.
+	facts   map[string]teamFacts
+	allowed map[string]bool
 }
 
 func (v *tenantView) choose(sel *selector) {

@@ -46,6 +46,11 @@ func (c *Connector) checkMapping(v *tenantView, area *check.Area) {
 		area.Skipped("people", "the directory could not be read")
 		return
 	}
+	if len(c.Config.Mapping.MembersOf) > 0 && v.allowed == nil {
+		area.Skipped("people", "who is in the groups of network.mapping.members_of could not be read")
+		return
+	}
+	m.allowed.Store(&v.allowed)
 	rows, _ := newDirectory(nil, m, nil).decide(sortedUsers(v.users))
 	mapped, why := 0, map[string][]string{}
 	doubled := 0

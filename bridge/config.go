@@ -74,11 +74,25 @@ type EndpointsConfig struct {
 
 // SelectionConfig says which teams and channels are mirrored.
 type SelectionConfig struct {
+	Rules           []SelectionRule     `yaml:"rules"`
 	Include         []string            `yaml:"include"`
 	Exclude         []string            `yaml:"exclude"`
 	Channels        map[string][]string `yaml:"channels"`
 	ExcludeChannels map[string][]string `yaml:"exclude_channels"`
 	MembershipTypes []string            `yaml:"membership_types"`
+}
+
+// SelectionRule selects or leaves out the teams for which all holds that it names.
+type SelectionRule struct {
+	Mirror bool `yaml:"mirror"`
+	// Name, Mail and Label are patterns; Mail is of an address or of its part
+	// before the @, Label of a label's name or its id.
+	Name       string `yaml:"name"`
+	Mail       string `yaml:"mail"`
+	Label      string `yaml:"label"`
+	Visibility string `yaml:"visibility"`
+	// MemberOf is the id of a group of the directory that the team's group is in.
+	MemberOf string `yaml:"member_of"`
 }
 
 // MappingConfig says which Matrix account belongs to which person.
@@ -88,6 +102,9 @@ type MappingConfig struct {
 	Domain    string            `yaml:"domain"`
 	Overrides map[string]string `yaml:"overrides"`
 	Guests    bool              `yaml:"guests"`
+	// MembersOf are ids of groups of the directory: only who is in one of them is
+	// mapped, where there are any.
+	MembersOf []string `yaml:"members_of"`
 }
 
 // WebhookConfig is about change notifications.

@@ -91,6 +91,12 @@ func TestConfigMistakes(t *testing.T) {
 		{"short key before", "encryption_key_previous", func(c *Config) { c.EncryptionKeyPrevious = "short" }},
 		{"key before in use", "encryption_key_previous", func(c *Config) { c.EncryptionKeyPrevious = c.EncryptionKey }},
 		{"nothing included", "teams.include", func(c *Config) { c.Teams.Include = nil }},
+		{"a rule for all", "teams.rules[1]", func(c *Config) { c.Teams.Rules = []SelectionRule{{Mirror: true}} }},
+		{"a rule by a visibility that there is not", "teams.rules[2]", func(c *Config) {
+			c.Teams.Rules = []SelectionRule{{Name: "x"}, {Visibility: "secret"}}
+		}},
+		{"a rule by a group's name", "teams.rules[1]", func(c *Config) { c.Teams.Rules = []SelectionRule{{MemberOf: "Staff"}} }},
+		{"people of a group by name", "mapping.members_of", func(c *Config) { c.Mapping.MembersOf = []string{"Staff"} }},
 		{"empty team name", "teams.include", func(c *Config) { c.Teams.Include = []string{" "} }},
 		{"empty exclusion", "teams.exclude", func(c *Config) { c.Teams.Exclude = []string{""} }},
 		{"team without channels", "teams.channels", func(c *Config) { c.Teams.Channels = map[string][]string{"Sales": nil} }},

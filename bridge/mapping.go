@@ -1,9 +1,12 @@
 package bridge
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"text/template"
 
 	"maunium.net/go/mautrix/id"
@@ -24,6 +27,8 @@ type mapper struct {
 	domain    string
 	tmpl      *template.Template
 	overrides map[string]string
+	// allowed are who is in a group of mapping.members_of, nil before they are listed.
+	allowed atomic.Pointer[map[string]bool]
 }
 
 // mapped is the outcome for one person.
@@ -64,6 +69,34 @@ func newMapper(cfg MappingConfig, homeserver string) (*mapper, error) {
 	return m, nil
 }
 
+// fingerprint tells whether people were mapped by the same configuration.
+func (m *mapper) fingerprint() string {
+	data, err := json.Marshal(m.cfg)
+	if err != nil { // strings always marshal
+		panic(err)
+	}
+	return hashOf(string(data), m.domain)
+}
+
+// listAllowed asks who is in the groups of mapping.members_of.
+func (m *mapper) listAllowed(ctx context.Context, reader teams.Reader) error {
+	if len(m.cfg.MembersOf) == 0 {
+		return nil
+	}
+	allowed := map[string]bool{}
+	for _, group := range m.cfg.MembersOf {
+		members, err := reader.GroupMembers(ctx, group)
+		if err != nil {
+			return fmt.Errorf("listing the members of group %s, which mapping.members_of names: %w", group, err)
+		}
+		for _, userID := range members.Users {
+			allowed[userID] = true
+		}
+	}
+	m.allowed.Store(&allowed)
+	return nil
+}
+
 // person decides for one person. Nobody is mapped who is a guest (unless the
 // configuration says so), disabled, or without the attribute.
 func (m *mapper) person(u teams.User) mapped {
@@ -79,6 +112,9 @@ func (m *mapper) person(u teams.User) mapped {
 			return mapped{status: database.StaffUnmapped, reason: "excluded by mapping.overrides"}
 		}
 		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: "mapping.overrides"}
+	}
+	if allowed := m.allowed.Load(); len(m.cfg.MembersOf) > 0 && (allowed == nil || !(*allowed)[u.ID]) {
+		return mapped{status: database.StaffUnmapped, reason: "in no group of mapping.members_of"}
 	}
 	if strings.EqualFold(u.UserType, "Guest") && !m.cfg.Guests {
 		return mapped{status: database.StaffGuest, reason: "guests are not mapped (mapping.guests)"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refreshedAt.IsZero() {
-		s.refreshedAt, _ = time.Parse(time.RFC3339, s.br.DB.KV.Get(ctx, refreshedKey))
+		s.refreshedAt = s.refreshedBefore(ctx)
 	}
 	if !force && s.now().Sub(s.refreshedAt) < s.interval {
 		return nil
@@ -65,6 +66,9 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	if len(users) == 0 {
 		return errors.New("listing people: Graph listed nobody, which can't be")
 	}
+	if err := s.dir.mapper.listAllowed(ctx, s.reader); err != nil {
+		return err
+	}
 	changes, err := s.dir.apply(ctx, users)
 	if err != nil {
 		return err
@@ -74,8 +78,19 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	}
 	s.retryPuppets(ctx)
 	s.refreshedAt = s.now()
-	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339))
+	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339)+" "+s.dir.mapper.fingerprint())
 	return nil
+}
+
+// refreshedBefore is when an earlier process listed people. Where they were mapped
+// otherwise then, that does not count.
+func (s *staffing) refreshedBefore(ctx context.Context) time.Time {
+	at, how, _ := strings.Cut(s.br.DB.KV.Get(ctx, refreshedKey), " ")
+	if how != s.dir.mapper.fingerprint() {
+		return time.Time{}
+	}
+	t, _ := time.Parse(time.RFC3339, at)
+	return t
 }
 
 // follow acts on people having another account, or none: the old one leaves
@@ -190,6 +205,11 @@ func (s *staffing) lookUp(ctx context.Context, m teams.Member) (database.Staff, 
 	}
 	if err != nil {
 		return database.Staff{}, fmt.Errorf("reading person: %w", err)
+	}
+	if s.dir.mapper.allowed.Load() == nil {
+		if err := s.dir.mapper.listAllowed(ctx, s.reader); err != nil {
+			return database.Staff{}, err
+		}
 	}
 	return s.dir.add(ctx, user)
 }

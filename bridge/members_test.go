@@ -214,6 +214,12 @@ type listedPeople struct {
 	teams.Reader
 	users []teams.User
 	asked []string
+	// inGroup are the users in each group.
+	inGroup map[string][]string
+}
+
+func (l *listedPeople) GroupMembers(_ context.Context, id string) (teams.GroupMembers, error) {
+	return teams.GroupMembers{Users: l.inGroup[id]}, nil
 }
 
 func (l *listedPeople) Users(context.Context) ([]teams.User, error) { return l.users, nil }

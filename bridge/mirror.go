@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ type mirror struct {
 	rooms   rooms
 	people  people
 	cfg     SelectionConfig
+	facts   *facts
 	// texts is what rooms are told in.
 	texts texts.Texts
 	// roomsCfg says how rooms are and who is brought into them; active who was
@@ -260,7 +262,7 @@ func (m *mirror) syncTeams(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	sel, err := m.selector(ctx)
+	sel, err := m.selector(ctx, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })...)
 	if err != nil {
 		return err
 	}
@@ -276,7 +278,9 @@ func (m *mirror) syncTeams(ctx context.Context, ids []string) error {
 	return errors.Join(errs...)
 }
 
-func (m *mirror) selector(ctx context.Context) (*selector, error) {
+// selector decides about teams, of which those that are named are looked up where
+// nothing is known of them.
+func (m *mirror) selector(ctx context.Context, teamIDs ...string) (*selector, error) {
 	stored, err := m.db.Selections.All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("loading selections: %w", err)
@@ -285,7 +289,10 @@ func (m *mirror) selector(ctx context.Context) (*selector, error) {
 	for i, s := range stored {
 		choices[i] = choice{TeamID: s.TeamID, ChannelID: s.ChannelID, Mirror: s.Mirror, By: s.By}
 	}
-	return newSelector(m.cfg, choices), nil
+	if err := m.facts.need(ctx, teamIDs...); err != nil {
+		return nil, err
+	}
+	return newSelector(m.cfg, choices, m.facts.snapshot()), nil
 }
 
 // sync lists the tenant's teams and brings those up to date that need it: all
@@ -296,9 +303,16 @@ func (m *mirror) sync(ctx context.Context, force bool) error {
 	if err != nil {
 		return errors.Join(peopleErr, fmt.Errorf("listing teams: %w", err))
 	}
-	sel, err := m.selector(ctx)
+	if err := m.facts.refresh(ctx); err != nil {
+		return errors.Join(peopleErr, err)
+	}
+	ids := make([]string, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+	}
+	sel, err := m.selector(ctx, ids...)
 	if err != nil {
-		return err
+		return errors.Join(peopleErr, err)
 	}
 	byTeam := make(map[string][]database.Conversation)
 	for _, c := range m.catalog.all(nil) {

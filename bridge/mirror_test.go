@@ -56,6 +56,10 @@ type fakeTenant struct {
 	channels map[string][]teams.Channel
 	members  map[string][]teams.Member
 	private  map[string][]teams.Member
+	// groups are those of teams that the list shows, unmarked others.
+	groups   []teams.Group
+	unmarked map[string]teams.Group
+	inGroup  map[string]teams.GroupMembers
 	err      error
 	calls    []string
 }
@@ -99,6 +103,24 @@ func (f *fakeTenant) TeamMembers(_ context.Context, id string) ([]teams.Member, 
 
 func (f *fakeTenant) ChannelMembers(_ context.Context, ch teams.ChannelRef) ([]teams.Member, error) {
 	return f.private[ch.ChannelID], f.call("channel members " + ch.ChannelID)
+}
+
+func (f *fakeTenant) TeamGroups(context.Context) ([]teams.Group, error) {
+	return f.groups, f.call("groups")
+}
+
+func (f *fakeTenant) Group(_ context.Context, id string) (teams.Group, error) {
+	if err := f.call("group " + id); err != nil {
+		return teams.Group{}, err
+	}
+	if g, ok := f.unmarked[id]; ok {
+		return g, nil
+	}
+	return teams.Group{}, &teams.Error{Op: "GET group", Kind: teams.KindNotFound}
+}
+
+func (f *fakeTenant) GroupMembers(_ context.Context, id string) (teams.GroupMembers, error) {
+	return f.inGroup[id], f.call("members of group " + id)
 }
 
 func (f *fakeTenant) TeamPhoto(_ context.Context, id string) ([]byte, string, error) {
@@ -288,8 +310,8 @@ func newMirrorTest(t *testing.T) *mirrorTest {
 	catalog := newCatalog(db.Conversations)
 	mt.mirror = &mirror{
 		reader: mt.tenant, db: db, catalog: catalog, rooms: mt.rooms, people: &fakePeople{},
-		cfg:     SelectionConfig{Include: []string{"*"}, MembershipTypes: []string{"standard", "private", "shared"}},
-		changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
+		cfg:   SelectionConfig{Include: []string{"*"}, MembershipTypes: []string{"standard", "private", "shared"}},
+		facts: newFacts(mt.tenant, nil), changed: func() {}, relay: func() *bridgev2.UserLogin { return nil },
 		health: newHealth(func(context.Context) error { return nil }, func() time.Time { return mt.now }),
 		pace:   rate.NewLimiter(rate.Inf, 1), interval: 24 * time.Hour, now: func() time.Time { return mt.now },
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),

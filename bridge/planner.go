@@ -82,7 +82,7 @@ func newPlanner(ctx context.Context, in planInput, copied *database.Database) (*
 		return nil, err
 	}
 	p.mirror = &mirror{
-		reader: in.reader, db: copied, catalog: cat, rooms: p.rooms, people: p.people, cfg: in.cfg.Teams, roomsCfg: in.cfg.Rooms, active: in.active,
+		reader: in.reader, db: copied, catalog: cat, rooms: p.rooms, people: p.people, cfg: in.cfg.Teams, facts: newFacts(in.reader, in.cfg.Teams.Rules), roomsCfg: in.cfg.Rooms, active: in.active,
 		history: nothing, deliver: nothing, putAside: func(context.Context, string) error { return nil },
 		changed: func() {}, relay: func() *bridgev2.UserLogin { return relay }, texts: x,
 		health: newHealth(func(context.Context) error { return nil }, time.Now),
@@ -317,6 +317,9 @@ func (n *notedPeople) refresh(ctx context.Context, _ bool) error {
 	users, err := n.reader.Users(ctx)
 	if err != nil {
 		return fmt.Errorf("listing people: %w", err)
+	}
+	if err := n.dir.mapper.listAllowed(ctx, n.reader); err != nil {
+		return err
 	}
 	changes, err := n.dir.apply(ctx, users)
 	if err != nil {

@@ -221,7 +221,7 @@ func (r *runtime) wireMirror() {
 		}}
 	r.mirror = &mirror{
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
-		cfg: cfg.Teams, roomsCfg: cfg.Rooms, active: r.active, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
+		cfg: cfg.Teams, facts: newFacts(r.graph.reader, cfg.Teams.Rules), roomsCfg: cfg.Rooms, active: r.active, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,
 		changed: r.mirrorChanged, relay: r.c.source, health: r.health,
 		texts: r.c.texts, pace: rate.NewLimiter(rate.Limit(cfg.Limits.RoomsPerSecond), 1), interval: cfg.DirectoryInterval, now: r.now,
 		dirty: map[string]time.Time{}, waits: map[string]time.Duration{}, wake: make(chan struct{}, 1), wakeFull: make(chan struct{}, 1),

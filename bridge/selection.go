@@ -28,10 +28,12 @@ type choice struct {
 type selector struct {
 	cfg       SelectionConfig
 	overrides map[string]choice
+	// facts are what rules ask about, by team.
+	facts map[string]teamFacts
 }
 
-func newSelector(cfg SelectionConfig, overrides []choice) *selector {
-	s := &selector{cfg: cfg, overrides: make(map[string]choice, len(overrides))}
+func newSelector(cfg SelectionConfig, overrides []choice, facts map[string]teamFacts) *selector {
+	s := &selector{cfg: cfg, facts: facts, overrides: make(map[string]choice, len(overrides))}
 	for _, o := range overrides {
 		s.overrides[o.TeamID+"/"+o.ChannelID] = o
 	}
@@ -48,6 +50,9 @@ func (s *selector) team(t teams.Team) verdict {
 		if matches(pattern, t.ID, t.DisplayName) {
 			return verdict{false, inEnglish(texts.ChosenExclude, "pattern", strconv.Quote(pattern))}
 		}
+	}
+	if v, decided := s.byRule(t); decided {
+		return v
 	}
 	for _, pattern := range s.cfg.Include {
 		if matches(pattern, t.ID, t.DisplayName) {

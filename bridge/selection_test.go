@@ -37,7 +37,7 @@ func TestSelection(t *testing.T) {
 		{"the bot mirrored one channel only", SelectionConfig{Include: []string{"IT"}, MembershipTypes: all}, []choice{{TeamID: "t-sales", ChannelID: "19:priv", Mirror: true}}, false, false, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := newSelector(tc.cfg, tc.choices)
+			s := newSelector(tc.cfg, tc.choices, nil)
 			team, a, b := s.team(sales), s.channel(sales, std), s.channel(sales, priv)
 			require.Equal(t, []bool{tc.team, tc.std, tc.priv}, []bool{team.mirror, a.mirror, b.mirror}, "%v %v %v", team, a, b)
 			for _, v := range []verdict{team, a, b} {

@@ -18,7 +18,7 @@ func spoken(x texts.Texts, reason string) string { return phrases.Retell(x, reas
 // chosenKeys say why something is mirrored or not, and how accounts and
 // subscriptions are.
 var chosenKeys = []texts.Key{
-	texts.ChosenExclude, texts.ChosenInclude, texts.ChosenIncludeNot, texts.ChosenTeamNot, texts.ChosenMembershipNot,
+	texts.ChosenExclude, texts.ChosenInclude, texts.ChosenRule, texts.ChosenNoGroup, texts.ChosenIncludeNot, texts.ChosenTeamNot, texts.ChosenMembershipNot,
 	texts.ChosenExcludeChannels, texts.ChosenChannels, texts.ChosenChannelsNot, texts.ChosenMirror, texts.ChosenUnmirror, texts.ChosenDeleted,
 	texts.AccountSealed,
 	texts.SubscriptionActive, texts.SubscriptionPending, texts.SubscriptionQuota, texts.SubscriptionUnreachable, texts.SubscriptionRefused,

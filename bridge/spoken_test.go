@@ -112,15 +112,17 @@ func TestReasonsOfTheBridgeAreSpoken(t *testing.T) {
 	all := []string{teams.MembershipStandard, teams.MembershipPrivate}
 	var reasons []string
 	for _, s := range []*selector{
-		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all}, nil),
-		newSelector(SelectionConfig{Include: []string{"IT"}, MembershipTypes: all}, nil),
-		newSelector(SelectionConfig{Include: []string{"*"}, Exclude: []string{"Sal*"}}, nil),
-		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all[:1]}, nil),
-		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, ExcludeChannels: map[string][]string{"*": {"Board"}}}, nil),
-		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, Channels: map[string][]string{"Sales": {"Board"}}}, nil),
-		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, Channels: map[string][]string{"Sales": {"General"}}}, nil),
-		newSelector(SelectionConfig{}, []choice{{TeamID: "1", By: "@ann:x"}}),
-		newSelector(SelectionConfig{}, []choice{{TeamID: "1", Mirror: true, By: "@ann:x"}}),
+		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"IT"}, MembershipTypes: all}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"*"}, Exclude: []string{"Sal*"}}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all[:1]}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, ExcludeChannels: map[string][]string{"*": {"Board"}}}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, Channels: map[string][]string{"Sales": {"Board"}}}, nil, nil),
+		newSelector(SelectionConfig{Include: []string{"*"}, MembershipTypes: all, Channels: map[string][]string{"Sales": {"General"}}}, nil, nil),
+		newSelector(SelectionConfig{Rules: []SelectionRule{{Mirror: true, Label: "Public"}}, MembershipTypes: all}, nil, nil),
+		newSelector(SelectionConfig{Rules: []SelectionRule{{Name: "Sales"}}, MembershipTypes: all}, nil, nil),
+		newSelector(SelectionConfig{}, []choice{{TeamID: "1", By: "@ann:x"}}, nil),
+		newSelector(SelectionConfig{}, []choice{{TeamID: "1", Mirror: true, By: "@ann:x"}}, nil),
 	} {
 		reasons = append(reasons, s.team(sales).reason, s.channel(sales, board).reason)
 	}

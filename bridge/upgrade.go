@@ -58,6 +58,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.List, "endpoints", "hosts")
 	helper.Copy(up.List, "endpoints", "files")
 
+	helper.Copy(up.List, "teams", "rules")
 	helper.Copy(up.List, "teams", "include")
 	helper.Copy(up.List, "teams", "exclude")
 	helper.Copy(up.Map, "teams", "channels")
@@ -69,6 +70,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str|up.Null, "mapping", "domain")
 	helper.Copy(up.Map, "mapping", "overrides")
 	helper.Copy(up.Bool, "mapping", "guests")
+	helper.Copy(up.List, "mapping", "members_of")
 
 	if join, ok := helper.Get(up.Str, "mapping", "join"); ok { // where it was before
 		helper.Set(up.Str, join, "rooms", "join")

@@ -144,7 +144,14 @@ func isLoopback(value string) bool {
 
 func (c *Config) validateSelection() checks {
 	var e checks
-	e.that(len(c.Teams.Include) > 0, "teams.include", "is empty, so nothing would be mirrored", `list teams, or "*" for all`)
+	selects := slices.ContainsFunc(c.Teams.Rules, func(r SelectionRule) bool { return r.Mirror })
+	e.that(len(c.Teams.Include) > 0 || selects, "teams.include", "is empty, so nothing would be mirrored", `list teams, or "*" for all`)
+	for i, r := range c.Teams.Rules {
+		key := fmt.Sprintf("teams.rules[%d]", i+1)
+		e.that(r.Name != "" || r.asksGroup(), key, "names nothing that teams could have, so it would fit all", "give it name, mail, label, visibility or member_of")
+		e.that(oneOf(strings.ToLower(r.Visibility), "", "public", "private", "hiddenmembership"), key, fmt.Sprintf("has the visibility %q", r.Visibility), "use public, private or hiddenmembership")
+		e.that(r.MemberOf == "" || guidPattern.MatchString(r.MemberOf), key, fmt.Sprintf("has member_of %q, which is not an id", r.MemberOf), "copy the group's object id from the Entra admin centre")
+	}
 	lists := map[string][]string{"teams.include": c.Teams.Include, "teams.exclude": c.Teams.Exclude}
 	for team, channels := range c.Teams.Channels {
 		e.that(len(channels) > 0, "teams.channels", fmt.Sprintf("has no channels for team %q", team), "list channels, or remove the team to mirror all of its channels")
@@ -172,6 +179,9 @@ func (c *Config) validateMapping() checks {
 	e.that(oneOf(m.Attribute, attributeUPN, attributeMail), "mapping.attribute", fmt.Sprintf("is %q", m.Attribute), "use upn or mail")
 	_, err := newMapper(m, "example.org")
 	e.err(err, "mapping.template", "can't be used", `write a localpart with {{.Local}}, such as "{{.Local}}"`)
+	for _, group := range m.MembersOf {
+		e.that(guidPattern.MatchString(group), "mapping.members_of", fmt.Sprintf("has %q, which is not an id", group), "copy the group's object id from the Entra admin centre")
+	}
 	e.that(m.Domain == "" || domainPattern.MatchString(m.Domain), "mapping.domain", "is not a homeserver's name", "write it as in the accounts, behind the colon")
 	for who, mxid := range m.Overrides {
 		if mxid == "" {

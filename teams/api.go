@@ -20,6 +20,11 @@ type Reader interface {
 	TeamMembers(ctx context.Context, teamID string) ([]Member, error)
 	// ChannelMembers lists a private or shared channel's members, indirect ones included.
 	ChannelMembers(ctx context.Context, ch ChannelRef) ([]Member, error)
+	// TeamGroups lists the groups of the tenant's teams. Old teams may lack the
+	// mark that they are found by; Group has those.
+	TeamGroups(ctx context.Context) ([]Group, error)
+	Group(ctx context.Context, groupID string) (Group, error)
+	GroupMembers(ctx context.Context, groupID string) (GroupMembers, error)
 	Users(ctx context.Context) ([]User, error)
 	User(ctx context.Context, userID string) (User, error)
 	// UserPhoto and TeamPhoto return at most 4 MiB and the content type;

@@ -12,6 +12,24 @@ type Team struct {
 	Archived    bool
 }
 
+// Group is what the directory says about a Microsoft 365 group, such as a team's,
+// whose id is the same.
+type Group struct {
+	ID           string
+	Mail         string
+	MailNickname string
+	// Visibility is Public, Private or HiddenMembership.
+	Visibility string
+	Labels     []Label
+}
+
+// Label is a sensitivity label of a group.
+type Label struct{ ID, Name string }
+
+// GroupMembers are the users and the groups in a group, those in groups in it
+// included.
+type GroupMembers struct{ Users, Groups []string }
+
 // The membership types of a Channel.
 const (
 	MembershipStandard = "standard"

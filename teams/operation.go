@@ -83,6 +83,11 @@ func classify(method string, u *url.URL) call {
 	case segs[0] == "subscriptions":
 		c.op, c.row = "subscription", otherRow(method)
 		c.hint = "the application needs the read permission of the subscribed resource; a 403 also means that Graph's quota of subscriptions is used up"
+	case segs[0] == "groups" && segs[len(segs)-1] != "$value":
+		c.op, c.row, c.hint = "group", "directory", groupHint
+		if segs[len(segs)-1] == "transitiveMembers" {
+			c.op = "group members"
+		}
 	case segs[0] == "organization" || segs[0] == "users" || segs[0] == "me" || segs[0] == "groups":
 		c.op, c.row = strings.TrimSuffix(segs[0], "s"), "directory"
 		if segs[len(segs)-1] == "$value" {
@@ -129,6 +134,8 @@ func (c *call) classifyTeams(method string, segs []string) {
 		c.op, c.row = "team "+segs[2], otherRow(method)
 	}
 }
+
+const groupHint = "needs the application permission GroupMember.Read.All with admin consent"
 
 const channelHint = "needs the application permission Channel.ReadBasic.All with admin consent"
 

@@ -133,6 +133,8 @@ const (
 	// Why something is mirrored or not, and what administrators said.
 	ChosenExclude           Key = "chosen_exclude"
 	ChosenInclude           Key = "chosen_include"
+	ChosenRule              Key = "chosen_rule"
+	ChosenNoGroup           Key = "chosen_no_group"
 	ChosenIncludeNot        Key = "chosen_include_not"
 	ChosenTeamNot           Key = "chosen_team_not"
 	ChosenMembershipNot     Key = "chosen_membership_not"

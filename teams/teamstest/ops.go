@@ -15,6 +15,8 @@ const (
 	OpMe                Op = "me.get"
 	OpUserPhoto         Op = "users.photo"
 	OpGroups            Op = "groups.list"
+	OpGroup             Op = "groups.get"
+	OpGroupMembers      Op = "groups.transitiveMembers"
 	OpTeams             Op = "teams.list"
 	OpJoinedTeams       Op = "teams.joined"
 	OpTeam              Op = "teams.get"

@@ -79,6 +79,12 @@ func readsGroups() permission {
 	return permission{delegated: names, application: names}
 }
 
+// readsGroupMembers leaves Group.ReadBasic.All out, which does not tell members.
+func readsGroupMembers() permission {
+	names := []string{"GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"}
+	return permission{delegated: names, application: names}
+}
+
 func readsTeams() permission {
 	names := []string{"Team.ReadBasic.All", "TeamSettings.Read.All", "TeamSettings.ReadWrite.All"}
 	return permission{delegated: names, application: names}

@@ -9,8 +9,11 @@ import (
 
 // The kinds of page tokens.
 const (
-	kindUsers   = "users"
-	kindGroups  = "groups"
+	kindUsers  = "users"
+	kindGroups = "groups"
+
+	kindGroupMembers = "group members"
+
 	kindTeams   = "teams"
 	kindMembers = "members"
 	kindList    = "messages"
@@ -183,16 +186,16 @@ func listGroups(x *exchange) (*response, *apiError) {
 		return nil, refused
 	}
 	if token == nil {
-		token = &pageToken{Kind: kindGroups, Top: top}
+		token = &pageToken{Kind: kindGroups, Top: top, Select: x.query.Get("$select")}
 	}
 	items, next := slicePage(x.t.teams, token.After, x.t.pageSize(token.Top, false), (*Team).exists)
 	value := make([]orderedObject, 0, len(items))
 	for _, team := range items {
-		value = append(value, orderedObject{
-			{"id", team.ID}, {"displayName", team.displayName}, {"description", team.description},
-			{"visibility", strings.ToUpper(team.visibility[:1]) + team.visibility[1:]},
-			{"groupTypes", []string{"Unified"}}, {"resourceProvisioningOptions", []string{"Team"}},
-		})
+		object, refused := team.groupObject(token.Select)
+		if refused != nil {
+			return nil, refused
+		}
+		value = append(value, object)
 	}
 	page := wirePage{Context: x.context("groups"), Value: value}
 	if next != "" {

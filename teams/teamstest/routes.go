@@ -26,6 +26,8 @@ func coreRoutes() []route {
 		{OpMe, "GET", "/me", anyToken(), guarded(getUser)},
 		{OpUser, "GET", "/users/{user}", readsUsers(), guarded(getUser)},
 		{OpGroups, "GET", "/groups", readsGroups(), guarded(listGroups)},
+		{OpGroup, "GET", "/groups/{group}", readsGroups(), guarded(getGroup)},
+		{OpGroupMembers, "GET", "/groups/{group}/transitiveMembers", readsGroupMembers(), guarded(listTransitiveMembers)},
 		{OpTeams, "GET", "/teams", readsTeams(), guarded(listTeams)},
 		{OpJoinedTeams, "GET", "/me/joinedTeams", readsTeams(), guarded(listJoinedTeams)},
 		{OpJoinedTeams, "GET", "/users/{user}/joinedTeams", readsTeams(), guarded(listJoinedTeams)},

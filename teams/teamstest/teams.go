@@ -3,6 +3,7 @@ package teamstest
 import (
 	"encoding/base64"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,11 @@ type TeamSpec struct {
 	Visibility string
 	Owners     []*User
 	Members    []*User
+	// MailNickname is the name of the team's group in addresses, "" for one made
+	// from the display name.
+	MailNickname string
+	// Label is the name of the group's sensitivity label, "" for none.
+	Label string
 	// General is the name of the primary channel, "" for General.
 	General string
 	// At is when it was created, zero for now.
@@ -45,6 +51,8 @@ type Team struct {
 	displayName string
 	description string
 	visibility  string
+	nickname    string
+	label       string
 	archived    bool
 	deleted     bool
 	created     time.Time
@@ -63,6 +71,7 @@ func (t *Tenant) AddTeam(spec TeamSpec) *Team {
 	team := &Team{
 		ID: spec.ID, t: t, displayName: spec.DisplayName, description: spec.Description,
 		visibility: orDefault(spec.Visibility, "private"), created: spec.At,
+		nickname: orDefault(spec.MailNickname, strings.ReplaceAll(localPart(spec.DisplayName), ".", "")), label: spec.Label,
 	}
 	if team.ID == "" {
 		team.ID = t.ids.guid()

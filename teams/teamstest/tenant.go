@@ -86,6 +86,7 @@ type Tenant struct {
 	users     []*User
 	usersByID map[string]*User
 	teams     []*Team
+	groups    []*Group // those that are no teams
 	teamsByID map[string]*Team
 	drive     drive
 	pages     int    // counts pages of lists, for uneven ones
