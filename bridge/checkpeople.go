@@ -51,6 +51,7 @@ func (c *Connector) checkMapping(v *tenantView, area *check.Area) {
 		return
 	}
 	m.allowed.Store(&v.allowed)
+	c.checkExceptions(m, v.users, area)
 	rows, _ := newDirectory(nil, m, nil).decide(sortedUsers(v.users))
 	mapped, why := 0, map[string][]string{}
 	doubled := 0
@@ -80,6 +81,25 @@ func (c *Connector) checkMapping(v *tenantView, area *check.Area) {
 	area.Right("people", "%d of %d people have a Matrix account, on %s", mapped, len(rows), m.domain)
 	if _, speaks := c.puppetServers()[m.domain]; !speaks && m.domain != c.main.Config.Homeserver.Domain {
 		area.Doubt("foreign", fmt.Sprintf("staff have accounts on %s, for which the bridge can't speak", m.domain), "set double_puppet for that server as well, or let people accept invitations")
+	}
+}
+
+// checkExceptions says whom exceptions name that the directory does not have.
+func (c *Connector) checkExceptions(m *mapper, users []teams.User, area *check.Area) {
+	there := make(map[string]bool, 3*len(users))
+	for _, u := range users {
+		for _, key := range []string{u.UPN, u.Mail, u.ID} {
+			there[strings.ToLower(key)] = true
+		}
+	}
+	named := slices.Collect(maps.Keys(m.overrides))
+	if file := m.file.Load(); file != nil {
+		named = slices.AppendSeq(named, maps.Keys(file.byPerson))
+	}
+	unknown := slices.DeleteFunc(named, func(person string) bool { return there[person] })
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		area.Doubt("exceptions", fmt.Sprintf("%d people of network.mapping.overrides and overrides_file are not in the directory: %s", len(unknown), some(unknown)), "write their UPN, mail or object id as the directory has it, or remove them")
 	}
 }
 

@@ -101,7 +101,9 @@ type MappingConfig struct {
 	Template  string            `yaml:"template"`
 	Domain    string            `yaml:"domain"`
 	Overrides map[string]string `yaml:"overrides"`
-	Guests    bool              `yaml:"guests"`
+	// OverridesFile is a CSV file with more of them.
+	OverridesFile string `yaml:"overrides_file"`
+	Guests        bool   `yaml:"guests"`
 	// MembersOf are ids of groups of the directory: only who is in one of them is
 	// mapped, where there are any.
 	MembersOf []string `yaml:"members_of"`

@@ -110,6 +110,8 @@ func TestConfigMistakes(t *testing.T) {
 		{"constant template", "mapping.template", func(c *Config) { c.Mapping.Template = "staff" }},
 		{"impossible template", "mapping.template", func(c *Config) { c.Mapping.Template = "{{.UPN}}" }},
 		{"domain with scheme", "mapping.domain", func(c *Config) { c.Mapping.Domain = "https://corp.example" }},
+		{"exceptions that are missing", "mapping.overrides_file", func(c *Config) { c.Mapping.OverridesFile = missing }},
+		{"exceptions that are empty", "mapping.overrides_file", func(c *Config) { c.Mapping.OverridesFile = file }},
 		{"override without server", "mapping.overrides", func(c *Config) { c.Mapping.Overrides = map[string]string{"a@b": "jane"} }},
 		{"wrong join", "rooms.join", func(c *Config) { c.Rooms.Join = "some" }},
 		{"no join", "rooms.join", func(c *Config) { c.Rooms.Join = "" }},

@@ -20,7 +20,7 @@ var notSaid = map[string]string{
 	"connector.go": "the same", "runtime.go": "the same", "mapping.go": "the same", "main.go": "what the program says in a terminal",
 	"upgrade.go": "keys of the configuration", "example.go": "keys of the configuration", "metrics.go": "what metrics are",
 	"probes.go": "answers to probes", "standby.go": "the same", "leash.go": "an error of the last moment", "condition.go": "the same", "healthcommand.go": "what the program says in a terminal", "backupcommand.go": "the same",
-	"tempfolder.go": "errors of the start", "directory.go": "reasons that only the database has", "auditing.go": "reasons for programs", "keys.go": "names of secrets in the database",
+	"tempfolder.go": "errors of the start", "overridesfile.go": "mistakes of the configuration", "directory.go": "reasons that only the database has", "auditing.go": "reasons for programs", "keys.go": "names of secrets in the database",
 }
 
 // unsaid are words elsewhere that nobody is told.

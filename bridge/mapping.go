@@ -27,6 +27,8 @@ type mapper struct {
 	domain    string
 	tmpl      *template.Template
 	overrides map[string]string
+	// file is what mapping.overrides_file says, nil where there is none.
+	file atomic.Pointer[exceptions]
 	// allowed are who is in a group of mapping.members_of, nil before they are listed.
 	allowed atomic.Pointer[map[string]bool]
 }
@@ -55,6 +57,9 @@ func newMapper(cfg MappingConfig, homeserver string) (*mapper, error) {
 	for who, mxid := range cfg.Overrides {
 		m.overrides[strings.ToLower(who)] = mxid
 	}
+	if err := m.loadOverrides(); err != nil {
+		return nil, err
+	}
 	one, err := m.localpart(teams.User{ID: "1", UPN: "one@a.example", Mail: "one@a.example"})
 	if err != nil {
 		return nil, err
@@ -75,7 +80,11 @@ func (m *mapper) fingerprint() string {
 	if err != nil { // strings always marshal
 		panic(err)
 	}
-	return hashOf(string(data), m.domain)
+	sum := ""
+	if file := m.file.Load(); file != nil {
+		sum = file.sum
+	}
+	return hashOf(string(data), m.domain, sum)
 }
 
 // listAllowed asks who is in the groups of mapping.members_of.
@@ -104,14 +113,14 @@ func (m *mapper) person(u teams.User) mapped {
 		return mapped{status: database.StaffDisabled, reason: "the account is disabled in the directory"}
 	}
 	for _, key := range []string{u.UPN, u.Mail, u.ID} {
-		mxid, ok := m.overrides[strings.ToLower(key)]
-		if key == "" || !ok {
+		mxid, where := m.exception(strings.ToLower(key))
+		switch {
+		case where == "":
 			continue
+		case mxid == "":
+			return mapped{status: database.StaffUnmapped, reason: "excluded by " + where}
 		}
-		if mxid == "" {
-			return mapped{status: database.StaffUnmapped, reason: "excluded by mapping.overrides"}
-		}
-		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: "mapping.overrides"}
+		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: where}
 	}
 	if allowed := m.allowed.Load(); len(m.cfg.MembersOf) > 0 && (allowed == nil || !(*allowed)[u.ID]) {
 		return mapped{status: database.StaffUnmapped, reason: "in no group of mapping.members_of"}
@@ -127,6 +136,23 @@ func (m *mapper) person(u teams.User) mapped {
 		return mapped{status: database.StaffUnmapped, reason: err.Error()}
 	}
 	return mapped{mxid: id.NewUserID(local, m.domain), status: database.StaffMapped, reason: "mapping.template"}
+}
+
+// exception returns the account that somebody has by way of exception, and where
+// that stands, empty where it does nowhere.
+func (m *mapper) exception(key string) (mxid, where string) {
+	if key == "" {
+		return "", ""
+	}
+	if mxid, ok := m.overrides[key]; ok {
+		return mxid, "mapping.overrides"
+	}
+	if file := m.file.Load(); file != nil {
+		if mxid, ok := file.byPerson[key]; ok {
+			return mxid, "mapping.overrides_file"
+		}
+	}
+	return "", ""
 }
 
 func (m *mapper) attribute(u teams.User) string {

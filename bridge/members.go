@@ -42,6 +42,8 @@ type staffing struct {
 
 	mu          sync.Mutex
 	refreshedAt time.Time
+	// refreshedHow is by which configuration people were mapped then.
+	refreshedHow string
 }
 
 var _ people = (*staffing)(nil)
@@ -54,9 +56,10 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refreshedAt.IsZero() {
-		s.refreshedAt = s.refreshedBefore(ctx)
+		s.refreshedAt, s.refreshedHow = s.refreshedBefore(ctx)
 	}
-	if !force && s.now().Sub(s.refreshedAt) < s.interval {
+	how := s.dir.mapper.fingerprint()
+	if !force && how == s.refreshedHow && s.now().Sub(s.refreshedAt) < s.interval {
 		return nil
 	}
 	users, err := s.reader.Users(ctx)
@@ -77,20 +80,17 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 		return err
 	}
 	s.retryPuppets(ctx)
-	s.refreshedAt = s.now()
-	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339)+" "+s.dir.mapper.fingerprint())
+	s.refreshedAt, s.refreshedHow = s.now(), how
+	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339)+" "+how)
 	return nil
 }
 
-// refreshedBefore is when an earlier process listed people. Where they were mapped
-// otherwise then, that does not count.
-func (s *staffing) refreshedBefore(ctx context.Context) time.Time {
-	at, how, _ := strings.Cut(s.br.DB.KV.Get(ctx, refreshedKey), " ")
-	if how != s.dir.mapper.fingerprint() {
-		return time.Time{}
-	}
-	t, _ := time.Parse(time.RFC3339, at)
-	return t
+// refreshedBefore is when an earlier process listed people, and how they were mapped
+// then.
+func (s *staffing) refreshedBefore(ctx context.Context) (at time.Time, how string) {
+	when, how, _ := strings.Cut(s.br.DB.KV.Get(ctx, refreshedKey), " ")
+	at, _ = time.Parse(time.RFC3339, when)
+	return at, how
 }
 
 // follow acts on people having another account, or none: the old one leaves

@@ -351,6 +351,10 @@ func (r *runtime) run() {
 		r.services.start("mirror", r.mirror.run)
 		r.services.start("announced changes", r.mirror.runAnnounced)
 		r.services.start("active people", r.mirror.runActive)
+		if r.c.Config.Mapping.OverridesFile != "" {
+			watch := &overridesWatch{mapper: r.dir.mapper, changed: func() { r.mirror.DirectoryChanged("", "exceptions") }}
+			r.services.start("exceptions of the mapping", every(overridesLook, watch.look))
+		}
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
 		r.services.start("outages", r.outages.run)

@@ -69,6 +69,7 @@ func upgradeConfig(helper up.Helper, newKey func() string) {
 	helper.Copy(up.Str, "mapping", "template")
 	helper.Copy(up.Str|up.Null, "mapping", "domain")
 	helper.Copy(up.Map, "mapping", "overrides")
+	helper.Copy(up.Str|up.Null, "mapping", "overrides_file")
 	helper.Copy(up.Bool, "mapping", "guests")
 	helper.Copy(up.List, "mapping", "members_of")
 

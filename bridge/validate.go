@@ -178,7 +178,11 @@ func (c *Config) validateMapping() checks {
 	m := c.Mapping
 	e.that(oneOf(m.Attribute, attributeUPN, attributeMail), "mapping.attribute", fmt.Sprintf("is %q", m.Attribute), "use upn or mail")
 	_, err := newMapper(m, "example.org")
-	e.err(err, "mapping.template", "can't be used", `write a localpart with {{.Local}}, such as "{{.Local}}"`)
+	if mistake := (*ConfigError)(nil); errors.As(err, &mistake) {
+		e = append(e, mistake)
+	} else {
+		e.err(err, "mapping.template", "can't be used", `write a localpart with {{.Local}}, such as "{{.Local}}"`)
+	}
 	for _, group := range m.MembersOf {
 		e.that(guidPattern.MatchString(group), "mapping.members_of", fmt.Sprintf("has %q, which is not an id", group), "copy the group's object id from the Entra admin centre")
 	}
