@@ -277,3 +277,17 @@ func TestRoomsAreSet(t *testing.T) {
 	room.fail = true
 	require.Error(t, p.rooms.Set(t.Context(), p.portal.PortalKey, plain))
 }
+
+// Whether other servers may take part is said where a team's rooms are made.
+func TestRoomsOfATeamAreFederatedOrNot(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.tenant.teams = append(mt.tenant.teams, teams.Team{ID: "law", DisplayName: "Law"}, teams.Team{ID: "it", DisplayName: "IT"})
+	yes, no := true, false
+	mt.roomsCfg.Teams = map[string]TeamRoomsConfig{"Sales": {Federate: &yes}, "Law": {Federate: &no}}
+	require.Subset(t, mt.pass(t), []string{
+		`create federated c:sales/board "Board"`, `create federated c:sales/gen "Sales – General"`, `create federated t:sales "Sales"`,
+		`create closed t:law "Law"`, `create t:it "IT"`,
+	})
+	conv, _ := mt.catalog.get("t:sales")
+	require.Empty(t, parseInfoHash(conv.InfoHash).stamp, "it changes nothing later")
+}

@@ -24,6 +24,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/matrix"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
 	"teamsbridge/texts"
@@ -167,7 +168,7 @@ func (f *fakeRooms) Room(_ context.Context, key networkid.PortalKey) (id.RoomID,
 	return "", nil
 }
 
-func (f *fakeRooms) Ensure(_ context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
+func (f *fakeRooms) Ensure(ctx context.Context, key networkid.PortalKey, info *bridgev2.ChatInfo) (id.RoomID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failOn == string(key.ID) {
@@ -176,6 +177,9 @@ func (f *fakeRooms) Ensure(_ context.Context, key networkid.PortalKey, info *bri
 	verb := "update"
 	if _, ok := f.names[string(key.ID)]; !ok {
 		verb = "create"
+	}
+	if federated, set := matrix.FederationFrom(ctx); set && verb == "create" {
+		verb = map[bool]string{true: "create federated", false: "create closed"}[federated]
 	}
 	f.names[string(key.ID)], f.topics[string(key.ID)] = *info.Name, *info.Topic
 	f.note("%s %s %q", verb, key.ID, *info.Name)

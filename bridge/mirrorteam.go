@@ -186,6 +186,7 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 		return nil, err
 	}
 	want := infoHash{base: hashOf(in.Team.DisplayName, in.Team.Description, in.Team.WebURL, hash), stamp: rules.stamp(), set: rules.ofSpace().stamp()}
+	ctx = rules.creating(ctx)
 	room, err := m.bring(ctx, &conv, key, want, rules.ofSpace(), portal.TeamInfo(in))
 	if err != nil {
 		return nil, fmt.Errorf("space of team: %w", err)
@@ -279,6 +280,7 @@ func (m *mirror) syncChannel(ctx context.Context, t teamSet, c teams.Channel) (l
 	if err != nil {
 		return nil, err
 	}
+	ctx = t.rules.creating(ctx)
 	want := infoHash{base: channelHash(in), stamp: t.rules.stamp(), set: set.stamp(), archived: archived}
 	room, err := m.bring(ctx, &conv, key, want, set, portal.ChannelInfo(in))
 	if err != nil {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/matrix"
 	"teamsbridge/teams"
 )
 
@@ -43,6 +45,9 @@ type TeamRoomsConfig struct {
 	JoinRule          string         `yaml:"join_rule"`
 	HistoryVisibility string         `yaml:"history_visibility"`
 	PowerLevels       map[string]int `yaml:"power_levels"`
+	// Federate lets other servers take part, or keeps them out, in rooms that are
+	// made; nil is as matrix.federate_rooms says.
+	Federate *bool `yaml:"federate"`
 }
 
 // roomRules are what holds for the rooms of a team.
@@ -52,6 +57,8 @@ type roomRules struct {
 	joinRule string
 	history  event.HistoryVisibility
 	levels   map[id.UserID]int
+	// federate is nil where the framework's configuration decides.
+	federate *bool
 }
 
 // rules returns what holds for a team.
@@ -69,6 +76,7 @@ func (c *RoomsConfig) rules(teamID, name string) roomRules {
 		joinRule: cmp.Or(team.JoinRule, c.JoinRule, JoinRuleAuto),
 		history:  event.HistoryVisibility(cmp.Or(team.HistoryVisibility, c.HistoryVisibility, string(event.HistoryVisibilityShared))),
 		levels:   levels,
+		federate: team.Federate,
 	}
 }
 
@@ -118,6 +126,14 @@ func (r roomRules) ofSpace() roomSettings {
 		s.InviteLevel = moderatorLevel
 	}
 	return s
+}
+
+// creating returns a context under which the team's rooms are made.
+func (r roomRules) creating(ctx context.Context) context.Context {
+	if r.federate == nil {
+		return ctx
+	}
+	return matrix.WithFederation(ctx, *r.federate)
 }
 
 // moderatorLevel is the power level from which on somebody looks after a room.

@@ -109,3 +109,48 @@ func TestJoinPolicy(t *testing.T) {
 		return nil
 	})
 }
+
+// Rooms are made and set as the configuration says for their team; a level that it
+// does not give any more is taken back.
+func TestRoomSettings(t *testing.T) {
+	t.Parallel()
+	const operator = "@operator:dendrite.test"
+	o := newOffice(t, stack.Options{Settings: roomSettings(map[string]any{"teams": map[string]any{
+		"engineering": map[string]any{"federate": true, "history_visibility": "joined", "power_levels": map[string]any{operator: 50}},
+	}})})
+	if o.Homeserver.ServerName() != "dendrite.test" {
+		t.Skip("the account is named for the other homeserver")
+	}
+	other := o.Tenant.AddTeam(teamstest.TeamSpec{DisplayName: "Other", Owners: []*teamstest.User{o.ada}})
+	o.run()
+	ada := o.as(stack.Localpart(o.ada))
+	o.room(ada, o.general)
+	o.room(ada, other.General())
+	bot := o.application("registration.yaml", o.UserID("teamsbot"))
+	look := func(remoteID string) (federated bool, visibility event.HistoryVisibility, level int) {
+		room, err := stack.RoomOf(o.ctx, bot, remoteID)
+		require.NoError(t, err)
+		var create event.CreateEventContent
+		require.NoError(t, bot.StateEvent(o.ctx, room, event.StateCreate, "", &create))
+		var history event.HistoryVisibilityEventContent
+		require.NoError(t, bot.StateEvent(o.ctx, room, event.StateHistoryVisibility, "", &history))
+		var levels event.PowerLevelsEventContent
+		require.NoError(t, bot.StateEvent(o.ctx, room, event.StatePowerLevels, "", &levels))
+		return create.Federate == nil || *create.Federate, history.HistoryVisibility, levels.GetUserLevel(operator)
+	}
+	for remote, ours := range map[string]bool{o.team.ID: true, o.general.ID: true, other.ID: false, other.General().ID: false} {
+		federated, visibility, level := look(remote)
+		require.Equal(t, ours, federated)
+		require.Equal(t, map[bool]event.HistoryVisibility{true: "joined", false: "shared"}[ours], visibility)
+		require.Equal(t, map[bool]int{true: 50, false: 0}[ours], level)
+	}
+	o.Bridge.Stop()
+	require.NoError(t, o.Bridge.Configure(map[string]any{"network": map[string]any{"rooms": map[string]any{"teams": stack.Whole{}}}}))
+	o.run()
+	o.until("what was set is taken back", func(context.Context) error {
+		if _, visibility, level := look(o.general.ID); visibility != "shared" || level != 0 {
+			return fmt.Errorf("history is %s, the level %d", visibility, level)
+		}
+		return nil
+	})
+}

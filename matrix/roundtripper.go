@@ -1,10 +1,8 @@
 package matrix
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -65,6 +63,11 @@ func (rt *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 // send replaces the transaction id and adds the source fields; requests
 // without a key and all other requests pass unchanged.
 func (rt *roundTripper) send(req *http.Request) (*http.Response, error) {
+	if made, err := federate(req); err != nil {
+		return nil, closeBody(req, err)
+	} else if made != req {
+		return rt.next.RoundTrip(made)
+	}
 	key := keyFrom(req.Context())
 	if key == nil || req.Method != http.MethodPut {
 		return rt.next.RoundTrip(req)
@@ -118,13 +121,10 @@ func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) er
 	if req.Body == nil {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxEventBody+1))
+	body, err := readBody(req)
 	if err != nil {
-		return fmt.Errorf("read event: %w", err)
-	} else if len(body) > maxEventBody {
-		return fmt.Errorf("event has more than %d bytes", maxEventBody)
+		return err
 	}
-	_ = req.Body.Close()
 	var content map[string]json.RawMessage
 	if json.Unmarshal(body, &content) == nil && content != nil {
 		if content[SourceField], err = json.Marshal(key); err != nil {
@@ -140,9 +140,7 @@ func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) er
 			return fmt.Errorf("encode event: %w", err)
 		}
 	}
-	out.Body = io.NopCloser(bytes.NewReader(body))
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	out.ContentLength = int64(len(body))
+	setBody(out, body)
 	return nil
 }
 
