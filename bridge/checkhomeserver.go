@@ -94,6 +94,7 @@ func (c *Connector) checkHomeserver(ctx context.Context, registration string, ru
 		c.checkReach(ctx, p, running, area) // another file explains what this would find
 	}
 	c.checkPuppets(ctx, p, area)
+	c.checkRooms(ctx, p, area)
 }
 
 func (p *homeserverProbe) checkVersions(ctx context.Context, area *check.Area) bool {
