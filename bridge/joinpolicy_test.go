@@ -291,3 +291,26 @@ func TestRoomsOfATeamAreFederatedOrNot(t *testing.T) {
 	conv, _ := mt.catalog.get("t:sales")
 	require.Empty(t, parseInfoHash(conv.InfoHash).stamp, "it changes nothing later")
 }
+
+// How far joining is shows from the tables, so that a restart does not begin to
+// count anew: a room counts once it has all its people by the rules that hold now.
+func TestJoinProgressSurvivesARestart(t *testing.T) {
+	mt := newMirrorTest(t)
+	mt.tenant.private["board"] = []teams.Member{{UserID: "ghostly"}}
+	mt.pass(t)
+	count := func() [2]int {
+		restarted := newCatalog(mt.db.Conversations)
+		require.NoError(t, restarted.load(t.Context()))
+		mt.catalog = restarted
+		done, all := mt.filled()
+		return [2]int{done, all}
+	}
+	require.Equal(t, [2]int{2, 3}, count(), "somebody could not be let into the private channel")
+	mt.tenant.private["board"] = nil
+	require.NoError(t, mt.syncTeams(t.Context(), []string{"sales"}))
+	require.Equal(t, [2]int{3, 3}, count())
+	mt.roomsCfg.Join = JoinSpace
+	require.Equal(t, [2]int{0, 3}, count(), "the rooms are yet to be looked at by the new rules")
+	mt.pass(t)
+	require.Equal(t, [2]int{3, 3}, count())
+}

@@ -32,7 +32,8 @@ func TestGraphUpIsAbsentUntilGraphWasAsked(t *testing.T) {
 	poller, err := teams.NewPoller(teams.PollerOptions{Source: &fakeTenant{}, Sink: noSink{}, Cursors: cursorStore{db.Cursors},
 		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
 	require.NoError(t, err)
-	r := &runtime{c: &Connector{Config: Config{ClientSecretExpires: "2030-01-02"}}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	r := &runtime{c: &Connector{Config: Config{ClientSecretExpires: "2030-01-02"}}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller,
+		rooms: &matrixRooms{joins: newJoins()}, mirror: &mirror{catalog: newCatalog(db.Conversations)}}
 	held := newHolds(db, time.Now, func() {})
 	r.outages = newOutages(db, held, time.Now)
 	m := newMetrics(r)
@@ -110,7 +111,8 @@ func TestQueuesAreMeasuredWhereTheyAreEmpty(t *testing.T) {
 	poller, err := teams.NewPoller(teams.PollerOptions{Source: &fakeTenant{}, Sink: noSink{}, Cursors: cursorStore{db.Cursors},
 		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
 	require.NoError(t, err)
-	r := &runtime{c: &Connector{}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	r := &runtime{c: &Connector{}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller,
+		rooms: &matrixRooms{joins: newJoins()}, mirror: &mirror{catalog: newCatalog(db.Conversations)}}
 	r.outages = newOutages(db, newHolds(db, time.Now, func() {}), time.Now)
 	m := newMetrics(r)
 	for _, name := range []string{"teamsbridge_outbox_rows", "teamsbridge_inbox_rows", "teamsbridge_journal_rows", "teamsbridge_reader_lag_seconds"} {

@@ -109,6 +109,10 @@ func exportedValues(metric, label string) (values []string) {
 		values = []string{"outbox", "inbox"}
 	case "teamsbridge_notifications state":
 		values = []string{"pending", "quarantined"}
+	case "teamsbridge_rooms people":
+		values = []string{"complete", "incomplete"}
+	case "teamsbridge_joins_total outcome":
+		values = joinOutcomes()
 	case "teamsbridge_credential_expires_timestamp_seconds credential":
 		values = []string{credentialSecret, credentialCertificate, credentialNotification}
 	}

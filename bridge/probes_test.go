@@ -41,7 +41,8 @@ func probedRuntime(t *testing.T, db *database.Database) *runtime {
 	poller, err := teams.NewPoller(teams.PollerOptions{Source: &fakeTenant{}, Sink: noSink{}, Cursors: cursorStore{db.Cursors},
 		Teams: func() []teams.PolledTeam { return nil }, Logger: zerolog.Nop()})
 	require.NoError(t, err)
-	r := &runtime{c: &Connector{}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller}
+	r := &runtime{c: &Connector{}, keys: &keyring{}, db: db, now: time.Now, health: newHealth(nil, time.Now), poller: poller,
+		rooms: &matrixRooms{joins: newJoins()}, mirror: &mirror{catalog: newCatalog(db.Conversations)}}
 	r.outages = newOutages(db, newHolds(db, time.Now, func() {}), time.Now)
 	r.metrics = newMetrics(r)
 	return r
