@@ -13,7 +13,9 @@ import (
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
 
+	"teamsbridge/database"
 	"teamsbridge/portal"
+	"teamsbridge/portal/msgconv"
 	"teamsbridge/portal/portaltest"
 	"teamsbridge/teams"
 )
@@ -213,6 +215,33 @@ func TestChangesOfDigestedMessages(t *testing.T) {
 	require.Contains(t, body(), "👀 bob")
 	_, replies = split(r)
 	require.Len(t, replies, 1, "nothing was posted a second time")
+}
+
+// TestReactionsToAFullDigest: a digest's post holds what Graph takes. Reactions for
+// which there is no room are refused, rather than that a message loses its words.
+func TestReactionsToAFullDigest(t *testing.T) {
+	r, release := digesting(t, 2)
+	liked := r.Say(portaltest.BobMXID, "liked-one. "+strings.Repeat("words ", 1000))
+	other := r.Say(portaltest.AliceMXID, "other-one.")
+	r.Say(portaltest.AliceMXID, "third-one.")
+	release()
+	r.Quiet()
+	_, replies := split(r)
+	require.Len(t, replies, 1)
+	longer := (msgconv.MaxDraftSize - 100 - len(replies[0].Body)) / len("words ")
+	r.Edit(portaltest.AliceMXID, other, "other-one. "+strings.Repeat("words ", longer))
+	last := id.EventID("")
+	for i := range 20 {
+		last = r.React(portaltest.AliceMXID, liked, string(rune(0x1F600+i)))
+	}
+	r.Quiet()
+	_, replies = split(r)
+	require.Len(t, replies, 1)
+	require.Contains(t, replies[0].Body, "liked-one.")
+	require.Contains(t, replies[0].Body, "😀 alice")
+	row, err := r.DB.Outbox.ByEvent(t.Context(), last.String())
+	require.NoError(t, err)
+	require.Equal(t, database.StateParked, row.State)
 }
 
 // Threads go on: a reply in Matrix to a digested message, and a reply in Teams

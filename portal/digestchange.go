@@ -145,6 +145,9 @@ func (s *Sender) rewriteDigest(ctx context.Context, row *database.OutboxRow, cha
 	entries[i] = *changed
 	html := renderDigest(s.o.Texts, entries)
 	if len(html) > msgconv.MaxDraftSize {
+		if row.Kind == database.KindReaction {
+			return &failure{reason: problemTooLarge, message: failTooLarge} // rather than the message's words
+		}
 		changed.HTML, changed.Reactions = msgconv.DigestTooLong(s.o.Texts, s.o.Link(id.RoomID(row.RoomID), id.EventID(changed.EventID))), ""
 		entries[i] = *changed
 		html = renderDigest(s.o.Texts, entries)
