@@ -145,9 +145,9 @@ func TestChangesFromTeams(t *testing.T) {
 	})
 	t.Run("picture", func(t *testing.T) {
 		data := picture(200)
-		msg := root.Reply(o.ada, teamstest.Msg{HTML: `<p>look at this <img src="../hostedContents/one/$value" alt="a chart" width="24" height="16"></p>`,
+		msg := root.Reply(o.ada, teamstest.Msg{HTML: `<p>look at this <a href="https://example.org/chart"><img src="../hostedContents/one/$value" alt="a chart" width="24" height="16"></a></p>`,
 			Images: []teamstest.Image{{Name: "one", ContentType: "image/png", Data: data}}})
-		o.find(ben, room, "look at this", nil)
+		require.Contains(t, o.find(ben, room, "look at this", nil).HTML, `<a href="https://example.org/chart">`)
 		var entry stack.Entry
 		o.until("the picture", func(ctx context.Context) error {
 			list, err := o.entries(ctx, ben, room, func(e stack.Entry) bool {
@@ -264,6 +264,15 @@ func TestChangesFromMatrix(t *testing.T) {
 			m := o.inTeams(o.general, tag+" objection", nil)
 			require.Equal(t, teamsRoot.State().ID, m.RootID)
 			require.NoError(t, inOrder(m.Content, []string{"<blockquote>", "https://matrix.to/", who.DisplayName(), tag + " answer", "</blockquote>", tag + " objection"}))
+
+			teamsRoot.Reply(o.cleo, teamstest.Msg{HTML: "<p>" + tag + " aside</p>"})
+			aside := o.find(cli, room, tag+" aside", nil)
+			_, err = cli.SendMessageEvent(o.ctx, room, event.EventMessage, &event.MessageEventContent{MsgType: event.MsgText, Body: tag + " agreed",
+				Mentions: &event.Mentions{UserIDs: []id.UserID{aside.Sender}}, RelatesTo: (&event.RelatesTo{}).SetThread(question.EventID, aside.EventID).SetReplyTo(aside.EventID)})
+			require.NoError(t, err)
+			m = o.inTeams(o.general, tag+" agreed", nil)
+			require.NoError(t, inOrder(m.Content, []string{tag + " aside", "</blockquote>", "<at id=", tag + " agreed"}))
+			require.Len(t, m.Mentions, 1)
 		})
 		t.Run(name+"/edit, reaction and delete at once", func(t *testing.T) {
 			sent, err := cli.SendText(o.ctx, room, tag+" draft")

@@ -65,6 +65,9 @@ var cardCases = []fromTeamsCase{
 	{name: "adaptive card with a mention", msg: func(o *office) teamstest.Msg {
 		return card(adaptiveCard, `{"type":"AdaptiveCard","body":[{"type":"TextBlock","text":"Hi <at>Ben</at>"}],"msteams":{"entities":[{"type":"mention","text":"<at>Ben</at>","mentioned":{"id":"`+o.ben.ID+`","name":"Ben"}}]}}`)(o)
 	}, check: mentionsBen},
+	{name: "adaptive card with a mention by sign-in name", msg: func(o *office) teamstest.Msg {
+		return card(adaptiveCard, `{"type":"AdaptiveCard","body":[{"type":"TextBlock","text":"Hi <at>Ben</at>"}],"msteams":{"entities":[{"type":"mention","text":"<at>Ben</at>","mentioned":{"id":"`+o.ben.UPN()+`","name":"Ben"}}]}}`)(o)
+	}, check: mentionsBen},
 	{name: "adaptive card with small elements", msg: body(`{"type":"Badge","text":"New"},{"type":"Rating","value":4,"max":5},{"type":"ProgressBar","value":30},{"type":"CodeBlock","codeSnippet":"x := 1","language":"Go"},{"type":"Chart.Line","title":"Sales"}`),
 		body: []string{"New", "4 of 5", "30 of 100", "x := 1", "Sales"}, html: []string{inTeams}},
 	{name: "adaptive card with unknown elements", msg: body(`{"type":"Hologram","fallback":{"type":"TextBlock","text":"instead"}},{"type":"Stage","items":[{"type":"TextBlock","text":"actor"}]}`),

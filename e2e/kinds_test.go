@@ -41,7 +41,8 @@ func TestPollsStickersAndLocationsFromMatrix(t *testing.T) {
 	require.NoError(t, err)
 	say(ben, event.EventSticker, map[string]any{"body": "Small parrot", "url": up.ContentURI, "info": map[string]any{"mimetype": "image/png", "size": len(parrot), "w": 24, "h": 16}})
 	say(ben, event.EventMessage, map[string]any{"msgtype": "m.key.verification.request", "body": "Ben wants to verify", "from_device": "X", "to": o.UserID(stack.Localpart(o.cleo)), "methods": []string{}})
-	say(ben, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Town hall", "geo_uri": "geo:52.52,13.405"})
+	say(ben, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Location geo:52.52,13.405", "geo_uri": "geo:52.52,13.405",
+		"org.matrix.msc3488.location": map[string]any{"uri": "geo:52.52,13.405", "description": "Town hall"}})
 	written := time.Now().Add(-time.Hour).UTC()
 	_, err = o.application("doublepuppet.yaml", ben.UserID).SendMessageEvent(o.ctx, room, event.EventMessage, map[string]any{"msgtype": "m.text", "body": "Late already"}, mautrix.ReqSendEvent{Timestamp: written.UnixMilli()})
 	require.NoError(t, err)

@@ -63,7 +63,6 @@ func (s *Sender) drafts(ctx context.Context, row *database.OutboxRow, w wording)
 	if err := json.Unmarshal(row.Payload, &content); err != nil {
 		return nil, &failure{reason: "unreadable outbox row", message: errUnreadable.Error(), err: err}
 	}
-	msgconv.ReadLocation(&content, row.Payload)
 	message := row.EventID
 	if row.Kind == database.KindEdit {
 		message = row.TargetEventID

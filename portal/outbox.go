@@ -2,7 +2,6 @@ package portal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,7 +65,7 @@ func (b *Outbox) HandleMessage(ctx context.Context, msg *bridgev2.MatrixMessage,
 	if err := b.checkMirrored(ctx, msg.Portal, msg.Event.ID, errDetached); err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(msg.Content)
+	payload, err := messagePayload(msg)
 	if err != nil {
 		return nil, refuse(b.o.Texts, errUnreadable, err)
 	}
@@ -163,7 +162,7 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 	if err := b.checkMirrored(ctx, edit.Portal, edit.Event.ID, errDetached); err != nil {
 		return err
 	}
-	payload, err := json.Marshal(edit.Content)
+	payload, err := editPayload(edit)
 	if err != nil {
 		return refuse(b.o.Texts, errUnreadable, err)
 	}

@@ -658,9 +658,20 @@ func TestStickersAndLocationsGoToTeamsAsText(t *testing.T) {
 	r.Send(portaltest.AliceMXID, event.EventSticker, map[string]any{"body": "Party parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}})
 	r.Send(portaltest.CarolMXID, event.EventSticker, map[string]any{"body": "Sad parrot", "url": "mxc://example.org/none", "info": map[string]any{"mimetype": "image/png", "size": 10 << 20}})
 	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "Town hall", "geo_uri": "geo:52.52,13.405;u=10"})
+	// As clients write it that know MSC3488, also in an edit.
+	at := func(uri, name string) map[string]any {
+		return map[string]any{"msgtype": "m.location", "body": "Location " + uri, "geo_uri": uri, "org.matrix.msc3488.location": map[string]any{"uri": uri, "description": name}}
+	}
+	r.Send(portaltest.AliceMXID, event.EventMessage, at("geo:1,2", "At sea"))
+	moved := r.Send(portaltest.AliceMXID, event.EventMessage, at("geo:3,4", "Here"))
+	r.Quiet()
+	r.Send(portaltest.AliceMXID, event.EventMessage, map[string]any{"msgtype": "m.location", "body": "* Location geo:5,6", "geo_uri": "geo:5,6",
+		"m.new_content": at("geo:5,6", "There"), "m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": moved}})
 	r.Quiet()
 	texts := r.TeamsTexts()
-	require.Len(t, texts, 3)
+	require.Len(t, texts, 5)
+	require.Contains(t, texts[3], "Location: At sea (1, 2)")
+	require.Contains(t, texts[4], "Location: There (5, 6)")
 	require.Contains(t, texts[0], "Sticker: Party parrot")
 	require.Contains(t, texts[1], "Sad parrot")
 	require.Contains(t, texts[2], "Location: Town hall (52.52, 13.405)")

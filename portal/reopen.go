@@ -106,6 +106,7 @@ func (s *Sender) said(ctx context.Context, row *database.OutboxRow) ([]byte, err
 	if err = json.Unmarshal(evt.Content, &content); err != nil || content.MsgType == "" && content.Body == "" {
 		return nil, errNothingLeft
 	}
+	msgconv.ReadLocation(&content, evt.Content)
 	said := &content
 	if row.Kind == database.KindEdit && content.NewContent != nil {
 		said = content.NewContent
