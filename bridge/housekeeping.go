@@ -30,5 +30,6 @@ func (r *runtime) housekeeping(ctx context.Context) error {
 	err10 := r.c.temp.keep(r.now())
 	err11 := r.db.Polls.Purge(ctx, r.now().Add(-keepFinished))
 	err12 := r.db.Digests.PurgeWrites(ctx, r.now().Add(-portal.LateMemory))
-	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)
+	err13 := r.db.Restores.Purge(ctx, r.now().Add(-keepOutbox))
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12, err13)
 }

@@ -56,6 +56,7 @@ type runtime struct {
 	outbox    *portal.Outbox
 	sender    *portal.Sender
 	tally     *portal.Tally
+	restorer  *portal.Restorer
 	poller    *teams.Poller
 	subs      *teams.SubscriptionManager
 	process   *teams.Processor
@@ -168,7 +169,7 @@ func (r *runtime) wirePortal() {
 	r.echo = portal.NewEcho(r.db, 0, counts, func(ctx context.Context, portalID string) { r.sender.Decided(ctx, portalID) })
 	common := portal.Common{
 		Bridge: r.c.br, DB: r.db, Source: r.c.source, Directory: &lookup{r.dir, r.writers}, Echo: r.echo,
-		Metrics: counts, Logger: r.log, Texts: r.c.texts, Now: r.now, WithKey: matrix.WithKey,
+		Metrics: counts, Logger: r.log, Texts: r.c.texts, Now: r.now, WithKey: matrix.WithKey, WithDelivered: matrix.WithDelivered,
 	}
 	r.ingest = portal.NewIngest(portal.IngestOptions{
 		Common: common, Reader: r.graph.reader, Wanted: r.catalog.wanted, Behind: r.behind, Speaks: r.speaks, Spoke: r.spoke, MaxImage: r.c.Config.Limits.ImageSize,
@@ -183,6 +184,7 @@ func (r *runtime) wirePortal() {
 			return r.c.homeserver.Edits(ctx, roomID, eventID)
 		},
 	})
+	r.restorer = portal.NewRestorer(common)
 	r.tally = portal.NewTally(portal.TallyOptions{Common: common, Wake: r.sender.Wake})
 	r.outbox = portal.NewOutbox(portal.OutboxOptions{Common: common, Wake: r.sender.Wake, Voted: r.tally.Voted})
 	r.verification = &verification{now: r.now, pace: verifyPace, pause: verifyPause, verifier: portal.NewVerifier(portal.VerifyOptions{
@@ -342,22 +344,34 @@ func (r *runtime) run() {
 				return ctx.Err()
 			}
 		}
+		// knowing is for what sends: a restored database has to learn first what
+		// both sides have.
+		knowing := func(loop func(ctx context.Context) error) func(ctx context.Context) error {
+			return func(ctx context.Context) error {
+				select {
+				case <-r.restored():
+					return loop(ctx)
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
 		r.running.Store(true)
-		r.services.start("ingest", plain(r.ingest.Run))
-		r.services.start("sender", plain(r.sender.Run))
-		r.services.start("votes", plain(r.tally.Run))
+		r.services.start("ingest", knowing(plain(r.ingest.Run)))
+		r.services.start("sender", knowing(plain(r.sender.Run)))
+		r.services.start("votes", knowing(plain(r.tally.Run)))
 		r.services.start("health", r.health.run)
 		r.services.start("holds", r.holds.run)
-		r.services.start("mirror", r.mirror.run)
-		r.services.start("announced changes", r.mirror.runAnnounced)
-		r.services.start("active people", r.mirror.runActive)
+		r.services.start("mirror", knowing(r.mirror.run))
+		r.services.start("announced changes", knowing(r.mirror.runAnnounced))
+		r.services.start("active people", knowing(r.mirror.runActive))
 		if r.c.Config.Mapping.OverridesFile != "" {
 			watch := &overridesWatch{mapper: r.dir.mapper, changed: func() { r.mirror.DirectoryChanged("", "exceptions") }}
 			r.services.start("exceptions of the mapping", every(overridesLook, watch.look))
 		}
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
-		r.services.start("outages", r.outages.run)
+		r.services.start("outages", knowing(r.outages.run))
 		r.services.start("lost secrets", r.notices.keyLoss)
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {

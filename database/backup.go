@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"go.mau.fi/util/dbutil"
 )
@@ -51,6 +52,9 @@ func Backup(ctx context.Context, pool dbutil.PoolConfig, path string) error {
 	if _, err = raw.RawDB.ExecContext(ctx, `VACUUM INTO $1`, copied); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
+	if err = markCopy(ctx, copied); err != nil {
+		return fmt.Errorf("mark the copy: %w", err)
+	}
 	if err = keep(copied); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
@@ -59,6 +63,24 @@ func Backup(ctx context.Context, pool dbutil.PoolConfig, path string) error {
 		return fmt.Errorf("back up: %w", err)
 	}
 	return keepFolder(filepath.Dir(path))
+}
+
+// markCopy says in a copy that it is one, and when it was made: whoever starts on
+// it has to look first at what has happened since. A copy of a version that does
+// not know of that has no place for it.
+func markCopy(ctx context.Context, path string) error {
+	raw, err := dbutil.NewFromConfig("copy", dbutil.Config{PoolConfig: dbutil.PoolConfig{
+		Type: "sqlite3-fk-wal", URI: "file:" + path + "?_txlock=immediate", MaxOpenConns: 1, MaxIdleConns: 1,
+	}}, dbutil.NoopLogger)
+	if err != nil {
+		return err
+	}
+	exists, err := raw.TableExists(ctx, "teams_restore")
+	if err == nil && exists {
+		_, err = raw.Exec(ctx, `INSERT INTO teams_restore (since_at, until_at, done_at) VALUES ($1, 0, 0) ON CONFLICT (since_at) DO NOTHING`, time.Now().UnixMilli())
+	}
+	// The last connection that is closed brings everything into the one file.
+	return errors.Join(err, raw.Close())
 }
 
 // keep makes a file its owner's alone and writes it to the disk.

@@ -44,6 +44,7 @@ type Database struct {
 	Uploads       *Uploads
 	Polls         *Polls
 	Sealing       *Sealing
+	Restores      *Restores
 }
 
 // New makes the stores on top of bridgev2's database. Call Upgrade before
@@ -84,6 +85,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Uploads:       &Uploads{b},
 		Polls:         &Polls{b},
 		Sealing:       &Sealing{b},
+		Restores:      &Restores{b},
 	}
 }
 

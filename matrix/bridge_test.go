@@ -53,6 +53,9 @@ type bridge struct {
 	doubled  []database.Echo
 	counted  map[string]int // redactions, by reason
 	answers  []Answer
+	// delivered and doubted are what a restored database was told.
+	delivered []Delivered
+	doubted   []id.EventID
 	// transactions counts what OnTransaction told.
 	transactions int
 }
@@ -125,6 +128,18 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.answers = append(b.answers, a)
+		},
+		OnDelivered: func(_ context.Context, d Delivered) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.delivered = append(b.delivered, d)
+			return nil
+		},
+		OnDoubt: func(_ context.Context, _ id.RoomID, eventID id.EventID) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.doubted = append(b.doubted, eventID)
+			return nil
 		},
 		OnTransaction: func() {
 			b.mu.Lock()

@@ -27,6 +27,10 @@ type Connector struct {
 	journal *journal
 	feed    *feed // nil where redactions are pushed by decree
 
+	alive    *alive
+	restorer *restorer
+	restored chan struct{}
+
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	replayOnce sync.Once
@@ -66,6 +70,10 @@ func (c *Connector) Replay() {
 		}
 		c.background.Go(func() {
 			c.journal.start(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			c.background.Go(func() { c.journal.every(ctx, aliveEvery, "note that the bridge works", c.alive.tell) })
 			c.journal.every(ctx, sweepInterval, "sweep the journal", c.journal.sweep)
 		})
 		c.background.Go(func() { c.journal.every(ctx, holdLook, "look at redactions that wait", c.journal.settleHeld) })

@@ -36,6 +36,7 @@ type homeserver struct {
 	cache map[string]string // path to event id
 	fail  int               // answer so many sends with 502 after accepting them
 	delay func()            // called before the next send is carried out
+	alive string            // what the bot's account says of when a bridge worked
 
 	feed fakeFeed
 }
@@ -63,11 +64,29 @@ func (hs *homeserver) serve(w http.ResponseWriter, r *http.Request) {
 		hs.send(w, r, body)
 	case r.Method == http.MethodPost && strings.Contains(path, "/join"):
 		_, _ = fmt.Fprintf(w, `{"room_id":%q}`, portalRoom)
+	case strings.HasSuffix(path, "/account_data/"+aliveType):
+		hs.account(w, r, body)
 	case r.Method == http.MethodGet:
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, `{"errcode":"M_NOT_FOUND","error":"none"}`)
 	default:
 		_, _ = io.WriteString(w, `{}`)
+	}
+}
+
+// account keeps what the bot's account says.
+func (hs *homeserver) account(w http.ResponseWriter, r *http.Request, body []byte) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	switch {
+	case r.Method == http.MethodPut:
+		hs.alive = string(body)
+		_, _ = io.WriteString(w, `{}`)
+	case hs.alive == "":
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"errcode":"M_NOT_FOUND","error":"none"}`)
+	default:
+		_, _ = io.WriteString(w, hs.alive)
 	}
 }
 

@@ -54,6 +54,12 @@ type Options struct {
 	Redactions    string
 	RedactionWait time.Duration
 	OnRedaction   func(reason string)
+	// OnDelivered is told, where the database was restored from an earlier time, what
+	// the rooms say of events that Teams has, OnDoubt of which messages nothing is said,
+	// so that Teams may have them. Both come before the event is handed over, and may
+	// come again. Nil means that nobody wants to know.
+	OnDelivered func(ctx context.Context, d Delivered) error
+	OnDoubt     func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error
 	// MaxBody limits a transaction, MaxConns the connections to the homeserver;
 	// 0 takes the defaults (32 MiB, 32).
 	MaxBody  int64
@@ -83,7 +89,13 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts}
+	if opts.OnDelivered == nil {
+		opts.OnDelivered = func(context.Context, Delivered) error { return nil }
+	}
+	if opts.OnDoubt == nil {
+		opts.OnDoubt = func(context.Context, id.RoomID, id.EventID) error { return nil }
+	}
+	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts, restored: make(chan struct{})}
 	as, prover := m.Matrix.AS, newProver(m.Matrix.AS.Registration.AppToken)
 	inner := as.Router
 	c.journal = &journal{
@@ -93,14 +105,21 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		commandPrefix: func() string { return m.Bridge.Config.CommandPrefix },
 		isOwn:         func(user id.UserID) bool { return user == m.Matrix.Bot.UserID || m.Bridge.IsGhostMXID(user) },
 		isPortal:      isPortal(m.Bridge),
+		bot:           func() id.UserID { return m.Matrix.Bot.UserID },
 		barrier:       portalBarrier(m.Bridge, opts.Source),
 		onDuplicate:   opts.OnDuplicate, onEcho: opts.OnEcho, onRedaction: opts.OnRedaction, onTransaction: opts.OnTransaction,
 		isKnown: isKnown(m.Bridge, opts.DB),
 		present: opts.Present, hold: newHolding(opts.RedactionWait),
+		restore: c.restore, known: make(chan struct{}),
 		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
 	}
 	c.journal.fetch = c.rawEvent
 	c.journal.untold = newUntold(m, c, opts)
+	c.alive = &alive{db: opts.DB, client: m.Matrix.Bot.Client, log: c.journal.log, now: opts.Now}
+	c.restorer = &restorer{
+		j: c.journal, db: opts.DB, client: &feedClient{client: m.Matrix.Bot.Client}, rooms: mirroredRooms(m.Bridge), followed: c.journal.untold.followed,
+		now: opts.Now, delivered: opts.OnDelivered, doubted: opts.OnDoubt,
+	}
 	outer := http.NewServeMux()
 	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)
 	outer.Handle("/", inner)

@@ -45,6 +45,7 @@ type journal struct {
 	puppetValue   func() string
 	commandPrefix func() string
 	isOwn         func(id.UserID) bool
+	bot           func() id.UserID
 	isPortal      func(ctx context.Context, roomID id.RoomID) bool
 	barrier       func(ctx context.Context, roomID id.RoomID, done func()) barrierResult
 	onDuplicate   func(database.Echo)
@@ -62,6 +63,11 @@ type journal struct {
 	// catchUp waits, not for ever, until the redaction feed has caught up: what
 	// it brings is put behind its targets in the transactions that wait.
 	catchUp func(ctx context.Context)
+
+	// restore reads what a restored database does not know, before anything else
+	// may pass; known is closed when that is done, or was not necessary.
+	restore func(ctx context.Context)
+	known   chan struct{}
 
 	gate     chan struct{} // closed when the replay is over
 	stopping chan struct{} // closed when the bridge stops
@@ -101,6 +107,12 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mautrix.MNotJSON.WithMessage("Failed to read the transaction").Write(w)
 		return
 	}
+	// What was said before in a room has to be in the journal before this is.
+	if !j.waitFor(r.Context(), j.known) {
+		j.untold.stumble()
+		mautrix.MUnknown.WithMessage("The bridge is not ready yet").WithStatus(http.StatusServiceUnavailable).Write(w)
+		return
+	}
 	txn, err := parseTransaction(body)
 	if err == nil {
 		body, err = j.dropRedacted(txn, body)
@@ -117,7 +129,7 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mautrix.MUnknown.WithMessage("Failed to store the transaction").WithStatus(http.StatusInternalServerError).Write(w)
 		return
 	}
-	if !j.waitForGate(r.Context()) {
+	if !j.waitFor(r.Context(), j.gate) {
 		j.fallBehind()
 		j.untold.stumble()
 		mautrix.MUnknown.WithMessage("The bridge is not ready yet").WithStatus(http.StatusServiceUnavailable).Write(w)
@@ -192,18 +204,18 @@ func (j *journal) reportDuplicates(duplicates []database.Echo) {
 	}
 }
 
-// waitForGate waits until the replay is over; false means that the homeserver
-// is to come again.
-func (j *journal) waitForGate(ctx context.Context) bool {
+// waitFor waits until transactions may pass; false means that the homeserver is
+// to come again.
+func (j *journal) waitFor(ctx context.Context, gate <-chan struct{}) bool {
 	select {
-	case <-j.gate:
+	case <-gate:
 		return true
 	default:
 	}
 	timer := time.NewTimer(gateWait)
 	defer timer.Stop()
 	select {
-	case <-j.gate:
+	case <-gate:
 		return true
 	case <-j.stopping:
 	case <-timer.C:

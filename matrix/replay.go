@@ -48,7 +48,8 @@ func (j *journal) replay(ctx context.Context) error {
 	}
 }
 
-// start replays, waits for the redaction feed, and lets new transactions pass.
+// start replays, waits for the redaction feed, has a restored database learn what
+// it does not know, and lets new transactions pass.
 func (j *journal) start(ctx context.Context) {
 	j.replayUntilDone(ctx)
 	if ctx.Err() != nil {
@@ -56,6 +57,9 @@ func (j *journal) start(ctx context.Context) {
 	}
 	if j.catchUp != nil {
 		j.catchUp(ctx)
+	}
+	if j.restore(ctx); ctx.Err() != nil {
+		return
 	}
 	j.fallBehind()
 	close(j.gate)

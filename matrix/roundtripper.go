@@ -68,6 +68,16 @@ func (rt *roundTripper) send(req *http.Request) (*http.Response, error) {
 	} else if made != req {
 		return rt.next.RoundTrip(made)
 	}
+	if fact := deliveredFrom(req.Context()); fact != nil && statusPath.MatchString(req.URL.EscapedPath()) {
+		told := req.Clone(req.Context())
+		if err := addFields(told, req, func(content map[string]json.RawMessage) error {
+			content[DeliveredField] = fact
+			return nil
+		}); err != nil {
+			return nil, closeBody(req, err)
+		}
+		return rt.next.RoundTrip(told)
+	}
 	key := keyFrom(req.Context())
 	if key == nil || req.Method != http.MethodPut {
 		return rt.next.RoundTrip(req)
@@ -118,6 +128,22 @@ func (rt *roundTripper) announce(req *http.Request, roomID, kind, eventOrType st
 // addSource puts the key into the event's content. It is outside of any
 // encryption, so that the echo of an encrypted event confirms too.
 func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) error {
+	return addFields(out, req, func(content map[string]json.RawMessage) (err error) {
+		if content[SourceField], err = json.Marshal(key); err != nil {
+			return fmt.Errorf("encode source key: %w", err)
+		}
+		if content[ProofField], err = json.Marshal(rt.prover.proof(roomID, key)); err != nil {
+			return fmt.Errorf("encode proof: %w", err)
+		}
+		if at, err := strconv.ParseInt(req.URL.Query().Get("ts"), 10, 64); err == nil {
+			content[TimeField] = strconv.AppendInt(nil, at, 10)
+		}
+		return nil
+	})
+}
+
+// addFields gives a request what another one has as its body, with more fields.
+func addFields(out, req *http.Request, add func(content map[string]json.RawMessage) error) error {
 	if req.Body == nil {
 		return nil
 	}
@@ -127,14 +153,8 @@ func (rt *roundTripper) addSource(out, req *http.Request, roomID, key string) er
 	}
 	var content map[string]json.RawMessage
 	if json.Unmarshal(body, &content) == nil && content != nil {
-		if content[SourceField], err = json.Marshal(key); err != nil {
-			return fmt.Errorf("encode source key: %w", err)
-		}
-		if content[ProofField], err = json.Marshal(rt.prover.proof(roomID, key)); err != nil {
-			return fmt.Errorf("encode proof: %w", err)
-		}
-		if at, err := strconv.ParseInt(req.URL.Query().Get("ts"), 10, 64); err == nil {
-			content[TimeField] = strconv.AppendInt(nil, at, 10)
+		if err = add(content); err != nil {
+			return err
 		}
 		if body, err = json.Marshal(content); err != nil {
 			return fmt.Errorf("encode event: %w", err)

@@ -94,6 +94,11 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, nil) })
 	}
+	if known, err := s.restoredRow(ctx, row); err != nil {
+		return err
+	} else if isDelivered(known) {
+		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next.given) })
+	}
 	return s.sendEdit(ctx, row, t, next)
 }
 

@@ -60,6 +60,11 @@ func (in *Ingest) deliver(ctx context.Context, row *database.InboxRow, m teams.M
 	d := &delivery{in: in, row: row, m: m, id: MessageID(m.Channel, m.ID)}
 	defer in.o.Echo.delivering(row.Portal, m.ID)()
 	unseen := row.Delivered == 0 && in.o.Now().Before(row.ReceivedAt.Add(undecidedFor))
+	if unseen && in.restored.is.Load() && m.From.IsUser() {
+		if waits, err := in.o.DB.Restores.Doubts(ctx, row.Portal); err != nil || waits {
+			return errors.Join(err, errUndecided)
+		}
+	}
 	if d.own, err = in.o.Echo.Own(ctx, row.Portal, m, in.o.EchoWait, unseen); err != nil {
 		return err
 	}
@@ -369,7 +374,7 @@ func (d *delivery) onceKey(part string) string {
 // earlier version. A newer version begins to count attempts anew, so what this
 // process has tried is asked too.
 func (d *delivery) sentBefore(ctx context.Context, key string) (string, error) {
-	doubt := d.in.doubts.has(d.row.Portal)
+	doubt := d.in.doubts.has(d.row.Portal) || d.in.restored.is.Load()
 	if !doubt && d.row.Attempts == 0 && !d.in.wasTried(d.row) && !d.row.ReceivedAt.Before(d.in.began) && d.m.Edited.IsZero() {
 		return "", nil
 	}

@@ -37,6 +37,8 @@ type Ingest struct {
 	doubled chan struct{}
 	orphans *orphans
 	ghosts  *ghostLocks
+	// restored says whether the database knows less than both sides do.
+	restored wasRestored
 	// pictures are those of reactions that were copied lately.
 	pictures pictures
 
@@ -154,6 +156,7 @@ func (in *Ingest) Run(ctx context.Context) {
 	if err := prepare(ctx, in.o.Bridge); err != nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Threads will be slow")
 	}
+	in.restored.load(ctx, in.o.DB, in.o.RetryMin)
 	in.lanes.start(ctx)
 	defer in.lanes.stop()
 	var healing sync.WaitGroup

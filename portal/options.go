@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -69,6 +70,9 @@ type Common struct {
 	// WithKey puts the key of an event that is to be sent into the context, so
 	// that its transaction id is deterministic (matrix.WithKey).
 	WithKey func(ctx context.Context, key string) context.Context
+	// WithDelivered puts what an event became in Teams into the context in which its
+	// status is sent (matrix.WithDelivered). Restorer is told of it.
+	WithDelivered func(ctx context.Context, what json.RawMessage) context.Context
 	// Link returns where an event can be read in Matrix; nil means matrix.to.
 	Link func(roomID id.RoomID, eventID id.EventID) string
 }
@@ -82,6 +86,9 @@ func (c *Common) setDefaults() {
 	}
 	if c.WithKey == nil {
 		c.WithKey = func(ctx context.Context, _ string) context.Context { return ctx }
+	}
+	if c.WithDelivered == nil {
+		c.WithDelivered = func(ctx context.Context, _ json.RawMessage) context.Context { return ctx }
 	}
 	if c.Link == nil {
 		c.Link = func(roomID id.RoomID, eventID id.EventID) string {

@@ -48,6 +48,15 @@ func (s *Sender) message(ctx context.Context, row *database.OutboxRow) error {
 			return err
 		}
 	}
+	if known, err := s.restoredRow(ctx, row); err != nil {
+		return err
+	} else if known != nil && len(parts) == 0 {
+		if err = s.findRestored(ctx, row, ch, r); err != nil {
+			return err
+		} else if parts, err = s.o.DB.Sent.ByEvent(ctx, row.EventID); err != nil {
+			return err
+		}
+	}
 	var preferred string
 	if len(parts) > 0 {
 		preferred = parts[0].AccountID

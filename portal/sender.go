@@ -24,6 +24,8 @@ type Sender struct {
 	teller *teller
 	marks  *marks
 	scouts *scouts
+	// restored says whether the database knows less than both sides do.
+	restored wasRestored
 
 	// kicks counts how often waiting rows were made due.
 	kicks atomic.Int64
@@ -54,7 +56,7 @@ func NewSender(o SenderOptions) *Sender {
 	s := &Sender{
 		o:      o,
 		loop:   loop{bridge: o.Bridge, source: o.Source, timeout: time.Minute},
-		status: statusSender{o.Bridge, o.Texts},
+		status: statusSender{&o.Common},
 		acking: map[int64]struct{}{}, indicated: map[string]time.Time{}, shownTo: map[string]int64{}, returning: map[string][]*database.OutboxRow{},
 		fileless: map[string]time.Time{}, copies: make(chan struct{}, copies),
 	}
@@ -108,6 +110,7 @@ func (s *Sender) Run(ctx context.Context) {
 	if err := prepare(ctx, s.o.Bridge); err != nil {
 		zerolog.Ctx(ctx).Err(err).Msg("Threads will be slow")
 	}
+	s.restored.load(ctx, s.o.DB, s.o.RetryMin)
 	// What only waited for its turn when the process before ended is to be kept,
 	// merged or put into a digest like anything that waits.
 	if _, err := s.o.DB.Outbox.RequeueUnbegun(ctx); err != nil && ctx.Err() == nil {
@@ -161,7 +164,7 @@ func (s *Sender) work(ctx context.Context, portal string) time.Time {
 	}
 	kept := false
 	if err == nil {
-		kept, err = s.keep(ctx, row)
+		kept, err = s.keepUnlessThere(ctx, row)
 	}
 	if errors.Is(err, ErrUndecided) {
 		return s.indicate(ctx, portal, s.o.Now().Add(s.o.RetryMin))
@@ -245,9 +248,15 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 			err = &panicError{v}
 		}
 	}()
+	known, err := s.restoredRow(ctx, row)
+	if err != nil {
+		return err
+	}
 	if row.State == database.StateQueued {
-		if err = s.plan(ctx, row); err != nil {
-			return err
+		if known == nil {
+			if err = s.plan(ctx, row); err != nil {
+				return err
+			}
 		}
 		if ok, err := s.o.DB.Outbox.MarkSending(ctx, row); err != nil || !ok {
 			return err // taken back meanwhile: the lane looks again
@@ -255,6 +264,9 @@ func (s *Sender) send(ctx context.Context, row *database.OutboxRow) (err error) 
 	}
 	if err = s.reopen(ctx, row); err != nil {
 		return err
+	}
+	if isDelivered(known) && row.Kind != database.KindEdit {
+		return s.takeDelivered(ctx, row, known)
 	}
 	switch row.Kind {
 	case database.KindMessage:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
 	"maunium.net/go/mautrix/id"
@@ -99,13 +100,10 @@ func statusInfo(row *database.OutboxRow) *bridgev2.MessageStatusEventInfo {
 }
 
 // statusSender sends statuses of outbox rows.
-type statusSender struct {
-	bridge *bridgev2.Bridge
-	texts  texts.Texts
-}
+type statusSender struct{ o *Common }
 
 func (s statusSender) send(ctx context.Context, row *database.OutboxRow, st bridgev2.MessageStatus) {
-	s.bridge.Matrix.SendMessageStatus(ctx, &st, statusInfo(row))
+	s.o.Bridge.Matrix.SendMessageStatus(ctx, &st, statusInfo(row))
 }
 
 func (s statusSender) pending(ctx context.Context, row *database.OutboxRow, why error) {
@@ -115,13 +113,20 @@ func (s statusSender) pending(ctx context.Context, row *database.OutboxRow, why 
 		WithIsCertain(true).WithSendNotice(false))
 }
 
+// delivered shows a row as delivered, and says what it became: a database that is
+// restored from a backup has nobody else to ask.
 func (s statusSender) delivered(ctx context.Context, row *database.OutboxRow) {
+	if what, err := factOf(ctx, s.o.DB, row); err != nil {
+		zerolog.Ctx(ctx).Err(err).Msg("Could not say in a status what an event became")
+	} else {
+		ctx = s.o.WithDelivered(ctx, what)
+	}
 	s.send(ctx, row, bridgev2.MessageStatus{
 		Status:      event.MessageStatusSuccess,
-		DeliveredTo: []id.UserID{s.bridge.Bot.GetMXID()},
+		DeliveredTo: []id.UserID{s.o.Bridge.Bot.GetMXID()},
 	})
 }
 
 func (s statusSender) failed(ctx context.Context, row *database.OutboxRow) {
-	s.send(ctx, row, failedStatus(s.texts, row))
+	s.send(ctx, row, failedStatus(s.o.Texts, row))
 }

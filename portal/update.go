@@ -2,11 +2,13 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html"
 	"strconv"
 	"time"
 
+	"maunium.net/go/mautrix"
 	"maunium.net/go/mautrix/bridgev2"
 	brdb "maunium.net/go/mautrix/bridgev2/database"
 	"maunium.net/go/mautrix/event"
@@ -309,6 +311,9 @@ func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.Use
 	if intent = d.lent(ctx, p, intent); intent == nil {
 		intent = p.Bridge.Bot
 	}
+	if gone, err := d.isRedacted(ctx, p, target); err != nil || gone {
+		return err
+	}
 	key := d.onceKey("redact:" + target.String())
 	content := func() *event.Content {
 		return &event.Content{
@@ -325,4 +330,20 @@ func (d *delivery) redact(ctx context.Context, p *bridgev2.Portal, sender id.Use
 	}
 	d.in.orphans.noteRedacted(target, d.in.o.Now())
 	return nil
+}
+
+// isRedacted reports whether an event is redacted already, by the bridge before a
+// restored database maybe, which does not know of that.
+func (d *delivery) isRedacted(ctx context.Context, p *bridgev2.Portal, target id.EventID) (bool, error) {
+	if !d.in.restored.is.Load() {
+		return false, nil
+	}
+	evt, err := p.Bridge.Bot.GetEvent(ctx, p.MXID, target)
+	switch {
+	case errors.Is(err, mautrix.MNotFound):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("see whether an event is redacted: %w", err)
+	}
+	return evt.Unsigned.RedactedBecause != nil || len(evt.Content.Raw) == 0, nil
 }

@@ -1,4 +1,4 @@
--- v0 -> v19 (compatible with v17+): Latest schema
+-- v0 -> v20 (compatible with v17+): Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -367,3 +367,18 @@ CREATE TABLE teams_reseal (
 	done_at     BIGINT NOT NULL,
 	unopened    BIGINT NOT NULL
 );
+
+CREATE TABLE teams_restore (
+	since_at BIGINT NOT NULL PRIMARY KEY,
+	until_at BIGINT NOT NULL,
+	done_at  BIGINT NOT NULL
+);
+
+CREATE TABLE teams_restored (
+	event_id   TEXT   NOT NULL PRIMARY KEY,
+	portal     TEXT   NOT NULL,
+	state      TEXT   NOT NULL,
+	account_id TEXT   NOT NULL,
+	noted_at   BIGINT NOT NULL
+);
+CREATE INDEX teams_restored_doubt_idx ON teams_restored (portal) WHERE state = 'doubt';

@@ -97,6 +97,32 @@ func (s *Server) Create(ctx context.Context, name string) (string, error) {
 	return uri.String(), nil
 }
 
+// Dump writes one of its databases to a file, as an operator's backup does, while
+// it is in use.
+func (s *Server) Dump(database, file string) error {
+	return s.client("pg_dump", "--format=custom", "--file="+file, s.of(database))
+}
+
+// Load fills an empty database from such a file.
+func (s *Server) Load(database, file string) error {
+	return s.client("pg_restore", "--no-owner", "--exit-on-error", "--dbname="+s.of(database), file)
+}
+
+func (s *Server) of(database string) string {
+	uri := s.URI()
+	uri.Path = "/" + database
+	return uri.String()
+}
+
+// client runs one of the client programs that come with the server's.
+func (s *Server) client(name string, args ...string) error {
+	program := filepath.Join(filepath.Dir(s.tools.initdb), name)
+	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %.500s", name, err, out)
+	}
+	return nil
+}
+
 // Restart ends the server at once, as a crash would, and starts it again.
 func (s *Server) Restart() error {
 	return s.run(s.tools.pgCtl, "-D", s.data, "-m", "immediate", "-w", "-t", "60", "-l", filepath.Join(s.dir, "log"), "-o", s.options, "restart")
