@@ -127,9 +127,11 @@ type Rig struct {
 	// OnCrash is called when the bridge has crashed.
 	OnCrash func()
 	image   string
-	rooms   map[teams.ChannelRef]id.RoomID
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	// back tells a database that was set back what the rooms show (SetBack).
+	back   func(ctx context.Context, common portal.Common)
+	rooms  map[teams.ChannelRef]id.RoomID
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 // New makes a rig, which is not started.
@@ -215,6 +217,9 @@ func (r *Rig) Start() {
 	r.people(ctx)
 	if !r.NoRoom {
 		r.MakeRoom()
+	}
+	if r.back != nil {
+		r.back(ctx, common)
 	}
 	r.wg.Go(func() { r.Ingest.Run(ctx) })
 	r.wg.Go(func() { r.Sender.Run(ctx) })
