@@ -98,7 +98,9 @@ func (r *restorer) room(ctx context.Context, roomID id.RoomID, back database.Res
 	} else if err != nil {
 		return 0, err
 	}
-	found := roomRestore{restorer: r, roomID: roomID, back: back, statuses: map[string]gjson.Result{}}
+	found := roomRestore{
+		restorer: r, roomID: roomID, back: back, statuses: map[string]gjson.Result{}, redactions: map[string]gjson.Result{},
+	}
 	if err = found.sort(ctx, events); err != nil {
 		return 0, err
 	}
@@ -177,7 +179,10 @@ type roomRestore struct {
 	echoes sorted
 	// statuses are the newest that the bot has given, by event.
 	statuses map[string]gjson.Result
-	said     []json.RawMessage
+	// redactions are by what they redact: some homeservers leave out in an event
+	// what redacted it.
+	redactions map[string]gjson.Result
+	said       []json.RawMessage
 }
 
 // sort keeps what the bridge has sent as echoes, and what people have said.
@@ -185,6 +190,9 @@ func (f *roomRestore) sort(ctx context.Context, events []json.RawMessage) error 
 	bot, begin := f.j.bot(), f.back.Since.Add(-positionMargin)
 	for _, raw := range events {
 		evt := gjson.ParseBytes(raw)
+		if evt.Get("type").Str == redactionType {
+			f.redactions[redactionTarget(evt)] = evt
+		}
 		echo, kind := f.j.echoOf(evt, string(f.roomID), f.now())
 		switch {
 		case kind == sureEcho:
@@ -276,6 +284,9 @@ func (f *roomRestore) tellDelivered(ctx context.Context, evt gjson.Result) error
 	}
 	if isRedacted(evt) {
 		because := evt.Get("unsigned.redacted_because")
+		if !because.IsObject() {
+			because = f.redactions[evt.Get("event_id").Str]
+		}
 		d.Redaction, d.By = id.EventID(because.Get("event_id").Str), id.UserID(because.Get("sender").Str)
 		if event.MessageStatus(f.statuses[d.Redaction.String()].Get("content.status").Str) == event.MessageStatusSuccess {
 			d.Redaction, d.By = "", "" // Teams has that, too

@@ -251,6 +251,11 @@ func (s *Sender) remove(ctx context.Context, row *database.OutboxRow) error {
 	if t.parts, err = s.settleAll(ctx, t.parts); err != nil {
 		return err
 	}
+	if gone, err := s.isGoneBefore(ctx, t.ref); err != nil {
+		return err
+	} else if gone {
+		return s.drop(ctx, row, "message was deleted")
+	}
 	w, err := s.o.Writers.Exactly(ctx, row, t.account)
 	if err != nil {
 		return err

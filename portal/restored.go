@@ -264,6 +264,22 @@ func (s *Sender) takeDelivered(ctx context.Context, row *database.OutboxRow, kno
 	return nil
 }
 
+// isGoneBefore reports, with a restored database, whether a message is deleted in
+// Teams already: the redaction may be what the bridge before made of that, in the
+// name of its author.
+func (s *Sender) isGoneBefore(ctx context.Context, ref teams.MessageRef) (bool, error) {
+	if !s.restored.is.Load() {
+		return false, nil
+	}
+	m, err := s.o.Reader.Message(ctx, ref)
+	if isMissing(err) {
+		return false, nil // deleting it says more
+	} else if err != nil {
+		return false, fmt.Errorf("see whether a message is deleted: %w", err)
+	}
+	return !m.Deleted.IsZero(), nil
+}
+
 // takeReaction notes a reaction that Teams has.
 func (s *Sender) takeReaction(ctx context.Context, row *database.OutboxRow, account string) error {
 	t, err := s.target(ctx, row, row.TargetEventID)

@@ -35,6 +35,7 @@ func TestRestoredMessagesAreFoundInTeams(t *testing.T) {
 	r.Quiet()
 	posts, texts := r.Posts(), r.Texts()
 	require.Len(t, posts, 6)
+	r.HS.Restart() // it does not know its transactions any more
 
 	r.SetBack(copied, func(ctx context.Context, restorer *portal.Restorer, e portaltest.Event) {
 		require.NoError(t, restorer.Doubt(ctx, e.Room, e.ID))

@@ -114,6 +114,19 @@ func (s *Server) of(database string) string {
 	return uri.String()
 }
 
+// Size is how many bytes one of its databases has on the disk.
+func (s *Server) Size(database string) (n int64, err error) {
+	db, err := sql.Open("postgres", s.uri.String())
+	if err != nil {
+		return 0, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer func() { _ = db.Close() }()
+	if err = db.QueryRow("SELECT pg_database_size($1)", database).Scan(&n); err != nil {
+		return 0, fmt.Errorf("ask for the size of %s: %w", database, err)
+	}
+	return n, nil
+}
+
 // client runs one of the client programs that come with the server's.
 func (s *Server) client(name string, args ...string) error {
 	program := filepath.Join(filepath.Dir(s.tools.initdb), name)
