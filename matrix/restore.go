@@ -92,7 +92,7 @@ func (r *restorer) run(ctx context.Context, back database.Restore) error {
 // room reads one room and takes what the database does not know of it.
 func (r *restorer) room(ctx context.Context, roomID id.RoomID, back database.Restore) (n int, err error) {
 	events, err := r.read(ctx, roomID, back.Since.Add(-positionMargin))
-	if statusOf(err) == http.StatusForbidden {
+	if statusOf(err) == http.StatusForbidden || refused(err) {
 		r.j.log.Error().Err(err).Stringer("room_id", roomID).Msg("The bot may not read a room, what the restored database does not know of it may come twice")
 		return 0, nil
 	} else if err != nil {

@@ -113,6 +113,25 @@ func TestTransactionsWaitForARestoredDatabase(t *testing.T) {
 	after.inQueue("$earlier", "$later")
 }
 
+// TestRoomThatCanNotBeRead holds up nothing: the bot was removed from it, or there is
+// no such room any more.
+func TestRoomThatCanNotBeRead(t *testing.T) {
+	for _, status := range []int{403, 404} {
+		hs := newHomeserver(t)
+		path := filepath.Join(t.TempDir(), "db")
+		before := startBridge(t, hs, bridgeOptions{path: path})
+		<-before.conn.journal.gate
+		require.NoError(t, before.db.Restores.Begin(context.Background(), database.Restore{Since: before.clock.Now()}))
+		before.stop()
+		hs.feed.change(func(f *fakeFeed) { f.msgs = status })
+		after := startBridge(t, hs, bridgeOptions{path: path})
+		<-after.conn.Restored()
+		after.push(hs, "1", after.said("$later", 0))
+		after.inQueue("$later")
+		after.stop()
+	}
+}
+
 // TestNothingIsReadWithoutReason: a start that nothing was lost before reads no room.
 func TestNothingIsReadWithoutReason(t *testing.T) {
 	hs := newHomeserver(t)

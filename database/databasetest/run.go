@@ -102,6 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"Accounts", testAccounts},
 		{"Keys", testKeys},
 		{"Echoes", testEchoes},
+		{"Restores", testRestores},
 		{"Late", testLate},
 		{"Superseded", testSuperseded},
 		{"Uploads", testUploads},
