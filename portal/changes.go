@@ -385,7 +385,11 @@ func (s *Sender) unreact(ctx context.Context, row *database.OutboxRow) error {
 	if err != nil {
 		return err
 	}
-	if others == 0 {
+	gone, err := s.isUnreactedBefore(ctx, t.ref, *r)
+	if err != nil {
+		return err
+	}
+	if others == 0 && !gone {
 		emoji, err := msgconv.EmojiToTeams(string(row.Payload))
 		if err != nil {
 			return &failure{reason: "not an emoji", message: err.Error(), err: err}

@@ -12,6 +12,7 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
+	"teamsbridge/portal/msgconv"
 	"teamsbridge/teams"
 )
 
@@ -278,6 +279,22 @@ func (s *Sender) isGoneBefore(ctx context.Context, ref teams.MessageRef) (bool, 
 		return false, fmt.Errorf("see whether a message is deleted: %w", err)
 	}
 	return !m.Deleted.IsZero(), nil
+}
+
+// isUnreactedBefore reports the same of a reaction that nobody has in Teams.
+func (s *Sender) isUnreactedBefore(ctx context.Context, ref teams.MessageRef, r database.SentReaction) (bool, error) {
+	if !s.restored.is.Load() {
+		return false, nil
+	}
+	m, err := s.o.Reader.Message(ctx, ref)
+	if isMissing(err) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("see whether a reaction is there: %w", err)
+	}
+	return !slices.ContainsFunc(m.Reactions, func(there teams.Reaction) bool {
+		return there.User.ID == r.AccountID && emojiID(msgconv.EmojiFromTeams(there)) == emojiID(r.Emoji)
+	}), nil
 }
 
 // takeReaction notes a reaction that Teams has.
