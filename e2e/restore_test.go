@@ -134,7 +134,12 @@ func testRestore(t *testing.T, o *office, backUp func() (restore func(moved *sta
 	o.quiet()
 	restore := backUp()
 
-	// What the backup does not know.
+	// What the backup does not know, a channel among it.
+	fresh := o.team.AddChannel(teamstest.ChannelSpec{DisplayName: "Since", By: o.ada})
+	freshRoom := o.room(r.ben, fresh)
+	fresh.Post(o.cleo, teamstest.Msg{HTML: "<p>Teams in a new channel</p>"})
+	_, err := r.ben.SendText(o.ctx, freshRoom, "Matrix in a new channel")
+	require.NoError(t, err)
 	for i := range 4 {
 		r.post(fmt.Sprintf("Teams since %d", i))
 		r.say(r.ben, fmt.Sprintf("Matrix since %d", i))
@@ -166,7 +171,7 @@ func testRestore(t *testing.T, o *office, backUp func() (restore func(moved *sta
 	takenBack := r.say(r.ben, "Matrix taken back while away")
 	editedAway := r.say(r.ben, "Matrix to edit while away")
 	r.posted("Matrix to edit while away")
-	o.agree(o.general)
+	o.agree(o.general, fresh)
 	o.quiet()
 	// And in mid-burst the machine is lost.
 	for i := range 3 {
@@ -194,11 +199,16 @@ func testRestore(t *testing.T, o *office, backUp func() (restore func(moved *sta
 	o.edit(r.ben, r.room, newEdited, "Matrix new and edited after")
 	newPost.Edit(teamstest.Msg{HTML: "<p>Teams new and edited after</p>"})
 	newPost.Reply(o.cleo, teamstest.Msg{HTML: "<p>Teams reply after</p>"})
+	fresh.Post(o.cleo, teamstest.Msg{HTML: "<p>Teams in the new channel after</p>"})
+	_, err = r.ben.SendText(o.ctx, freshRoom, "Matrix in the new channel after")
+	require.NoError(t, err)
 	r.posted("Matrix after 2")
 	r.posted("Matrix edited while away")
 	r.shown("Teams reply after")
 	r.shown("Teams new and edited after")
-	o.agreeAfterAKill(o.general)
+	o.inTeams(fresh, "Matrix in the new channel after", nil)
+	o.agreeAfterAKill(o.general, fresh)
+	require.Equal(t, freshRoom, o.room(r.ben, fresh), "it has one room")
 	require.Empty(t, o.Tenant.Violations(teamstest.ViolationRepeatedWrite))
 	o.toldNothing(r)
 }

@@ -56,6 +56,7 @@ type bridge struct {
 	// delivered and doubted are what a restored database was told.
 	delivered []Delivered
 	doubted   []id.EventID
+	rooms     map[id.RoomID]string
 	// transactions counts what OnTransaction told.
 	transactions int
 }
@@ -92,7 +93,7 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 	if o.network == nil {
 		o.network = &network{}
 	}
-	b := &bridge{t: t, network: o.network, clock: databasetest.NewClock(), counted: map[string]int{}}
+	b := &bridge{t: t, network: o.network, clock: databasetest.NewClock(), counted: map[string]int{}, rooms: map[id.RoomID]string{}}
 	var cfg bridgeconfig.Config
 	text := strings.NewReplacer("%ADDRESS%", hs.server.URL, "%SOCKET%", hs.socket).Replace(configText)
 	require.NoError(t, yaml.Unmarshal([]byte(text), &cfg))
@@ -134,6 +135,12 @@ func startBridge(t *testing.T, hs *homeserver, o bridgeOptions) *bridge {
 			defer b.mu.Unlock()
 			b.delivered = append(b.delivered, d)
 			return nil
+		},
+		OnRoom: func(_ context.Context, roomID id.RoomID, conversation string) (bool, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.rooms[roomID] = conversation
+			return true, nil
 		},
 		OnDoubt: func(_ context.Context, _ id.RoomID, eventID id.EventID) error {
 			b.mu.Lock()

@@ -37,6 +37,8 @@ type homeserver struct {
 	fail  int               // answer so many sends with 502 after accepting them
 	delay func()            // called before the next send is carried out
 	alive string            // what the bot's account says of when a bridge worked
+	// made are rooms besides the mirrored one, by their state.
+	made map[string][]map[string]any
 
 	feed fakeFeed
 }
@@ -64,6 +66,14 @@ func (hs *homeserver) serve(w http.ResponseWriter, r *http.Request) {
 		hs.send(w, r, body)
 	case r.Method == http.MethodPost && strings.Contains(path, "/join"):
 		_, _ = fmt.Fprintf(w, `{"room_id":%q}`, portalRoom)
+	case strings.HasSuffix(path, "/joined_rooms"):
+		joined := []string{portalRoom}
+		for room := range hs.made {
+			joined = append(joined, room)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"joined_rooms": joined})
+	case strings.HasSuffix(path, "/state") && hs.made[path[strings.Index(path, "!"):strings.LastIndex(path, "/")]] != nil:
+		_ = json.NewEncoder(w).Encode(hs.made[path[strings.Index(path, "!"):strings.LastIndex(path, "/")]])
 	case strings.HasSuffix(path, "/account_data/"+aliveType):
 		hs.account(w, r, body)
 	case r.Method == http.MethodGet:

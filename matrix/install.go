@@ -60,6 +60,10 @@ type Options struct {
 	// come again. Nil means that nobody wants to know.
 	OnDelivered func(ctx context.Context, d Delivered) error
 	OnDoubt     func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error
+	// OnRoom is told, before these, of rooms that the bridge has made and the
+	// database does not know, with the id of the conversation; it says whether the
+	// room counts as that from now on.
+	OnRoom func(ctx context.Context, roomID id.RoomID, conversation string) (taken bool, err error)
 	// MaxBody limits a transaction, MaxConns the connections to the homeserver;
 	// 0 takes the defaults (32 MiB, 32).
 	MaxBody  int64
@@ -95,6 +99,9 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	if opts.OnDoubt == nil {
 		opts.OnDoubt = func(context.Context, id.RoomID, id.EventID) error { return nil }
 	}
+	if opts.OnRoom == nil {
+		opts.OnRoom = func(context.Context, id.RoomID, string) (bool, error) { return false, nil }
+	}
 	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts, restored: make(chan struct{})}
 	as, prover := m.Matrix.AS, newProver(m.Matrix.AS.Registration.AppToken)
 	inner := as.Router
@@ -118,7 +125,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	c.alive = &alive{db: opts.DB, client: m.Matrix.Bot.Client, log: c.journal.log, now: opts.Now}
 	c.restorer = &restorer{
 		j: c.journal, db: opts.DB, client: &feedClient{client: m.Matrix.Bot.Client}, rooms: mirroredRooms(m.Bridge), followed: c.journal.untold.followed,
-		now: opts.Now, delivered: opts.OnDelivered, doubted: opts.OnDoubt,
+		now: opts.Now, delivered: opts.OnDelivered, doubted: opts.OnDoubt, made: opts.OnRoom,
 	}
 	outer := http.NewServeMux()
 	outer.Handle("PUT "+transactionPath+"{txnID}", c.journal)

@@ -56,6 +56,7 @@ type restorer struct {
 	now       func() time.Time
 	delivered func(ctx context.Context, d Delivered) error
 	doubted   func(ctx context.Context, roomID id.RoomID, eventID id.EventID) error
+	made      func(ctx context.Context, roomID id.RoomID, conversation string) (taken bool, err error)
 }
 
 // run reads all rooms. It may be repeated.
@@ -66,6 +67,13 @@ func (r *restorer) run(ctx context.Context, back database.Restore) error {
 	}
 	r.j.log.Warn().Time("since", back.Since).Time("until", back.Until).Int("rooms", len(rooms)).
 		Msg("The database was restored from an earlier time, reading in the rooms what it does not know")
+	if more, err := r.adopt(ctx, rooms); err != nil {
+		return err
+	} else if more {
+		if rooms, err = r.rooms(ctx); err != nil {
+			return fmt.Errorf("list rooms: %w", err)
+		}
+	}
 	var found atomic.Int64
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(restoreRooms)

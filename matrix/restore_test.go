@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 )
@@ -111,6 +112,32 @@ func TestTransactionsWaitForARestoredDatabase(t *testing.T) {
 	<-after.conn.Restored()
 	after.push(hs, "2", after.said("$later", 0))
 	after.inQueue("$earlier", "$later")
+}
+
+// TestRoomsThatARestoredDatabaseDoesNotKnow are taken over where the bot made them
+// and says what they mirror. Into a room of somebody else anybody can invite it.
+func TestRoomsThatARestoredDatabaseDoesNotKnow(t *testing.T) {
+	state := func(creator, teller, bot string) []map[string]any {
+		return []map[string]any{
+			{"type": "m.room.create", "state_key": "", "sender": creator, "content": map[string]any{}},
+			{"type": "m.bridge", "state_key": "k", "sender": teller, "content": map[string]any{"bridgebot": bot, "channel": map[string]any{"id": "c:t/new"}}},
+		}
+	}
+	const bot, mallory = "@teamsbot:example.com", "@mallory:example.com"
+	hs := newHomeserver(t)
+	hs.made = map[string][]map[string]any{
+		"!made:example.com": state(bot, bot, bot), "!else:example.com": state(mallory, mallory, bot), "!told:example.com": state(bot, mallory, bot),
+		"!other:example.com": state(bot, bot, "@otherbot:example.com"), "!chat:example.com": state(bot, bot, bot)[:1],
+	}
+	path := filepath.Join(t.TempDir(), "db")
+	before := startBridge(t, hs, bridgeOptions{path: path})
+	<-before.conn.journal.gate
+	require.Empty(t, before.rooms)
+	require.NoError(t, before.db.Restores.Begin(context.Background(), database.Restore{Since: before.clock.Now()}))
+	before.stop()
+	after := startBridge(t, hs, bridgeOptions{path: path})
+	<-after.conn.Restored()
+	require.Equal(t, map[id.RoomID]string{"!made:example.com": "c:t/new"}, after.rooms)
 }
 
 // TestRoomThatCanNotBeRead holds up nothing: the bot was removed from it, or there is
