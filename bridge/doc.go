@@ -73,6 +73,8 @@
 //	  in the notification log                processed
 //	  in the ledger, pending                 delivered by its lane
 //	  sent to the homeserver, no answer      sent again under the same id; the echo confirms it
+//	A restored database
+//	  rooms being read                       read again, nothing was sent
 //	Outages
 //	  declared, or a drill: held, no record    the record is made, people are told
 //	  told, not noted                          the room is looked at before it is told

@@ -29,6 +29,8 @@
 //     a poll is counted from here.
 //   - Holds and Outages: which queues are held and why; when Teams could not be
 //     used, and who was told of it.
+//   - Restores: that the database was restored from an earlier time, and what the
+//     rooms say of events since.
 //   - The rest is bookkeeping that can be rebuilt, except accounts and keys.
 //
 // Secrets and what people wrote are sealed (sealedcolumn.go; docs/architecture.md

@@ -18,6 +18,10 @@
 //     /sync what the rooms have had, and what nobody told is journalled as if it
 //     had been told (untold*.go). What comes redacted already is left alone
 //     (redacted.go);
+//   - a restored database: the bridge notes at the homeserver that it works, so a
+//     database that was set back is noticed (alive.go). Then the rooms are read
+//     before anything passes: what the bridge has sent, what people have said, and
+//     what statuses say that Teams has (restore*.go, delivered.go);
 //   - idempotent sends: the transaction id of an event that mirrors a source
 //     change is derived from that change, and the homeserver's own echo of the
 //     event is kept as its confirmation;

@@ -78,6 +78,14 @@
 // before anything is posted; its posts are sent parts like any other, under the
 // digest's own id.
 //
+// # A restored database
+//
+// Where the database knows less than both sides, the rooms have told what it lacks
+// before anything is sent (Restorer): posts that are known become sent parts, and
+// what was delivered is not made again. A message of which no status tells is looked
+// for in Teams in its turn (restoredoubt.go), and what may be it is no news until
+// then. With such a database every send to a room asks the echoes first.
+//
 // # Comparing
 //
 // Verifier reads a channel and its room back and compares them, message by
