@@ -86,7 +86,7 @@ func (s *Restores) Judged(ctx context.Context, eventID string) error {
 // whether Teams has it.
 func (s *Restores) Doubts(ctx context.Context, portal string) (bool, error) {
 	n, err := one(ctx, s.base, "restored events in doubt", dbutil.ScanSingleColumn[string], `SELECT r.event_id FROM teams_restored r
-		JOIN teams_outbox o ON o.event_id = r.event_id WHERE r.portal = $1 AND r.state = 'doubt' AND o.done_at = 0 LIMIT 1`, portal)
+		JOIN teams_outbox o ON o.event_id = r.event_id WHERE r.portal = $1 AND r.state = 'doubt' AND o.done_at = 0 AND o.kind = 'message' LIMIT 1`, portal)
 	return n != nil, err
 }
 

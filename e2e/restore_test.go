@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,7 +218,9 @@ func testRestore(t *testing.T, o *office, backUp func() (restore func(moved *sta
 // in Teams what was written in Matrix, nor that something can't go to Teams.
 func (o *office) toldNothing(r *restoreTalk) {
 	o.t.Helper()
-	said, err := o.entries(o.ctx, r.ben, r.room, func(e stack.Entry) bool { return e.MsgType == event.MsgNotice && o.isBot(e.Sender) })
+	said, err := o.entries(o.ctx, r.ben, r.room, func(e stack.Entry) bool {
+		return e.MsgType == event.MsgNotice && (strings.Contains(e.Body, "edited in Teams") || strings.Contains(e.Body, "⚠️"))
+	})
 	require.NoError(o.t, err)
 	require.Empty(o.t, said)
 }

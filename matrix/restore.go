@@ -273,7 +273,7 @@ func (f *roomRestore) knows(ctx context.Context, eventID string) (bool, error) {
 	return f.j.isKnown(ctx, eventID)
 }
 
-// mayBeThere reports whether a message that nobody has said a word about may be in
+// mayBeThere reports whether a message or an edit that nobody has said a word about may be in
 // Teams: it was said while the bridge before worked.
 func (f *roomRestore) mayBeThere(evt gjson.Result) bool {
 	switch evt.Get("type").Str {
@@ -281,7 +281,7 @@ func (f *roomRestore) mayBeThere(evt gjson.Result) bool {
 		return false
 	}
 	at := time.UnixMilli(evt.Get("origin_server_ts").Int())
-	return !isRedacted(evt) && evt.Get(`content.m\.relates_to.rel_type`).Str != string(event.RelReplace) && !at.After(f.back.Until)
+	return !isRedacted(evt) && !at.After(f.back.Until)
 }
 
 func (f *roomRestore) tellDelivered(ctx context.Context, evt gjson.Result) error {

@@ -67,7 +67,7 @@ func TestDatabaseThatWasSetBack(t *testing.T) {
 	require.Equal(t, "$gone", after.delivered[1].EventID.String())
 	require.Equal(t, "$redaction", after.delivered[1].Redaction.String())
 	require.Equal(t, after.delivered[1].Sender, after.delivered[1].By)
-	require.Equal(t, []string{"$known", "$doubtful"}, eventNames(after.doubted))
+	require.Equal(t, []string{"$known", "$doubtful", "$edit"}, eventNames(after.doubted))
 	echo, err := after.db.Echoes.Get(ctx, key)
 	require.NoError(t, err)
 	require.NotNil(t, echo, "what is old in Teams and came late counts as well")

@@ -205,6 +205,10 @@ func (d *delivery) isOwnEdit(ctx context.Context, row *brdb.Message, print strin
 			continue
 		} else if w.State == database.StateSending {
 			return false, errOwnEdit
+		} else if awaited, err := d.in.awaitsRestored(ctx, w); err != nil {
+			return false, err
+		} else if awaited {
+			return false, errOwnEdit
 		} else if w.Attempts > 0 {
 			return true, nil
 		}

@@ -216,6 +216,20 @@ func isDelivered(r *database.Restored) bool {
 	return r != nil && r.State == database.RestoredDelivered
 }
 
+// restoredEditPatience is how long a listing waits for an edit that the bridge before
+// has made, or may have made: it is told as made in Teams otherwise.
+const restoredEditPatience = 10 * time.Minute
+
+// awaitsRestored reports whether an edit has yet to be noted that a restored database
+// does not know.
+func (in *Ingest) awaitsRestored(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	if !in.restored.is.Load() || in.o.Now().Sub(in.began) > restoredEditPatience {
+		return false, nil
+	}
+	known, err := in.o.DB.Restores.Of(ctx, row.EventID)
+	return known != nil, err
+}
+
 // keepUnlessThere is keep, but for what Teams has, or may have.
 func (s *Sender) keepUnlessThere(ctx context.Context, row *database.OutboxRow) (bool, error) {
 	if known, err := s.restoredRow(ctx, row); err != nil || known != nil {

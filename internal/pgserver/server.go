@@ -129,7 +129,11 @@ func (s *Server) Size(database string) (n int64, err error) {
 
 // client runs one of the client programs that come with the server's.
 func (s *Server) client(name string, args ...string) error {
-	program := filepath.Join(filepath.Dir(s.tools.initdb), name)
+	server, err := filepath.EvalSymlinks(s.tools.initdb)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	program := filepath.Join(filepath.Dir(server), name)
 	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %.500s", name, err, out)
 	}
