@@ -82,6 +82,11 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 		drafts[0] = msgconv.WithText(*written, drafts[0], s.o.Texts)
 	}
 	next := revisionOf(drafts)
+	if known, err := s.restoredRow(ctx, row); err != nil {
+		return err
+	} else if isDelivered(known) {
+		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next.given) })
+	}
 	there, err := s.isThere(ctx, row, t, next)
 	if err == nil && !there && written == nil {
 		if next, err = s.keepAdded(ctx, row, t, next); err == nil {
@@ -93,11 +98,6 @@ func (s *Sender) edit(ctx context.Context, row *database.OutboxRow) error {
 	} else if there {
 		// It was merged into the message before that was sent.
 		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, nil) })
-	}
-	if known, err := s.restoredRow(ctx, row); err != nil {
-		return err
-	} else if isDelivered(known) {
-		return s.acked(ctx, row, func(ctx context.Context) error { return s.ackEdit(ctx, row, t, next.given) })
 	}
 	return s.sendEdit(ctx, row, t, next)
 }

@@ -195,7 +195,9 @@ func (b *Outbox) HandleEdit(ctx context.Context, edit *bridgev2.MatrixEdit, by A
 		if old, err := b.o.DB.Outbox.Superseded(ctx, row); err != nil || old {
 			return err // its turn ends it
 		}
-		if message != nil {
+		if apart, err := b.standsApart(ctx, message); err != nil {
+			return err
+		} else if message != nil && !apart {
 			if merged, err = b.o.DB.Outbox.ReplacePayload(ctx, message.ID, row.Payload); err != nil {
 				return err
 			}
@@ -220,6 +222,10 @@ func (b *Outbox) replaceOlderEdits(ctx context.Context, row *database.OutboxRow)
 	}
 	for _, older := range waiting {
 		if older.Kind != database.KindEdit || older.ID >= row.ID {
+			continue
+		} else if apart, err := b.standsApart(ctx, older); err != nil {
+			return err
+		} else if apart {
 			continue
 		}
 		if _, err = b.o.DB.Outbox.ReplacePayload(ctx, older.ID, row.Payload); err != nil {
@@ -251,10 +257,14 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 		if err != nil {
 			return err
 		}
+		apart, err := b.standsApart(ctx, message)
+		if err != nil {
+			return err
+		}
 		switch {
 		case metaOf(target).Deleted, metaOf(target).TakenOut, lost:
 			gone = true
-		case message != nil && message.State == database.StateQueued:
+		case message != nil && message.State == database.StateQueued && !apart:
 			if gone, err = b.o.DB.Outbox.Cancel(ctx, message.ID, "deleted before it was sent"); err != nil {
 				return err
 			}
@@ -286,6 +296,17 @@ func (b *Outbox) HandleRemove(ctx context.Context, remove *bridgev2.MatrixMessag
 		return nil
 	}
 	return b.queued(ctx, row, inserted)
+}
+
+// standsApart reports whether a row that waits says what Teams has already, or may
+// have, because the database was restored: what came after it is not to be merged
+// into it, nor is it to be taken back as if Teams had not seen it.
+func (b *Outbox) standsApart(ctx context.Context, row *database.OutboxRow) (bool, error) {
+	if row == nil || row.State != database.StateQueued {
+		return false, nil
+	}
+	known, err := b.o.DB.Restores.Of(ctx, row.EventID)
+	return known != nil, err
 }
 
 // cancelFollowers takes back the edits and reactions that wait for an event.

@@ -100,3 +100,44 @@ func TestRestoredStatusesAreBelieved(t *testing.T) {
 	require.Contains(t, r.TeamsTexts()[0], "third words")
 	require.Len(t, r.Texts(), 1)
 }
+
+// What people did to a message after the bridge before had delivered it is done to
+// the message in Teams, and not merged into what waits to be noted.
+func TestRestoredMessagesAreChangedInTeams(t *testing.T) {
+	r := started(t)
+	copied := r.Keep()
+	edited := r.Say(portaltest.BobMXID, "to be edited")
+	removed := r.Say(portaltest.BobMXID, "to be removed")
+	r.Edit(portaltest.BobMXID, removed, "edited, and to be removed")
+	r.Quiet()
+	posted := map[id.EventID]teams.Message{}
+	all := r.Tenant.Messages(portaltest.Channel)
+	require.Len(t, all, 2)
+	posted[edited], posted[removed] = all[0], all[1]
+	r.Stop()
+	put := func(kind event.Type, content map[string]any) id.EventID {
+		t.Helper()
+		eventID, err := r.HS.Put(r.Room, portaltest.BobMXID, kind, "", time.Now(), content)
+		require.NoError(t, err)
+		return eventID
+	}
+	away := put(event.EventMessage, portaltest.NewText(edited, "edited while away"))
+	r.SetBack(copied, func(ctx context.Context, restorer *portal.Restorer, e portaltest.Event) {
+		if e.ID == away {
+			return
+		}
+		shown := portal.Shown{RoomID: e.Room, EventID: e.ID, Sender: e.Sender, At: e.At, What: []byte(`{}`)}
+		if m, ok := posted[e.ID]; ok {
+			shown.What = fmt.Appendf(nil, `{"parts":[{"part":0,"id":%q,"account":%q,"at":%d}]}`, m.ID, m.From.ID, m.Created.UnixMilli())
+		}
+		require.NoError(t, restorer.Delivered(ctx, shown))
+	})
+	r.Redact(portaltest.BobMXID, removed)
+	for _, m := range r.Tenant.Messages(portaltest.Channel) {
+		require.NoError(t, r.Ingest.Accept(t.Context(), "poller", []teams.Message{m}))
+	}
+	r.Quiet()
+	require.Len(t, r.TeamsTexts(), 1)
+	require.Contains(t, r.TeamsTexts()[0], "edited while away")
+	require.Equal(t, []string{"edited while away"}, r.Texts(), "and nobody is told of an edit made in Teams")
+}
