@@ -55,7 +55,11 @@ func (c *Connector) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.Connector.Start(ctx)
+	if err := c.Connector.Start(ctx); err != nil {
+		return err
+	}
+	c.detect(ctx)
+	return nil
 }
 
 // Replay starts handing over what was open at the last stop, and opens the way

@@ -333,28 +333,52 @@ func (f *roomRestore) hand(ctx context.Context, entries []database.JournalEntry)
 	}
 }
 
+// detect lets everything pass at once where the database was not set back, which
+// is nearly always. What can't be seen now is seen by restore.
+func (c *Connector) detect(ctx context.Context) {
+	back, err := c.alive.isBack(ctx)
+	if err != nil {
+		c.journal.log.Warn().Err(err).Msg("Could not see whether the database was restored, will try again")
+	} else if back == nil {
+		c.letPass()
+	}
+}
+
+func (c *Connector) letPass() {
+	close(c.restored)
+	close(c.journal.known)
+}
+
 // restore has a database that was restored learn what it does not know, and tries
-// until that is done.
+// until that is done; then the bridge works.
 func (c *Connector) restore(ctx context.Context) {
+	select {
+	case <-c.restored:
+	default:
+		if !c.learn(ctx) {
+			return
+		}
+	}
+	if err := c.alive.tell(ctx); err != nil && ctx.Err() == nil {
+		c.journal.log.Warn().Err(err).Msg("Could not note that the bridge works, will try again")
+	}
+}
+
+func (c *Connector) learn(ctx context.Context) bool {
 	for {
 		back, err := c.alive.isBack(ctx)
 		if err == nil && back != nil {
 			err = c.restorer.run(ctx, *back)
 		}
 		if err == nil {
-			err = c.alive.tell(ctx)
-			close(c.restored)
-			close(c.journal.known)
-			if err != nil {
-				c.journal.log.Warn().Err(err).Msg("Could not note that the bridge works, will try again")
-			}
-			return
+			c.letPass()
+			return true
 		}
 		if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 			c.journal.log.Error().Err(err).Msg("Could not read what a restored database does not know, nothing is sent until then, will try again")
 		}
 		if !sleep(ctx, replayRetry) {
-			return
+			return false
 		}
 	}
 }
