@@ -33,7 +33,7 @@ const (
 	// scaleEnv is how many channels there are, small where it is not set;
 	// scaleDatabaseEnv is what the bridge keeps its tables in.
 	scaleEnv, scaleDatabaseEnv = "TEAMSBRIDGE_E2E_SCALE", "TEAMSBRIDGE_E2E_SCALE_DATABASE"
-	scaleSmall                 = 100
+	scaleSmall                 = 200
 	// scalePerTeam is how many channels a team has, scaleStaff how many people
 	// there are for each channel.
 	scalePerTeam, scaleStaff = 20, 5
@@ -68,7 +68,11 @@ func TestScale(t *testing.T) {
 		return nil
 	}))
 	t.Logf("%d rooms after %s", rooms, time.Since(began).Round(time.Second))
-	first := s.settled(t, time.Now(), 10*time.Second)
+	rest := 2 * time.Second
+	if channels > scaleSmall {
+		rest = 10 * time.Second
+	}
+	first := s.settled(t, time.Now(), rest)
 	_, memberships := s.hs.Rooms()
 	t.Logf("first start: mirrored after %s; %d rooms, %d memberships, %d events; %d requests to the homeserver, %d to Graph",
 		first.Sub(began).Round(time.Second), rooms, memberships, s.hs.Events(), total(s.hs.Counts()), s.tenant.CountRequests(nil))
@@ -100,7 +104,7 @@ func TestScale(t *testing.T) {
 		return nil
 	}))
 	works := time.Since(began)
-	last := s.settled(t, began, 5*time.Second)
+	last := s.settled(t, began, rest)
 	asked := map[string]int{}
 	for what, n := range s.hs.Counts() {
 		if n > counts[what] {
