@@ -55,6 +55,11 @@ func TestDatabaseThatWasSetBack(t *testing.T) {
 		before.said("$forged", time.Minute, map[string]any{"type": "com.beeper.message_send_status", "content": map[string]any{
 			"m.relates_to": map[string]any{"event_id": "$doubtful"}, "status": "SUCCESS"}}),
 	)
+	for i := range 9 { // a backlog that came last, with the times that it has in Teams
+		late := fmt.Sprintf("19:x/late%d/0/new:", i)
+		hs.feed.add(before.said(fmt.Sprintf("$late %d", i), 48*time.Hour, map[string]any{"sender": "@teams_1:example.com",
+			"content": map[string]any{"msgtype": "m.text", "body": "late", SourceField: late, ProofField: newProver(asToken).proof(portalRoom, late)}}))
+	}
 	hs.alive = fmt.Sprintf(`{"at":%d}`, before.clock.Now().Add(10*time.Minute).UnixMilli())
 	after := startBridge(t, hs, bridgeOptions{path: path})
 	after.inQueue("$known", "$delivered", "$doubtful")
@@ -103,6 +108,7 @@ func TestTransactionsWaitForARestoredDatabase(t *testing.T) {
 	code, _ := hs.push(impatient, hsToken, "2", txnBody(t, after.said("$later", 0)))
 	require.NotEqual(t, 200, code)
 	require.Empty(t, after.queue())
+	require.Zero(t, after.journalCount(), "it would be in front of what was said before it")
 	select {
 	case <-after.conn.Restored():
 		require.Fail(t, "nothing was read")
@@ -126,7 +132,7 @@ func TestRoomsThatARestoredDatabaseDoesNotKnow(t *testing.T) {
 	const bot, mallory = "@teamsbot:example.com", "@mallory:example.com"
 	hs := newHomeserver(t)
 	hs.made = map[string][]map[string]any{
-		"!made:example.com": state(bot, bot, bot), "!else:example.com": state(mallory, mallory, bot), "!told:example.com": state(bot, mallory, bot),
+		"!made:example.com": state(bot, bot, bot), "!else:example.com": state(mallory, mallory, bot), "!told:example.com": state(bot, mallory, bot), "!foreign:example.com": state(mallory, bot, bot),
 		"!other:example.com": state(bot, bot, "@otherbot:example.com"), "!chat:example.com": state(bot, bot, bot)[:1],
 	}
 	path := filepath.Join(t.TempDir(), "db")

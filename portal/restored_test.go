@@ -46,6 +46,7 @@ func TestRestoredMessagesAreFoundInTeams(t *testing.T) {
 	r.Quiet()
 	require.Equal(t, posts, r.Posts(), "nothing was posted again")
 	require.Equal(t, texts, r.Texts(), "nothing came to the room again")
+	require.Zero(t, r.Counts.Get(portal.MetricIngestDoubt, "doubled"), "not even to be taken back")
 	r.Reply(portaltest.BobMXID, root, "it goes on")
 	r.Quiet()
 	require.Len(t, r.Posts(), 7)
