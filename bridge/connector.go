@@ -131,7 +131,7 @@ func (c *Connector) postInit() {
 		DB: c.rt.db, Source: c.source, OnUpgraded: c.rt.intake, OnDuplicate: c.rt.duplicated, OnEcho: c.rt.echoed,
 		Redactions: c.Config.Redactions, RedactionWait: c.Config.Limits.RedactionWait, OnRedaction: c.rt.metrics.redaction,
 		Present: c.rt.present, OnAnswer: c.rt.homeserverAnswer, OnTransaction: c.rt.health.homeserverSpoke,
-		Leash: c.instance.leash, OnDelivered: c.rt.shownDelivered, OnDoubt: c.rt.restorer.Doubt, OnRoom: c.rt.rooms.adopt,
+		Leash: c.instance.leash, OnDelivered: c.rt.shownDelivered, OnDoubt: c.rt.restorer.Doubt, OnRoom: c.rt.rooms.takeOver,
 		Words: matrix.Words{
 			Reset: c.texts.Say(texts.HelpEncryption), WasReset: c.texts.Say(texts.EncryptionReset), NoEncryption: c.texts.Say(texts.EncryptionNone),
 		},

@@ -32,10 +32,10 @@ func (r *runtime) shownDelivered(ctx context.Context, d matrix.Delivered) error 
 	})
 }
 
-// adopt makes a room that the bridge before has made the room of its conversation,
+// takeOver makes a room that the bridge before has made the room of its conversation,
 // where that has none. What it looks like and who is in it the mirror brings up to
 // date.
-func (m *matrixRooms) adopt(ctx context.Context, room id.RoomID, conversation string) (taken bool, err error) {
+func (m *matrixRooms) takeOver(ctx context.Context, room id.RoomID, conversation string) (taken bool, err error) {
 	key := networkid.PortalKey{ID: networkid.PortalID(conversation)}
 	ref, ok := portal.ParsePortal(key.ID)
 	if !ok {
