@@ -272,6 +272,14 @@ func TestRoomsAreSet(t *testing.T) {
 	require.NotContains(t, room.get(event.StatePowerLevels), `"invite":50`)
 	require.Empty(t, set(plain))
 
+	boss := mxid("boss")
+	for given, left := range map[int]int{50: 0, 100: 100} {
+		set(roomSettings{History: event.HistoryVisibilityShared, Levels: map[id.UserID]int{boss: given}})
+		set(plain)
+		levels, err := p.matrix.GetPowerLevels(t.Context(), testRoom)
+		require.NoError(t, err)
+		require.Equal(t, left, levels.GetUserLevel(boss), "an administrator keeps what administrators have")
+	}
 	room.put(t, event.StateCreate, `{"room_version":"6"}`)
 	require.Empty(t, set(roomSettings{OpenTo: "!space:x", History: event.HistoryVisibilityShared}), "nobody could join a room of this version any more")
 	room.fail = true

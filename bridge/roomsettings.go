@@ -152,7 +152,9 @@ func (m *matrixRooms) setLevels(ctx context.Context, p *bridgev2.Portal, s roomS
 	}
 	err := m.changeLevels(ctx, p.MXID, func(levels *event.PowerLevelsEventContent) (changed bool) {
 		for mxid, given := range meta.Levels {
-			if _, kept := s.Levels[mxid]; kept || levels.GetUserLevel(mxid) != given || m.br.Config.Permissions.Get(mxid).Admin {
+			// An administrator may have that level anyway.
+			anyway := given >= adminLevel && m.br.Config.Permissions.Get(mxid).Admin
+			if _, kept := s.Levels[mxid]; kept || anyway || levels.GetUserLevel(mxid) != given {
 				continue
 			}
 			delete(levels.Users, mxid)
