@@ -58,6 +58,9 @@ type journal struct {
 	present func(raw json.RawMessage) json.RawMessage
 	// untold is told what transactions bring, and what holds them up.
 	untold *untold
+	// goneMu is held from the look whether an event is known, or was seen redacted,
+	// until the other is stored.
+	goneMu sync.Mutex
 	// isKnown reports whether a redaction of the event finds something.
 	isKnown func(ctx context.Context, eventID string) (bool, error)
 	// catchUp waits, not for ever, until the redaction feed has caught up: what
@@ -122,7 +125,7 @@ func (j *journal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		mautrix.MBadJSON.WithMessage("Failed to parse the transaction").Write(w)
 		return
 	}
-	if err := j.store(r.Context(), txn); err != nil {
+	if body, err = j.take(r.Context(), txn, body); err != nil {
 		j.fallBehind()
 		j.untold.stumble()
 		j.log.Error().Err(err).Msg("Failed to store a transaction, the homeserver will send it again")
@@ -150,6 +153,17 @@ func (j *journal) authorised(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	return true
+}
+
+// take stores a transaction, less what is known to be redacted, and returns its body.
+func (j *journal) take(ctx context.Context, txn *transaction, body []byte) ([]byte, error) {
+	j.goneMu.Lock()
+	defer j.goneMu.Unlock()
+	body, err := j.dropGone(ctx, txn, body)
+	if err != nil {
+		return nil, err
+	}
+	return body, j.store(ctx, txn)
 }
 
 // store makes a transaction durable in one SQL transaction.

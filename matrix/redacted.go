@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 )
@@ -19,12 +20,17 @@ const RedactedBefore = "redacted before it came"
 // versions and homeservers differ in how they mark such events; all of them
 // leave an empty content.
 func isRedacted(evt gjson.Result) bool {
-	if !journalled(evt.Get("type").Str) || evt.Get("state_key").Exists() || evt.Get("type").Str == redactionType {
+	if !isSaid(evt) {
 		return false
 	}
 	content := evt.Get("content")
 	return content.IsObject() && len(content.Map()) == 0 ||
 		evt.Get("unsigned.redacted_because").Exists() || evt.Get("unsigned.redacted_by").Exists()
+}
+
+// isSaid reports whether an event can be redacted and would be handled.
+func isSaid(evt gjson.Result) bool {
+	return journalled(evt.Get("type").Str) && !evt.Get("state_key").Exists() && evt.Get("type").Str != redactionType
 }
 
 // goneEcho says that an event came redacted: a redaction of it, which comes too,
@@ -55,6 +61,33 @@ func (j *journal) dropRedacted(txn *transaction, body []byte) ([]byte, error) {
 		}
 		left = append(left, raw)
 	}
+	return txn.keep(left, body)
+}
+
+// dropGone takes out of a transaction what was seen redacted in its room before it
+// was told: Dendrite tells late what it has read before. Its redaction has been let
+// go by then, so nothing would take back what became of it.
+func (j *journal) dropGone(ctx context.Context, txn *transaction, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	var left []json.RawMessage
+	for _, raw := range txn.Events {
+		evt := gjson.ParseBytes(raw)
+		if isSaid(evt) && !j.isOwn(id.UserID(evt.Get("sender").Str)) {
+			if gone, err := j.cameRedacted(ctx, evt.Get("event_id").Str); err != nil {
+				return nil, err
+			} else if gone {
+				j.count(RedactedBefore)
+				continue
+			}
+		}
+		left = append(left, raw)
+	}
+	return txn.keep(left, body)
+}
+
+// keep leaves those events in a transaction and returns its body.
+func (txn *transaction) keep(left []json.RawMessage, body []byte) ([]byte, error) {
 	if len(left) == len(txn.Events) {
 		return body, nil
 	}

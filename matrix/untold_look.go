@@ -150,8 +150,7 @@ func (u *untold) compare(ctx context.Context, roomID string, events []json.RawMe
 func (u *untold) isWanted(ctx context.Context, roomID string, evt gjson.Result) (bool, error) {
 	switch target := editTarget(evt); {
 	case isRedacted(evt):
-		_, err := u.db.Echoes.Record(ctx, []database.Echo{goneEcho(evt, evt.Get("room_id").Str, u.now())})
-		return false, err
+		return false, u.noteGone(ctx, evt)
 	case target != "":
 		whole, err := u.client.event(ctx, roomID, target)
 		if statusOf(err) == http.StatusNotFound || statusOf(err) == http.StatusForbidden {
@@ -164,6 +163,21 @@ func (u *untold) isWanted(ctx context.Context, roomID string, evt gjson.Result) 
 		return true, nil
 	}
 	return u.j.isKnown(ctx, redactionTarget(evt))
+}
+
+// noteGone notes that an event is redacted, unless it was told meanwhile.
+func (u *untold) noteGone(ctx context.Context, evt gjson.Result) error {
+	u.j.goneMu.Lock()
+	defer u.j.goneMu.Unlock()
+	eventID := evt.Get("event_id").Str
+	if waiting, err := u.db.Journal.Get(ctx, eventID); err != nil || waiting != nil {
+		return err
+	}
+	if known, err := u.j.isKnown(ctx, eventID); err != nil || known {
+		return err
+	}
+	_, err := u.db.Echoes.Record(ctx, []database.Echo{goneEcho(evt, evt.Get("room_id").Str, u.now())})
+	return err
 }
 
 // isMissing reports whether an event should have been told and is not known.

@@ -94,6 +94,27 @@ func TestRedactionsThatWereNotTold(t *testing.T) {
 	require.Equal(t, 1, b.count(Untold))
 }
 
+// TestToldAfterItWasSeenRedacted: Dendrite is minutes behind with its transactions,
+// a redaction has come by sync, and its event is seen to be redacted in its room. It
+// is nothing any more when it is told in the end, as it was: nobody is left who would
+// take it back.
+func TestToldAfterItWasSeenRedacted(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startFeed(t, hs, bridgeOptions{})
+	b.position()
+	hs.feed.add(redact("$r", "$gone"))
+	b.eventually("the redaction waits", func() bool { return b.conn.Redactions().Waiting == 1 })
+	hs.feed.add(b.said("$gone", 0, map[string]any{"content": map[string]any{}, "unsigned": map[string]any{"redacted_by": "$r"}}))
+	b.conn.journal.untold.stumble()
+	b.clock.Advance(calmFor)
+	b.step()
+	require.NoError(t, b.conn.journal.settleHeld(context.Background()))
+	require.Equal(t, 1, b.count(RedactionOfGone))
+	b.push(hs, "2", b.said("$gone", 0), b.said("$next", 0))
+	b.inQueue("$next")
+	require.Equal(t, 1, b.count(RedactedBefore))
+}
+
 // TestEditsOfWhatIsGoneAreNotTaken: an edit leaves no trace where its message is
 // gone by the time it is handled. It is no news whenever the room is read again.
 func TestEditsOfWhatIsGoneAreNotTaken(t *testing.T) {
