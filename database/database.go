@@ -40,6 +40,7 @@ type Database struct {
 	Late          *Late
 	Holds         *Holds
 	Outages       *Outages
+	Drills        *Drills
 	Digests       *Digests
 	Uploads       *Uploads
 	Polls         *Polls
@@ -81,6 +82,7 @@ func NewWithClock(parent *dbutil.Database, log zerolog.Logger, seal Sealer, now 
 		Late:          &Late{b},
 		Holds:         &Holds{b},
 		Outages:       &Outages{b},
+		Drills:        &Drills{b},
 		Digests:       &Digests{b},
 		Uploads:       &Uploads{b},
 		Polls:         &Polls{b},

@@ -44,7 +44,7 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	raw := databasetest.SQLite(t)
 	databasetest.New(t, raw)
 	for _, query := range []string{
-		"DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_span", "DROP TABLE teams_outage_room",
+		"DROP TABLE teams_drill_look", "DROP TABLE teams_drill_room", "DROP TABLE teams_drill_place", "DROP TABLE teams_doubled", "DROP TABLE teams_hold", "DROP TABLE teams_outage", "DROP TABLE teams_outage_span", "DROP TABLE teams_outage_room",
 		"DROP TABLE teams_digest", "DROP TABLE teams_digest_entry", "DROP TABLE teams_digest_write", "DROP TABLE teams_late", "DROP TABLE teams_upload", "DROP TABLE teams_poll", "DROP TABLE teams_poll_vote", "DROP TABLE teams_reseal", "DROP TABLE teams_restore", "DROP TABLE teams_restored",
 		"DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_aside_idx", "ALTER TABLE teams_outbox DROP COLUMN aside_at", "DROP INDEX teams_outbox_parked_idx", "DROP INDEX teams_outbox_untold_idx", "DROP INDEX teams_outbox_marked_idx",
 		"ALTER TABLE teams_outbox DROP COLUMN detail", "ALTER TABLE teams_outbox DROP COLUMN told_at", "ALTER TABLE teams_outbox DROP COLUMN digest",
@@ -84,6 +84,12 @@ func TestUpgradeFromFirstVersion(t *testing.T) {
 	_, err = db.Polls.Dirty(ctx, 1)
 	require.NoError(t, err)
 	_, err = db.Polls.GetVote(ctx, "$1")
+	require.NoError(t, err)
+	_, err = db.Drills.Rooms(ctx, 1, "", 1, 0)
+	require.NoError(t, err)
+	_, _, err = db.Drills.Absent(ctx, 1, 1)
+	require.NoError(t, err)
+	_, err = db.Drills.Look(ctx, 1, database.DrillBegan)
 	require.NoError(t, err)
 	_, err = db.Sealing.Status(ctx)
 	require.NoError(t, err)
@@ -155,7 +161,7 @@ func TestUpgradeInAnOutage(t *testing.T) {
 	waits := begin(database.Outage{Kind: database.OutageDetected, Ended: at(4)})
 	open := begin(database.Outage{Kind: database.OutageDeclared})
 	back := func(version int, queries ...string) {
-		queries = append(queries, "DROP TABLE teams_restore", "DROP TABLE teams_restored", "DROP TABLE teams_reseal", "DROP TABLE teams_digest_write", "DROP INDEX teams_sent_overtaken_idx",
+		queries = append(queries, "DROP TABLE teams_drill_look", "DROP TABLE teams_drill_room", "DROP TABLE teams_drill_place", "DROP TABLE teams_restore", "DROP TABLE teams_restored", "DROP TABLE teams_reseal", "DROP TABLE teams_digest_write", "DROP INDEX teams_sent_overtaken_idx",
 			"ALTER TABLE teams_sent DROP COLUMN overtaken", "DROP INDEX teams_outbox_edits_idx", "DROP INDEX teams_outbox_aside_idx", "ALTER TABLE teams_outbox DROP COLUMN aside_at")
 		for _, query := range append(queries, fmt.Sprintf("UPDATE %s SET version = %d, compat = 5", database.VersionTable, version)) {
 			_, err := raw.Exec(ctx, query)

@@ -118,6 +118,7 @@ func Run(t *testing.T, open func(t *testing.T) *dbutil.Database) {
 		{"InboxDropping", testInboxDropping},
 		{"Holds", testHolds}, {"HeldUntil", testHeldUntil}, {"OutageSpans", testOutageSpans}, {"LateRooms", testLateRooms},
 		{"Outages", testOutages},
+		{"Drills", testDrills}, {"DrillAbsent", testDrillAbsent}, {"DrillUnasked", testDrillUnasked}, {"DrillLooks", testDrillLooks}, {"DrillBusy", testDrillBusy},
 		{"Digests", testDigests},
 		{"DigestWrites", testDigestWrites},
 		{"Sealed", testSealed}, {"SealsAreBound", testSealsAreBound}, {"ClearRows", testClearRows}, {"Rotation", testRotation},

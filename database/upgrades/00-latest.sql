@@ -1,4 +1,4 @@
--- v0 -> v20 (compatible with v17+): Latest schema
+-- v0 -> v21 (compatible with v17+): Latest schema
 
 CREATE TABLE teams_journal (
 	-- only: postgres
@@ -274,6 +274,40 @@ CREATE TABLE teams_outage_span (
 	to_at     BIGINT NOT NULL,
 
 	PRIMARY KEY (outage_id, what, from_at)
+);
+
+CREATE TABLE teams_drill_look (
+	outage_id  BIGINT NOT NULL,
+	look       TEXT   NOT NULL,
+	rooms      BIGINT NOT NULL,
+	started_at BIGINT NOT NULL,
+	done_at    BIGINT NOT NULL,
+
+	PRIMARY KEY (outage_id, look)
+);
+
+CREATE TABLE teams_drill_room (
+	outage_id BIGINT NOT NULL,
+	portal    TEXT   NOT NULL,
+	began_at  BIGINT NOT NULL,
+	ended_at  BIGINT NOT NULL,
+	unasked   BIGINT NOT NULL,
+	written   BIGINT NOT NULL,
+
+	PRIMARY KEY (outage_id, portal)
+);
+
+CREATE TABLE teams_drill_place (
+	outage_id BIGINT NOT NULL,
+	portal    TEXT   NOT NULL,
+	who       TEXT   NOT NULL,
+	stranger  BIGINT NOT NULL,
+	name      TEXT   NOT NULL,
+	began     TEXT   NOT NULL,
+	ended     TEXT   NOT NULL,
+	why       TEXT   NOT NULL,
+
+	PRIMARY KEY (outage_id, portal, who)
 );
 
 CREATE TABLE teams_digest (
