@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -146,12 +147,33 @@ func (r *adminRig) outageCommands() {
 	drill("start Sales EMEA 5")
 	drill("start all")
 	outage("")
-	r.w.people = roster{rooms: []roomRoster{{portal: roomA, joined: []string{"Bob", "Bob"}, missing: []string{r.texts.Say(texts.DrillHasLeft, "name", "Bob")}}, {portal: roomB}}, leftOut: 3}
+	absent := func(who, state, why string) own.DrillPlace {
+		return own.DrillPlace{Who: who, Name: "Bob", State: state, Why: why}
+	}
+	taken := inEnglish(texts.MappedTaken, "account", "@ann:hs.example", "owner", "@bob:hs.example")
+	r.w.found = map[string]drillFound{roomA: {unasked: true, places: []own.DrillPlace{in("Bob"), absent("1", own.PlaceLeft, ""), absent("2", own.PlaceInvited, ""),
+		absent("3", own.PlaceGone, ""), absent("4", own.PlaceNever, inEnglish(texts.MappedElsewhere, "account", "@bob:hs.example")), absent("5", own.PlaceNoAccount, taken)}}}
+	for i, key := range []texts.Key{texts.MappedNoGroup, texts.MappedGuest, texts.MappedEmpty, texts.MappedForeign} {
+		r.w.found[fmt.Sprint("c:team/", i)] = found(absent("6", own.PlaceNoAccount, inEnglish(key)))
+	}
+	r.w.found["c:team/9"] = found(absent("6", own.PlaceNoAccount, inEnglish(texts.MappedExcluded, "where", "network.mapping")))
+	r.w.foundErr = func(portal string) error {
+		if portal == roomB {
+			return io.ErrUnexpectedEOF
+		}
+		return nil
+	}
+	r.w.found[roomB] = drillFound{}
 	r.w.deliver(r.w.write(roomA, 2)...)
 	r.w.pass(time.Minute)
+	r.w.found[roomA] = found(in("Ann Lee"), own.DrillPlace{Who: "@bob:hs.example", Name: "@bob:hs.example", State: own.PlaceIn, Stranger: true},
+		absent("7", own.PlaceNoAccount, inEnglish(texts.MappedNoAttribute, "attribute", "@token:x")))
 	drill("end")
+	r.w.jump(20 * time.Minute)
 	r.w.pass(time.Hour)
-	drill("report")
+	for _, rest := range []string{"", "missing", "rooms", "people", "people 0", "people soon", "rooms 9", "Nowhere missing", "Sales EMEA", "IT/Operations people", "7"} {
+		drill("report " + rest)
+	}
 	r.w.teamsDown()
 	ids := r.w.write(roomA, 3)
 	r.w.pass(time.Minute)

@@ -63,7 +63,7 @@ func (c *Connector) handlers() (out []commands.CommandHandler) {
 	add("queue", "[show|retry|drop|pause|resume EVENT|TEAM[/CHANNEL]|all]", texts.HelpQueue, true, c.commandQueue)
 	add("verify", "[TEAM[/CHANNEL]] [SINCE] [--repair]", texts.HelpVerify, true, c.commandVerify)
 	add("outage", "[start REASON|end]", texts.HelpOutage, true, c.commandOutage)
-	add("drill", "start TEAM|all [MINUTES]|end|report", texts.HelpDrill, true, c.commandDrill)
+	add("drill", "start TEAM|all [MINUTES]|end|report [TEAM] [missing|rooms|people] [PAGE]", texts.HelpDrill, true, c.commandDrill)
 	add("relay", "login [web]|list|logout ACCOUNT", texts.HelpRelay, true, c.commandRelay)
 	return out
 }

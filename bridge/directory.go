@@ -12,6 +12,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // directory knows who is who. It is filled from the staff table at start and
@@ -100,7 +101,7 @@ func (d *directory) add(ctx context.Context, u teams.User) (database.Staff, erro
 	owner := d.byMXID[m.mxid]
 	d.mu.RUnlock()
 	if m.status == database.StaffMapped && owner != "" && owner != u.ID {
-		m = mapped{status: database.StaffUnmapped, reason: fmt.Sprintf("%s belongs to %s already", m.mxid, owner)}
+		m = mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedTaken, "account", string(m.mxid), "owner", owner)}
 	}
 	row := staffRow(u, m)
 	if err := d.db.Staff.Upsert(ctx, row); err != nil {
@@ -125,7 +126,7 @@ func (d *directory) decide(users []teams.User) (rows []database.Staff, changes [
 		seen[u.ID] = true
 		m := d.mapper.person(u)
 		if owner := taken[string(m.mxid)]; m.status == database.StaffMapped && owner != "" {
-			m = mapped{status: database.StaffUnmapped, reason: fmt.Sprintf("%s belongs to %s already", m.mxid, owner)}
+			m = mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedTaken, "account", string(m.mxid), "owner", owner)}
 		}
 		if m.status == database.StaffMapped {
 			taken[string(m.mxid)] = u.ID

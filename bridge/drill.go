@@ -3,15 +3,8 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strconv"
 	"time"
-
-	"github.com/rs/zerolog"
-	"maunium.net/go/mautrix/bridgev2/networkid"
-	"maunium.net/go/mautrix/event"
-	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 	"teamsbridge/texts"
@@ -20,8 +13,6 @@ import (
 const (
 	drillDefault = 15 * time.Minute
 	drillMax     = 4 * time.Hour
-	// drillRooms is how many rooms a drill's report looks into.
-	drillRooms = 1000
 )
 
 // Errors of drills, as the log has them.
@@ -78,16 +69,25 @@ func (o *outages) endDrill(ctx context.Context) error {
 
 // drillReport returns the report of the last drill that has one.
 func (o *outages) drillReport(ctx context.Context) (string, error) {
-	recent, err := o.db.Outages.Recent(ctx, outagesSearched)
+	rec, err := o.lastDrill(ctx, "")
 	if err != nil {
 		return "", err
+	} else if rec == nil {
+		return "", errNoReport
 	}
+	return rec.Report, nil
+}
+
+// lastDrill returns the last drill with a report that a scope was in, nil where
+// there is none; any will do for "".
+func (o *outages) lastDrill(ctx context.Context, scope string) (*database.Outage, error) {
+	recent, err := o.db.Outages.Recent(ctx, outagesSearched)
 	for _, rec := range recent {
-		if rec.Kind == database.OutageDrill && rec.Report != "" {
-			return rec.Report, nil
+		if rec.Kind == database.OutageDrill && rec.Report != "" && (scope == "" || rec.Scope == "" || rec.Scope == scope) {
+			return rec, err
 		}
 	}
-	return "", errNoReport
+	return nil, err
 }
 
 // settleDrill makes the record of the drill say what is: a drill goes on while
@@ -136,106 +136,4 @@ func (o *outages) beginDrill(ctx context.Context, hold *database.Hold) (err erro
 		return err
 	}
 	return o.store(ctx, rec)
-}
-
-// roster is who is in rooms and who should be.
-type roster struct {
-	rooms []roomRoster
-	// left out are rooms that were too many to look into, or could not be.
-	leftOut int
-}
-
-// roomRoster is who is in one room: staff who are joined, by name, and staff
-// who should be and are not, with why.
-type roomRoster struct {
-	portal  string
-	joined  []string
-	missing []string
-}
-
-// rosterOf lists who is in the rooms of a scope, of too many in those in which most
-// was said. A room that can't be looked into is left out, too: the report of all
-// others, and whatever else is to be told, does not wait for it.
-func (r *runtime) rosterOf(ctx context.Context, scope string, said func(portal string) int) (out roster, err error) {
-	convs := r.catalog.all(func(conv database.Conversation) bool {
-		return isMirroredChannel(conv) && database.Hold{Scope: scope}.Covers(conv.Portal)
-	})
-	slices.SortFunc(convs, byName)
-	slices.SortStableFunc(convs, func(a, b database.Conversation) int { return said(b.Portal) - said(a.Portal) })
-	if len(convs) > drillRooms {
-		out.leftOut, convs = len(convs)-drillRooms, convs[:drillRooms]
-	}
-	all, err := r.db.OptOuts.All(ctx)
-	if err != nil {
-		return out, err
-	}
-	left := map[string][]string{}
-	for _, one := range all {
-		left[one.RoomID] = append(left[one.RoomID], one.MXID)
-	}
-	for _, conv := range convs {
-		room, err := r.roomRosterOf(ctx, conv, left)
-		if err != nil && ctx.Err() != nil {
-			return out, err
-		} else if err != nil {
-			zerolog.Ctx(ctx).Warn().Err(err).Str("portal", conv.Portal).Msg("Could not see who is in a room, for a drill's report")
-			out.leftOut++
-			continue
-		}
-		out.rooms = append(out.rooms, room)
-	}
-	return out, nil
-}
-
-func (r *runtime) roomRosterOf(ctx context.Context, conv database.Conversation, left map[string][]string) (roomRoster, error) {
-	out := roomRoster{portal: conv.Portal}
-	key := networkid.PortalKey{ID: networkid.PortalID(conv.Portal)}
-	room, err := r.rooms.Room(ctx, key)
-	if err != nil || room == "" {
-		return out, err
-	}
-	members, err := r.c.br.Matrix.GetMembers(ctx, room)
-	if err != nil {
-		return out, fmt.Errorf("listing members: %w", err)
-	}
-	for mxid, member := range members {
-		_, name, staff := r.dir.Person(mxid)
-		if !staff || member.Membership != event.MembershipJoin {
-			continue
-		}
-		if name == "" {
-			name = mxid.String()
-		}
-		out.joined = append(out.joined, name)
-	}
-	placed, err := r.rooms.Placed(ctx, key)
-	if err != nil {
-		return out, err
-	}
-	gone := map[string]bool{}
-	for _, mxid := range left[room.String()] {
-		gone[mxid] = true
-		if userID, name, ok := r.dir.Person(id.UserID(mxid)); ok && !slices.Contains(placed, userID) {
-			out.missing = append(out.missing, r.c.texts.Say(texts.DrillHasLeft, "name", name))
-		}
-	}
-	for _, userID := range placed {
-		staff, ok := r.dir.staff(userID)
-		if !ok || staff.MXID == "" {
-			continue
-		}
-		member := members[id.UserID(staff.MXID)]
-		switch {
-		case member != nil && member.Membership == event.MembershipJoin:
-		case gone[staff.MXID]:
-			out.missing = append(out.missing, r.c.texts.Say(texts.DrillHasLeft, "name", staff.DisplayName))
-		case member != nil && member.Membership == event.MembershipInvite:
-			out.missing = append(out.missing, r.c.texts.Say(texts.DrillInvited, "name", staff.DisplayName))
-		default:
-			out.missing = append(out.missing, staff.DisplayName)
-		}
-	}
-	slices.Sort(out.joined)
-	slices.Sort(out.missing)
-	return out, nil
 }

@@ -2,24 +2,22 @@ package bridge
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"maunium.net/go/mautrix/event"
 
 	"teamsbridge/database"
 	"teamsbridge/portal"
-	"teamsbridge/portal/portaltest"
 	"teamsbridge/texts"
 )
 
 func TestDrill(t *testing.T) {
 	w := newOutageTest(t)
-	w.people = roster{rooms: []roomRoster{{portal: roomA, joined: []string{"Ann", "Cid_", "Dan"}, missing: []string{"Bob *B* (invited, has not joined)"}}, {portal: roomB, joined: []string{"Ann", "Dan"}}}, leftOut: 4}
+	bob := database.DrillPlace{Who: "bob", Name: "Bob *B*", State: database.PlaceInvited}
+	fay := database.DrillPlace{Who: "fay", Name: "Fay", State: database.PlaceNoAccount, Why: "guests are not mapped (mapping.guests)"}
+	w.found = map[string]drillFound{roomA: found(in("Ann"), in("Cid_"), in("Dan"), bob, fay), roomB: found(in("Ann"), fay), roomC: found(in("Zoe"))}
 	before := w.write(roomA, 1)
 	w.deliver(before...)
 	until, err := w.startDrill(t.Context(), "t:team", "the team Sales", boss, drillDefault)
@@ -42,6 +40,9 @@ func TestDrill(t *testing.T) {
 	_, err = w.drillReport(t.Context())
 	require.ErrorIs(t, err, errNoReport)
 
+	// Cid leaves, and Eve comes, and somebody whom nobody knows.
+	cid, eve := database.DrillPlace{Who: "cid", Name: "Cid_", State: database.PlaceLeft}, database.DrillPlace{Who: "@eve:y", Name: "@eve:y", State: database.PlaceIn, Stranger: true}
+	w.found[roomA] = found(in("Ann"), cid, in("Dan"), in("Eve"), bob, fay, eve)
 	w.pass(15 * time.Minute)
 	require.Empty(t, w.outages.holds.list(), "it ends by itself")
 	require.Len(t, w.to(roomA), 1)
@@ -54,10 +55,16 @@ func TestDrill(t *testing.T) {
 		"* It lasted 15 minutes (from 10:00 to 10:15 UTC).\n"+
 		"* Written in Matrix meanwhile: 2 messages in 1 room\n"+
 		"* Delivered to Teams: 2, within 1 minute\n"+
-		"* People in 2 rooms: 5 places taken, 1 not (4 further rooms were not looked into)\n"+
-		"\n**Rooms**\n\n* Room A: 3 people in it, 1 missing, 2 messages written\n  * in it: Ann, Cid\\_, Dan\n"+
-		"* Room B: 2 people in it, 0 missing, 0 messages written\n  * in it: Ann, Dan\n"+
-		"\n**Not in rooms they should be in**\n\n* Bob \\*B\\* \\(invited, has not joined\\) – Room A", report)
+		"* People in 2 rooms: 4 at the start, 4 at the end; 1 came, 1 left\n"+
+		"* Missing where they should be: 4; from outside the directory: 1\n"+
+		"\n**Rooms**\n\n* Room A: 3 at the start, 3 at the end, 1 came, 1 left, 3 missing, 1 from outside, 2 messages written\n"+
+		"  * people: Ann, Cid\\_ (left), Dan, Eve (came), @eve:y (from outside) (came)\n"+
+		"* Room B: 1 at the start, 1 at the end, 1 missing, 0 messages written\n  * people: Ann\n"+
+		"\n**Not in rooms they should be in**\n\n"+
+		"* Fay (has no Matrix account: guests are not mapped \\(mapping.guests\\)) – Room A and 1 more\n"+
+		"* Bob \\*B\\* (invited, has not joined) – Room A\n"+
+		"* Cid\\_ (has left) – Room A\n"+
+		"\nAll of it, page by page: `drill report missing`, `drill report rooms`, `drill report people`.", report)
 	require.Equal(t, report, w.to(ops)[1])
 	require.Equal(t, report, w.to(boss)[1])
 	require.Equal(t, database.StateQueued, rowState(t, w, elsewhere[0]), "what waits elsewhere is nobody's business")
@@ -65,6 +72,13 @@ func TestDrill(t *testing.T) {
 	require.Len(t, w.said, 6)
 	require.ErrorIs(t, w.endDrill(t.Context()), errNoDrill)
 }
+
+// in is somebody who is in a room, found what is found there.
+func in(name string) database.DrillPlace {
+	return database.DrillPlace{Who: strings.ToLower(name), Name: name, State: database.PlaceIn}
+}
+
+func found(places ...database.DrillPlace) drillFound { return drillFound{places: places} }
 
 func rowState(t *testing.T, w *outageTest, rowID int64) string {
 	row, err := w.db.Outbox.ByID(t.Context(), rowID)
@@ -166,38 +180,6 @@ func TestWhatRoomsHearWhenADrillIsCut(t *testing.T) {
 	}
 }
 
-// A drill's report that can't be made keeps nobody from being told of an outage.
-func TestOutageIsToldThoughADrillHasNoReport(t *testing.T) {
-	w := newOutageTest(t)
-	w.peopleErr = errors.New("no answer")
-	_, err := w.startDrill(t.Context(), "", "all teams", boss, 10*time.Minute)
-	require.NoError(t, err)
-	w.pass(15 * time.Minute)
-	before := len(w.to(ops))
-	w.teamsDown()
-	w.pass(6 * time.Second)
-	require.Len(t, w.to(ops), before+1)
-	require.Contains(t, w.to(ops)[before], "unavailable")
-}
-
-func TestDrillReportsAreBounded(t *testing.T) {
-	var people roster
-	joined := make([]string, 50)
-	for i := range joined {
-		joined[i] = fmt.Sprintf("Person %02d %s", i, strings.Repeat("x", 30))
-	}
-	for i := range 100 {
-		people.rooms = append(people.rooms, roomRoster{portal: fmt.Sprintf("c:t/%d", i), joined: joined, missing: []string{"Ann", "Bob"}})
-	}
-	now := time.Now()
-	text := drillReportText(texts.Texts{}, &database.Outage{Began: now.Add(-time.Hour), Ended: now}, tallies{}, people, func(p string) string { return p })
-	require.Contains(t, text, "… and 80 more")
-	require.Contains(t, text, "… and 180 more")
-	require.Contains(t, text, "Person 19 "+strings.Repeat("x", 30)+" and 30 more")
-	require.NotContains(t, text, "Person 20")
-	require.Less(t, len(text), 4000+drillNames+1000)
-}
-
 func TestDrillTargets(t *testing.T) {
 	convs := append(conversations(), database.Conversation{Portal: "t:5", Kind: database.ConversationTeam, TeamID: "5", Name: "Shift 7", State: database.ConversationMirrored})
 	views := teamViews(convs)
@@ -219,46 +201,6 @@ func TestDrillTargets(t *testing.T) {
 		_, _, _, problem := drillTarget(texts.Texts{}, views, text)
 		require.Contains(t, problem, want)
 	}
-}
-
-// Who is in a room, and who should be and is not, with why.
-func TestRosterSaysWhoIsMissing(t *testing.T) {
-	p := newPeopleTest(t, person("a", "ann@corp.example"), person("b", "bob@corp.example"), person("c", "cid@corp.example"), person("d", "dan@corp.example"))
-	p.matrix.HS.AllowPuppet(mxid("ann"))
-	p.bring(t, "a", "b", "c")
-	p.matrix.set(mxid("cid"), event.MembershipLeave)
-	p.matrix.set(mxid("visitor"), event.MembershipJoin)
-	require.NoError(t, p.db.OptOuts.Add(t.Context(), mxid("cid").String(), testRoom.String()))
-	require.NoError(t, p.db.OptOuts.Add(t.Context(), mxid("dan").String(), testRoom.String()))
-	require.NoError(t, p.staff.catalog.put(t.Context(), database.Conversation{Portal: string(p.portal.ID), TeamID: portaltest.Channel.TeamID,
-		Kind: database.ConversationChannel, State: database.ConversationMirrored, Name: "General"}))
-	c := New(Graph{})
-	c.br = p.br
-	r := &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms}
-	for scope, want := range map[string]int{"": 1, string(portal.TeamPortal(portaltest.Channel.TeamID).ID): 1, "t:other": 0} {
-		people, err := r.rosterOf(t.Context(), scope, func(string) int { return 0 })
-		require.NoError(t, err)
-		require.Len(t, people.rooms, want, scope)
-		if want > 0 {
-			require.Equal(t, roomRoster{portal: string(p.portal.ID), joined: []string{"Name of a"},
-				missing: []string{"Name of b (invited, has not joined)", "Name of c (has left)", "Name of d (has left)"}}, people.rooms[0])
-		}
-	}
-}
-
-// A room that can't be looked into is left out of the report, which is made.
-func TestRosterLeavesOutWhatFails(t *testing.T) {
-	p := newPeopleTest(t, person("a", "ann@corp.example"))
-	p.bring(t, "a")
-	p.matrix.err = errors.New("no answer")
-	require.NoError(t, p.staff.catalog.put(t.Context(), database.Conversation{Portal: string(p.portal.ID), TeamID: portaltest.Channel.TeamID,
-		Kind: database.ConversationChannel, State: database.ConversationMirrored, Name: "General"}))
-	c := New(Graph{})
-	c.br = p.br
-	r := &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms}
-	people, err := r.rosterOf(t.Context(), "", func(string) int { return 0 })
-	require.NoError(t, err)
-	require.Equal(t, roster{leftOut: 1}, people)
 }
 
 // What was said under a key is not said again where the homeserver knows it.

@@ -31,7 +31,7 @@ var unsaid = map[string]string{
 	errNoLabels.Error(): "an error of no command", errNoFacts.Error(): "another one",
 	"this is not your account": "an error that is put into other words", "the room did not take everything": "an error of no command",
 	"listing people: Graph listed nobody, which can't be": "an error of no command", "the bridge's own login can't be loaded": "an error of the start",
-	"no such command": "an error of no command", "Tenant mirror": "the name of a login that nobody sees",
+	"no such command": "an error of no command", "no room": "for the log", "not asked": "for the log", "Tenant mirror": "the name of a login that nobody sees",
 }
 
 // quiet are the functions whose words go to the log, or name what was tried.

@@ -13,6 +13,7 @@ import (
 
 	"teamsbridge/database"
 	"teamsbridge/teams"
+	"teamsbridge/texts"
 )
 
 // The attributes of a person that an account's name can be made of.
@@ -118,18 +119,18 @@ func (m *mapper) person(u teams.User) mapped {
 		case where == "":
 			continue
 		case mxid == "":
-			return mapped{status: database.StaffUnmapped, reason: "excluded by " + where}
+			return mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedExcluded, "where", where)}
 		}
 		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: where}
 	}
 	if allowed := m.allowed.Load(); len(m.cfg.MembersOf) > 0 && (allowed == nil || !(*allowed)[u.ID]) {
-		return mapped{status: database.StaffUnmapped, reason: "in no group of mapping.members_of"}
+		return mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedNoGroup)}
 	}
 	if strings.EqualFold(u.UserType, "Guest") && !m.cfg.Guests {
-		return mapped{status: database.StaffGuest, reason: "guests are not mapped (mapping.guests)"}
+		return mapped{status: database.StaffGuest, reason: inEnglish(texts.MappedGuest)}
 	}
 	if m.attribute(u) == "" {
-		return mapped{status: database.StaffUnmapped, reason: "the directory has no " + m.cfg.Attribute + " for this person"}
+		return mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedNoAttribute, "attribute", m.cfg.Attribute)}
 	}
 	local, err := m.localpart(u)
 	if err != nil {
@@ -174,7 +175,7 @@ func (m *mapper) localpart(u teams.User) (string, error) {
 	}
 	out := strings.ToLower(strings.TrimSpace(b.String()))
 	if out == "" {
-		return "", errors.New("the template gives an empty name")
+		return "", errors.New(inEnglish(texts.MappedEmpty))
 	}
 	if err := id.ValidateUserLocalpart(out); err != nil {
 		return "", fmt.Errorf("%q is not a Matrix localpart: %w", out, err)

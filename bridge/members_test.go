@@ -216,6 +216,8 @@ type listedPeople struct {
 	asked []string
 	// inGroup are the users in each group.
 	inGroup map[string][]string
+	// userErr is what becomes of asking for one.
+	userErr error
 }
 
 func (l *listedPeople) GroupMembers(_ context.Context, id string) (teams.GroupMembers, error) {
@@ -226,6 +228,9 @@ func (l *listedPeople) Users(context.Context) ([]teams.User, error) { return l.u
 
 func (l *listedPeople) User(_ context.Context, userID string) (teams.User, error) {
 	l.asked = append(l.asked, userID)
+	if l.userErr != nil {
+		return teams.User{}, l.userErr
+	}
 	for _, u := range l.users {
 		if u.ID == userID {
 			return u, nil

@@ -125,7 +125,7 @@ func (c *Connector) commandDrill(ctx context.Context, ce *commands.Event) {
 		}
 		reply(ce, c.texts.Say(texts.DrillIsOver))
 	case "report":
-		report, err := c.rt.outages.drillReport(ctx)
+		report, err := c.drillReport(ctx, rest)
 		if err != nil {
 			c.failed(ce, err)
 			return
@@ -134,6 +134,19 @@ func (c *Connector) commandDrill(ctx context.Context, ce *commands.Event) {
 	default:
 		reply(ce, c.texts.Say(texts.DrillUsage))
 	}
+}
+
+// drillReport is the answer to drill report: the report of the last drill, or a page
+// of who was in its rooms.
+func (c *Connector) drillReport(ctx context.Context, rest string) (string, error) {
+	if rest == "" {
+		return c.rt.outages.drillReport(ctx)
+	}
+	q, problem := drillQueryOf(c.texts, teamViews(c.rt.catalog.all(nil)), rest)
+	if problem != "" {
+		return problem, nil
+	}
+	return c.rt.outages.drillPage(ctx, q)
 }
 
 func (c *Connector) drillStart(ctx context.Context, ce *commands.Event, rest string) {

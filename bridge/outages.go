@@ -67,8 +67,6 @@ type outages struct {
 	reads func() readTimes
 	// title is a conversation's name for people.
 	title func(portal string) string
-	// roster is who is in the rooms of a scope.
-	roster func(ctx context.Context, scope string, said func(portal string) int) (roster, error)
 	// begun counts outages.
 	begun func(kind string)
 
@@ -100,7 +98,6 @@ func newOutages(db *database.Database, held *holds, now func() time.Time) *outag
 		policy: func(string) string { return portal.PolicyFull },
 		reads:  func() readTimes { return nil },
 		title:  func(portalID string) string { return portalID },
-		roster: func(context.Context, string, func(string) int) (roster, error) { return roster{}, nil },
 		begun:  func(string) {},
 		wake:   make(chan struct{}, 1), tries: map[string]*attempt{}, gapsClosed: map[int64]time.Time{},
 	}

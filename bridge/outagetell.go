@@ -250,6 +250,9 @@ func (o *outages) close(ctx context.Context, rec *database.Outage, realOn bool) 
 		return nil
 	}
 	if rec.Report == "" {
+		if ready, err := o.drillLooked(ctx, rec); err != nil || !ready {
+			return err
+		}
 		if rec.Report, err = o.report(ctx, rec, tallies); err != nil {
 			return err
 		}
@@ -284,7 +287,7 @@ func (o *outages) report(ctx context.Context, rec *database.Outage, t tallies) (
 	if rec.Kind != database.OutageDrill {
 		return endedOpsText(o.texts, rec, t, o.title), nil
 	}
-	people, err := o.roster(ctx, rec.Scope, func(portal string) int { return t[portal].messages() })
+	people, err := o.drillPeople(ctx, rec)
 	if err != nil {
 		return "", fmt.Errorf("listing people for the drill's report: %w", err)
 	}

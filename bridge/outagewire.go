@@ -27,8 +27,9 @@ func (r *runtime) wireOutages() {
 		return out
 	}
 	r.outages.title = r.title
-	r.outages.roster = r.rosterOf
 	r.outages.begun = r.metrics.outageBegun
+	r.drills = newDrillLooks(r.outages)
+	r.drills.rooms, r.drills.open = r.drillRoomsOf, r.openMemberLook
 }
 
 // title is a conversation's name for people, with its team's.

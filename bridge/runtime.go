@@ -48,6 +48,7 @@ type runtime struct {
 	queues    *queues
 	notices   *notices
 	outages   *outages
+	drills    *drillLooks
 	retention *retention
 	metrics   *metrics
 	writers   *writers
@@ -372,6 +373,7 @@ func (r *runtime) run() {
 		r.services.start("poller", r.poller.Run)
 		r.services.start("photos", r.photos.run)
 		r.services.start("outages", knowing(r.outages.run))
+		r.services.start("drills", knowing(every(outageLook, r.drills.step)))
 		r.services.start("lost secrets", r.notices.keyLoss)
 		r.services.start("housekeeping", every(time.Hour, r.housekeeping))
 		if r.subs != nil {

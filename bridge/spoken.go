@@ -15,12 +15,13 @@ var phrases = texts.NewPhrases(slices.Concat(portal.PhraseKeys(), chosenKeys, co
 // as Graph's own words, stays as it is.
 func spoken(x texts.Texts, reason string) string { return phrases.Retell(x, reason) }
 
-// chosenKeys say why something is mirrored or not, and how accounts and
-// subscriptions are.
+// chosenKeys say why something is mirrored or not, how accounts and subscriptions
+// are, and why somebody has none.
 var chosenKeys = []texts.Key{
 	texts.ChosenExclude, texts.ChosenInclude, texts.ChosenRule, texts.ChosenNoGroup, texts.ChosenIncludeNot, texts.ChosenTeamNot, texts.ChosenMembershipNot,
 	texts.ChosenExcludeChannels, texts.ChosenChannels, texts.ChosenChannelsNot, texts.ChosenMirror, texts.ChosenUnmirror, texts.ChosenDeleted,
 	texts.AccountSealed,
+	texts.MappedExcluded, texts.MappedNoGroup, texts.MappedGuest, texts.MappedNoAttribute, texts.MappedEmpty, texts.MappedTaken, texts.MappedElsewhere, texts.MappedForeign,
 	texts.SubscriptionActive, texts.SubscriptionPending, texts.SubscriptionQuota, texts.SubscriptionUnreachable, texts.SubscriptionRefused,
 	texts.SubscriptionUnavailable, texts.SubscriptionsNone, texts.SubscriptionsSome,
 }

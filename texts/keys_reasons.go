@@ -130,6 +130,16 @@ const (
 	GivenUpDeletion      Key = "given_up_deletion"
 	GivenUpRemoval       Key = "given_up_removal"
 
+	// Why somebody has no Matrix account.
+	MappedExcluded    Key = "mapped_excluded"
+	MappedNoGroup     Key = "mapped_no_group"
+	MappedGuest       Key = "mapped_guest"
+	MappedNoAttribute Key = "mapped_no_attribute"
+	MappedEmpty       Key = "mapped_empty"
+	MappedTaken       Key = "mapped_taken"
+	MappedElsewhere   Key = "mapped_elsewhere"
+	MappedForeign     Key = "mapped_foreign"
+
 	// Why something is mirrored or not, and what administrators said.
 	ChosenExclude           Key = "chosen_exclude"
 	ChosenInclude           Key = "chosen_include"
