@@ -91,8 +91,14 @@ func (l *memberLook) room(ctx context.Context, conv database.Conversation) (foun
 			note(l.present(mxid))
 		}
 	}
+	// Where not everybody is brought into channels, nobody has to be in one who could
+	// be.
+	brought := r.c.Config.Rooms.rules(conv.TeamID, r.catalog.teamName(conv.TeamID)).join == JoinAll
 	absent := func(userID, name string, staff database.Staff) {
-		note(l.absent(userID, name, staff, in[id.UserID(staff.MXID)], l.left[room.String()], put[userID]))
+		p := l.absent(userID, name, staff, in[id.UserID(staff.MXID)], l.left[room.String()], put[userID])
+		if p.State != database.PlaceNever || p.Why != "" || brought {
+			note(p)
+		}
 	}
 	listed, err := l.membersOf(ctx, conv)
 	if ctx.Err() != nil {
@@ -153,8 +159,7 @@ func (l *memberLook) present(mxid id.UserID) (p database.DrillPlace) {
 
 // absent is somebody who should be in a room and is not, with why. Relay accounts
 // are no people, and whoever is disabled in the directory can't work in Teams
-// either. Where channels are joined on invitation only, nobody has to be in one who
-// could be.
+// either.
 func (l *memberLook) absent(userID, name string, staff database.Staff, member *event.MemberEventContent, left map[id.UserID]bool, placed bool) database.DrillPlace {
 	mxid := id.UserID(staff.MXID)
 	p := database.DrillPlace{Who: userID, Name: cmp.Or(staff.DisplayName, name, userID)}
@@ -170,7 +175,7 @@ func (l *memberLook) absent(userID, name string, staff database.Staff, member *e
 		p.State = database.PlaceGone
 	case mxid.Homeserver() != l.r.c.br.Matrix.ServerName():
 		p.State, p.Why = database.PlaceNever, inEnglish(texts.MappedElsewhere, "account", staff.MXID)
-	case l.r.c.Config.Mapping.Join == JoinAll:
+	default:
 		p.State = database.PlaceNever
 	}
 	return p

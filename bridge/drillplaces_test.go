@@ -51,7 +51,7 @@ func newLookTest(t *testing.T, users ...teams.User) *lookTest {
 	l := &lookTest{peopleTest: p, graph: &membership{Reader: p.tenant}}
 	p.staff.reader = l.graph
 	c := New(Graph{})
-	c.br, c.Config.Mapping.Join = p.br, JoinAll
+	c.br, c.Config.Rooms.Join = p.br, JoinAll
 	l.r = &runtime{c: c, db: p.db, dir: p.dir, catalog: p.staff.catalog, rooms: p.rooms, staff: p.staff, writers: newWriters(p.db, nil)}
 	l.conv = database.Conversation{Portal: string(p.portal.ID), TeamID: portaltest.Channel.TeamID, ChannelID: portaltest.Channel.ChannelID,
 		Kind: database.ConversationChannel, State: database.ConversationMirrored, Name: "General", Membership: teams.MembershipStandard}
@@ -121,7 +121,7 @@ func TestDrillPlaces(t *testing.T) {
 	// A private channel has members of its own; the space alone is joined, so nobody
 	// has to be in a channel who could be.
 	p.conv.Membership, p.graph.channelMembers, p.graph.asked = teams.MembershipPrivate, []string{"a", "v", "g"}, nil
-	p.r.c.Config.Mapping.Join = JoinSpace
+	p.r.c.Config.Rooms.Join = JoinSpace
 	got, _ = p.see(t)
 	require.Equal(t, []string{portaltest.Channel.ChannelID}, p.graph.asked)
 	for _, who := range []string{"v", "n", "foreign", "o"} {
