@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,8 @@ func TestTalkGoesOnWhileTeamsIsDown(t *testing.T) {
 	require.Empty(t, o.Tenant.Violations(teamstest.ViolationEarly, teamstest.ViolationRepeatedWrite))
 }
 
-// A drill is to people as an outage is, and its report says who was there.
+// A drill is to people as an outage is, and its report says who was there, who came
+// and left, who is missing and why, and who is from outside.
 //
 // Proves S4.
 func TestDrill(t *testing.T) {
@@ -142,23 +144,43 @@ func TestDrill(t *testing.T) {
 	o := newOffice(t, stack.Options{})
 	relay := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Matrix Relay"})
 	o.team.AddMember(o.ada, relay)
+	o.team.AddMember(o.ada, o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Gil Guest", Guest: true}))
+	dora := o.Tenant.AddUser(teamstest.UserSpec{DisplayName: "Dora Late"})
 	require.NoError(t, o.RegisterStaff(o.ctx))
 	o.run()
 	o.signIn(relay, "relay login")
-	ben := o.as(stack.Localpart(o.ben))
+	ben, cleo := o.as(stack.Localpart(o.ben)), o.as(stack.Localpart(o.cleo))
 	room := o.room(ben, o.general)
 	o.room(o.as(stack.Localpart(o.ada)), o.general)
+	o.room(cleo, o.general)
 	bot := o.bot(o.Admin)
 
 	bot.send("drill start Engineering 30")
 	bot.waitFor("The drill for the team Engineering goes on until")
-	_, err := ben.SendText(o.ctx, room, "written in a drill")
+	o.until("the look at the start", func(context.Context) error {
+		log, err := os.ReadFile(o.Bridge.LogPath())
+		if err == nil && !strings.Contains(string(log), "Looked who is in the rooms of a drill") {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	_, err := cleo.LeaveRoom(o.ctx, room)
+	require.NoError(t, err)
+	o.team.AddMember(o.ada, dora)
+	o.room(o.as(stack.Localpart(dora)), o.general)
+	visitor := o.as("visitor")
+	_, err = o.application("registration.yaml", o.UserID("teamsbot")).InviteUser(o.ctx, room, &mautrix.ReqInviteUser{UserID: visitor.UserID})
+	require.NoError(t, err)
+	_, err = visitor.JoinRoomByID(o.ctx, room)
+	require.NoError(t, err)
+	_, err = ben.SendText(o.ctx, room, "written in a drill")
 	require.NoError(t, err)
 	o.notice(ben, room, "This is a drill.")
 	for _, m := range o.general.Messages() {
 		require.NotContains(t, m.Content, "written in a drill")
 	}
-	o.general.Post(o.cleo, teamstest.Msg{HTML: "<p>Teams goes on</p>"})
+	// Not Cleo: what somebody says in Teams brings their account back into the room.
+	o.general.Post(o.ada, teamstest.Msg{HTML: "<p>Teams goes on</p>"})
 	o.find(ben, room, "Teams goes on", nil)
 
 	// A drill outlives the bridge that it was started in.
@@ -170,7 +192,11 @@ func TestDrill(t *testing.T) {
 	o.inTeams(o.general, "written in a drill", nil)
 	require.Contains(t, o.notice(ben, room, "The drill is over."), "The message that was written here meanwhile is in Teams")
 	report := bot.waitFor("Report of the drill for the team Engineering")
-	for _, want := range []string{"Written in Matrix meanwhile: 1 message in 1 room", "Delivered to Teams: 1", "Engineering/General: "} {
+	for _, want := range []string{"Written in Matrix meanwhile: 1 message in 1 room", "Delivered to Teams: 1",
+		"People in 1 room: 3 at the start, 3 at the end; 1 came, 1 left", "Missing where they should be: 2; from outside the directory: 1",
+		"Engineering/General: 3 at the start, 3 at the end, 1 came, 1 left, 2 missing, 1 from outside, 1 message written",
+		"Cleo Patra (left), Dora Late (came)", visitor.UserID.String() + " (from outside)", "Cleo Patra (has left) – Engineering/General",
+		"Gil Guest (has no Matrix account: guests are not mapped"} {
 		require.Contains(t, report, want)
 	}
 	require.Equal(t, 1, strings.Count(report, "Report of the drill"), report)
@@ -181,6 +207,17 @@ func TestDrill(t *testing.T) {
 		}
 		return nil
 	})
+	for command, want := range map[string][]string{
+		"drill report missing":            {"UTC: page 1 of 1", "Cleo Patra (has left)"},
+		"drill report Engineering people": {"Engineering: page 1 of 1", "People in the rooms", "Dora Late (came)"},
+		"drill report rooms 2":            {"There is no page 2"}, "drill report Nowhere": {"There is no team called"},
+	} {
+		bot.send(command)
+		said := bot.waitFor(want[0])
+		for _, want := range want {
+			require.Contains(t, said, want)
+		}
+	}
 	o.notice(ben, room, "This is a drill.")
 	o.agree(o.general)
 }
