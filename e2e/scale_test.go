@@ -172,7 +172,7 @@ func newScale(t *testing.T, channels int) *scale {
 			"endpoints": map[string]any{"login": s.tenant.URL(), "graph": s.tenant.GraphURL(), "hosts": []string{}},
 			"webhook":   map[string]any{"enabled": true, "listen": webhook, "public_url": "http://" + webhook},
 			"limits":    map[string]any{"rooms_per_second": 1000, "joins_per_second": 1000},
-			"mapping":   map[string]any{"join": "space"},
+			"rooms":     map[string]any{"join": "space"},
 			"metrics":   map[string]any{"listen": s.metrics},
 		},
 		"bridge":  map[string]any{"permissions": stack.Whole{name: "user", "@operator:" + name: "admin"}},
