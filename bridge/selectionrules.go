@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,11 +122,7 @@ func (f *facts) need(ctx context.Context, teamIDs ...string) error {
 func (f *facts) snapshot() map[string]teamFacts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make(map[string]teamFacts, len(f.byTeam))
-	for id, known := range f.byTeam {
-		out[id] = known
-	}
-	return out
+	return maps.Clone(f.byTeam)
 }
 
 // errNoLabels says that labels are to keep teams out and nobody shows any: rather
