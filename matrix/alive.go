@@ -88,9 +88,18 @@ func (a *alive) told(ctx context.Context) (time.Time, error) {
 	return time.UnixMilli(content.At), nil
 }
 
-// tell notes that the bridge works.
+// tell notes that the bridge works. What is noted only grows: another instance's
+// clock may be ahead of this one's, and a database that says less than the homeserver
+// was set back.
 func (a *alive) tell(ctx context.Context) error {
+	before, err := a.db.Cursors.LoadCursor(ctx, aliveScope)
+	if err != nil {
+		return err
+	}
 	at := a.now()
+	if before.Watermark.After(at) {
+		at = before.Watermark.Add(time.Millisecond)
+	}
 	if err := a.db.Cursors.SaveCursor(ctx, aliveScope, database.Cursor{Watermark: at}); err != nil {
 		return err
 	}

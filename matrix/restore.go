@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -151,14 +152,8 @@ func (r *restorer) readOnce(ctx context.Context, roomID id.RoomID, begin time.Ti
 		}
 		from, size = page.End, gapPage
 	}
-	reverse(out)
+	slices.Reverse(out)
 	return out, pages, nil
-}
-
-func reverse(all []json.RawMessage) {
-	for i, k := 0, len(all)-1; i < k; i, k = i+1, k-1 {
-		all[i], all[k] = all[k], all[i]
-	}
 }
 
 // isNew reports whether an event may be from after a time. What is old in Teams

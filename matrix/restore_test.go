@@ -82,6 +82,31 @@ func TestDatabaseThatWasSetBack(t *testing.T) {
 	require.Nil(t, open)
 }
 
+// TestClocksThatDifferAreNoRestore: the next instance's clock is behind that of the
+// one before, and it dies when it has noted in the database that it works, and not
+// yet at the homeserver.
+func TestClocksThatDifferAreNoRestore(t *testing.T) {
+	ctx := context.Background()
+	hs := newHomeserver(t)
+	path := filepath.Join(t.TempDir(), "db")
+	ahead := startBridge(t, hs, bridgeOptions{path: path})
+	<-ahead.conn.journal.gate
+	ahead.clock.Advance(90 * time.Second)
+	require.NoError(t, ahead.conn.alive.tell(ctx))
+	ahead.stop()
+	told := hs.alive
+	behind := startBridge(t, hs, bridgeOptions{path: path})
+	<-behind.conn.journal.gate
+	require.True(t, behind.clock.Now().Before(ahead.clock.Now()))
+	behind.stop()
+	hs.alive = told
+	after := startBridge(t, hs, bridgeOptions{path: path})
+	<-after.conn.Restored()
+	restored, err := after.db.Restores.Any(ctx)
+	require.NoError(t, err)
+	require.False(t, restored)
+}
+
 func eventNames[T ~string](events []T) (out []string) {
 	for _, e := range events {
 		out = append(out, string(e))
