@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,6 +223,8 @@ type network struct {
 	rows   bool // messages get rows, so that redactions find them
 	// refuse are events that fail with ErrNotStored so many times more.
 	refuse map[id.EventID]int
+	// roots are events that fail for want of another one until that is in the queue.
+	roots map[id.EventID]id.EventID
 	// inTurn is asked first.
 	inTurn func(id.EventID) error
 
@@ -319,6 +322,14 @@ func (c *client) HandleMatrixMessage(ctx context.Context, msg *bridgev2.MatrixMe
 	c.n.mu.Unlock()
 	if err := c.n.inTurn(msg.Event.ID); err != nil {
 		return nil, err
+	}
+	if root := c.n.roots[msg.Event.ID]; root != "" {
+		row, err := c.n.db.Outbox.ByEvent(ctx, string(root))
+		if err != nil {
+			return nil, err
+		} else if row == nil {
+			return nil, fmt.Errorf("its root: %w", bridgev2.ErrTargetMessageNotFound)
+		}
 	}
 	if block != nil {
 		<-block

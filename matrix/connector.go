@@ -134,7 +134,11 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 		ours := transient(copied.InternalError) || !c.journal.inTurn(eventID)
 		if failed(copied.Status) && (ours || c.waitsForTarget(ctx, &copied, eventID)) {
 			c.journal.log.Warn().Err(copied.InternalError).Str("event_id", eventID).Msg("An event could not be handled now, will try again")
-			c.journal.putOff(eventID, ours)
+			awaits := ""
+			if !ours {
+				awaits = c.journal.awaitedRoot(ctx, eventID)
+			}
+			c.journal.putOff(eventID, ours || awaits != "", awaits)
 			copied.Status, copied.SendNotice = event.MessageStatusPending, false
 		} else {
 			c.journal.finish(ctx, eventID)

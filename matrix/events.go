@@ -21,6 +21,8 @@ type transaction struct {
 	Events []json.RawMessage `json:"events"`
 	// gone are events that were redacted before they came.
 	gone []database.Echo
+	// entries are those of the events that were journalled.
+	entries []database.JournalEntry
 }
 
 var errNotObject = errors.New("event is not an object")

@@ -368,6 +368,27 @@ func (j *journal) waitsForTarget(ctx context.Context, eventID string) bool {
 	return err == nil && target != nil
 }
 
+// awaitedRoot returns the root that a reply waits for, "" where it does not wait, or
+// in vain: the homeserver has told of that, so it became nothing (an order to the
+// bot, say).
+func (j *journal) awaitedRoot(ctx context.Context, eventID string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	entry, err := j.db.Journal.Get(ctx, eventID)
+	if err != nil || entry == nil {
+		return ""
+	}
+	relation := gjson.GetBytes(entry.Raw, `content.m\.relates_to`)
+	root := relation.Get("event_id").Str
+	if relation.Get("rel_type").Str != string(event.RelThread) || root == "" {
+		return ""
+	}
+	if waiting, err := j.db.Journal.Get(ctx, root); err == nil && waiting == nil && j.untold.isTold(root) {
+		return ""
+	}
+	return root
+}
+
 // editTarget returns what an event replaces, or "".
 func editTarget(evt gjson.Result) string {
 	relation := evt.Get(`content.m\.relates_to`)

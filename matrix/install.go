@@ -118,7 +118,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 		isKnown: isKnown(m.Bridge, opts.DB),
 		present: opts.Present, hold: newHolding(opts.RedactionWait),
 		restore: c.restore, known: make(chan struct{}),
-		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{},
+		gate: make(chan struct{}), stopping: make(chan struct{}), open: map[string]*openEvent{}, late: map[string]map[string]bool{}, awaited: map[string]map[string]int64{},
 	}
 	c.journal.fetch = c.rawEvent
 	c.journal.untold = newUntold(m, c, opts)

@@ -90,6 +90,8 @@ type journal struct {
 	// how many events were ever followed.
 	late   map[string]map[string]bool
 	places int64
+	// awaited are the roots that replies wait for, with the replies' places.
+	awaited map[string]map[string]int64
 }
 
 // ServeHTTP takes a transaction: who asks, how much, what shape, into SQL, and
@@ -182,7 +184,7 @@ func (j *journal) store(ctx context.Context, txn *transaction) error {
 	if err != nil {
 		return err
 	}
-	j.track(events.entries)
+	txn.entries = events.entries
 	if j.onEcho != nil && len(events.echoes)+len(events.puppetEchoes) > 0 {
 		j.onEcho()
 	}
@@ -254,8 +256,10 @@ func (j *journal) forward(w http.ResponseWriter, r *http.Request, txn *transacti
 			mautrix.MUnknown.WithMessage("Failed to handle the transaction").WithStatus(http.StatusInternalServerError).Write(w)
 			return
 		}
-		j.track(woven)
 	}
+	// Not before: what is replayed meanwhile stands in front of it.
+	j.track(txn.entries)
+	j.track(woven)
 	hash := sha256.New()
 	hash.Write([]byte(r.PathValue("txnID") + "\x00"))
 	hash.Write(body)

@@ -25,6 +25,9 @@ const (
 	// pages in a row must have nothing new until reading ends: an event of the
 	// bridge bears the time that its message had in Teams.
 	restorePages, restoreEmpty = 400, 2
+	// restoreMargin is how long before the copy was made somebody may have said what
+	// the homeserver has told since: it may be minutes behind.
+	restoreMargin = 15 * time.Minute
 	// restoreSettle is how long the events that were found may take until the
 	// outbox has them.
 	restoreSettle = 30 * time.Second
@@ -100,7 +103,7 @@ func (r *restorer) run(ctx context.Context, back database.Restore) error {
 
 // room reads one room and takes what the database does not know of it.
 func (r *restorer) room(ctx context.Context, roomID id.RoomID, back database.Restore) (n int, err error) {
-	events, err := r.read(ctx, roomID, back.Since.Add(-positionMargin))
+	events, err := r.read(ctx, roomID, back.Since.Add(-restoreMargin))
 	if statusOf(err) == http.StatusForbidden || refused(err) {
 		r.j.log.Error().Err(err).Stringer("room_id", roomID).Msg("The bot may not read a room, what the restored database does not know of it may come twice")
 		return 0, nil
@@ -190,7 +193,7 @@ type roomRestore struct {
 
 // sort keeps what the bridge has sent as echoes, and what people have said.
 func (f *roomRestore) sort(ctx context.Context, events []json.RawMessage) error {
-	bot, begin := f.j.bot(), f.back.Since.Add(-positionMargin)
+	bot, begin := f.j.bot(), f.back.Since.Add(-restoreMargin)
 	for _, raw := range events {
 		evt := gjson.ParseBytes(raw)
 		if evt.Get("type").Str == redactionType {
@@ -269,14 +272,14 @@ func (f *roomRestore) knows(ctx context.Context, eventID string) (bool, error) {
 }
 
 // mayBeThere reports whether a message or an edit that nobody has said a word about may be in
-// Teams: it was said while the bridge before worked.
+// Teams: it was said while the bridge before worked, by the homeserver's clock.
 func (f *roomRestore) mayBeThere(evt gjson.Result) bool {
 	switch evt.Get("type").Str {
 	case redactionType, "m.reaction":
 		return false
 	}
 	at := time.UnixMilli(evt.Get("origin_server_ts").Int())
-	return !isRedacted(evt) && !at.After(f.back.Until)
+	return !isRedacted(evt) && !at.After(f.back.Until.Add(positionMargin))
 }
 
 func (f *roomRestore) tellDelivered(ctx context.Context, evt gjson.Result) error {

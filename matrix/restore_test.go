@@ -145,6 +145,26 @@ func TestTransactionsWaitForARestoredDatabase(t *testing.T) {
 	after.inQueue("$earlier", "$later")
 }
 
+// TestToldLateBeforeARestore: the homeserver was minutes behind when the copy was made,
+// so it has told the bridge before of what was said earlier; and its clock is ahead of
+// the one by which that worked.
+func TestToldLateBeforeARestore(t *testing.T) {
+	hs := newHomeserver(t)
+	path := filepath.Join(t.TempDir(), "db")
+	before := startBridge(t, hs, bridgeOptions{path: path})
+	<-before.conn.journal.gate
+	now := before.clock.Now()
+	require.NoError(t, before.db.Restores.Begin(context.Background(), database.Restore{Since: now, Until: now}))
+	before.stop()
+	hs.feed.add(before.said("$told late", 5*time.Minute), before.said("$by a clock ahead", -90*time.Second), before.said("$after it", -time.Hour))
+	after := startBridge(t, hs, bridgeOptions{path: path})
+	after.inQueue("$told late", "$by a clock ahead", "$after it")
+	<-after.conn.Restored()
+	after.mu.Lock()
+	defer after.mu.Unlock()
+	require.Equal(t, []string{"$told late", "$by a clock ahead"}, eventNames(after.doubted))
+}
+
 // TestRoomsThatARestoredDatabaseDoesNotKnow are taken over where the bot made them
 // and says what they mirror. Into a room of somebody else anybody can invite it.
 func TestRoomsThatARestoredDatabaseDoesNotKnow(t *testing.T) {

@@ -152,8 +152,7 @@ func (j *journal) forget(seen map[string]bool, before time.Time) {
 	defer j.mu.Unlock()
 	for eventID, open := range j.open {
 		if !seen[eventID] && open.handedAt.Before(before) {
-			j.untie(eventID)
-			delete(j.open, eventID)
+			j.close(eventID)
 		}
 	}
 }

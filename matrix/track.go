@@ -24,6 +24,8 @@ type openEvent struct {
 	roomID     string
 	place      int64
 	receivedAt time.Time
+	// awaits is the root of a reply that can't be handled before that.
+	awaits string
 	// tries counts how often it was handed to the framework.
 	tries int
 }
@@ -38,7 +40,7 @@ func (j *journal) track(entries []database.JournalEntry) {
 	for _, e := range entries {
 		open := &openEvent{handedAt: j.now(), roomID: e.RoomID, receivedAt: e.ReceivedAt, tries: 1}
 		if before := j.open[e.EventID]; before != nil && before.place > 0 {
-			open.place, open.tries = before.place, before.tries+1
+			open.place, open.tries, open.awaits = before.place, before.tries+1, before.awaits
 		} else {
 			j.places++
 			open.place = j.places
@@ -75,7 +77,6 @@ func (j *journal) finish(ctx context.Context, eventID string) {
 		return
 	}
 	j.mu.Lock()
-	j.untie(eventID)
-	delete(j.open, eventID)
+	j.close(eventID)
 	j.mu.Unlock()
 }

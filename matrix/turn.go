@@ -20,16 +20,22 @@ const (
 )
 
 // putOff keeps an event whose handling failed for a reason that will pass. Where
-// the reason is ours, those that were said after it in the room have to wait for
-// it, lest they overtake it on their way to Teams.
-func (j *journal) putOff(eventID string, ours bool) {
+// it holds, those that were said after it in the room have to wait for it, lest they
+// overtake it on their way to Teams; but what it awaits itself has not.
+func (j *journal) putOff(eventID string, holds bool, awaits string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	open := j.open[eventID]
 	if open == nil {
 		return
 	}
-	if !ours {
+	if awaits != "" {
+		if open.awaits = awaits; j.awaited[awaits] == nil {
+			j.awaited[awaits] = map[string]int64{}
+		}
+		j.awaited[awaits][eventID] = open.place
+	}
+	if !holds {
 		open.retryAt = j.now().Add(retryDelay)
 		return
 	}
@@ -52,6 +58,18 @@ func (j *journal) untie(eventID string) {
 	}
 }
 
+// close ends following an event. j.mu is held.
+func (j *journal) close(eventID string) {
+	j.untie(eventID)
+	if open := j.open[eventID]; open != nil && open.awaits != "" {
+		delete(j.awaited[open.awaits], eventID)
+		if len(j.awaited[open.awaits]) == 0 {
+			delete(j.awaited, open.awaits)
+		}
+	}
+	delete(j.open, eventID)
+}
+
 // inTurn reports whether nothing that was said before the event in its room has
 // to be handled first.
 func (j *journal) inTurn(eventID string) bool {
@@ -61,26 +79,40 @@ func (j *journal) inTurn(eventID string) bool {
 	if open == nil {
 		return true
 	}
+	place := j.turnOf(eventID)
 	for other := range j.late[open.roomID] {
-		if before := j.open[other]; before.place < open.place && j.now().Sub(before.receivedAt) < turnPatience {
+		if before := j.open[other]; before.place < place && j.now().Sub(before.receivedAt) < turnPatience {
 			return false
 		}
 	}
 	return true
 }
 
+// turnOf is where an event stands: what others await stands in front of them, also
+// while they are tried again. j.mu is held.
+func (j *journal) turnOf(eventID string) int64 {
+	turn := j.open[eventID].place
+	for _, place := range j.awaited[eventID] {
+		turn = min(turn, place)
+	}
+	return turn
+}
+
 // due returns what is to be handed to the framework again, in order: in each
-// room up to the first whose time has not come.
+// room up to the first whose time has not come. What another one awaits comes
+// before that.
 func (j *journal) due() (eventIDs []string) {
 	now := j.now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, late := range j.late {
-		room := make([]string, 0, len(late))
+		room, turns := make([]string, 0, len(late)), make(map[string]int64, len(late))
 		for eventID := range late {
-			room = append(room, eventID)
+			room, turns[eventID] = append(room, eventID), j.turnOf(eventID)
 		}
-		slices.SortFunc(room, func(a, b string) int { return cmp.Compare(j.open[a].place, j.open[b].place) })
+		slices.SortFunc(room, func(a, b string) int {
+			return cmp.Or(cmp.Compare(turns[a], turns[b]), cmp.Compare(j.open[b].place, j.open[a].place))
+		})
 		for _, eventID := range room {
 			if now.Before(j.open[eventID].retryAt) {
 				break
@@ -101,8 +133,7 @@ func (j *journal) retry(ctx context.Context) error {
 		}
 		if entry == nil { // it was taken over after all
 			j.mu.Lock()
-			j.untie(eventID)
-			delete(j.open, eventID)
+			j.close(eventID)
 			j.mu.Unlock()
 			continue
 		}
