@@ -48,11 +48,11 @@ func Backup(ctx context.Context, pool dbutil.PoolConfig, path string) error {
 		return fmt.Errorf("back up: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	copied := filepath.Join(temp, "copy.db")
+	copied, began := filepath.Join(temp, "copy.db"), time.Now()
 	if _, err = raw.RawDB.ExecContext(ctx, `VACUUM INTO $1`, copied); err != nil {
 		return fmt.Errorf("copy the database: %w", err)
 	}
-	if err = markCopy(ctx, copied); err != nil {
+	if err = markCopy(ctx, copied, began); err != nil {
 		return fmt.Errorf("mark the copy: %w", err)
 	}
 	if err = keep(copied); err != nil {
@@ -65,10 +65,10 @@ func Backup(ctx context.Context, pool dbutil.PoolConfig, path string) error {
 	return keepFolder(filepath.Dir(path))
 }
 
-// markCopy says in a copy that it is one, and when it was made: whoever starts on
-// it has to look first at what has happened since. A copy of a version that does
+// markCopy says in a copy that it is one, and when it was begun, what came while
+// it was made is not in it: whoever starts on it has to look first at what has happened since. A copy of a version that does
 // not know of that has no place for it.
-func markCopy(ctx context.Context, path string) error {
+func markCopy(ctx context.Context, path string, began time.Time) error {
 	raw, err := dbutil.NewFromConfig("copy", dbutil.Config{PoolConfig: dbutil.PoolConfig{
 		Type: "sqlite3-fk-wal", URI: "file:" + path + "?_txlock=immediate", MaxOpenConns: 1, MaxIdleConns: 1,
 	}}, dbutil.NoopLogger)
@@ -77,7 +77,7 @@ func markCopy(ctx context.Context, path string) error {
 	}
 	exists, err := raw.TableExists(ctx, "teams_restore")
 	if err == nil && exists {
-		_, err = raw.Exec(ctx, `INSERT INTO teams_restore (since_at, until_at, done_at) VALUES ($1, 0, 0) ON CONFLICT (since_at) DO NOTHING`, time.Now().UnixMilli())
+		_, err = raw.Exec(ctx, `INSERT INTO teams_restore (since_at, until_at, done_at) VALUES ($1, 0, 0) ON CONFLICT (since_at) DO NOTHING`, began.UnixMilli())
 	}
 	// The last connection that is closed brings everything into the one file.
 	return errors.Join(err, raw.Close())
