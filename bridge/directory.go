@@ -21,6 +21,8 @@ type directory struct {
 	db     *database.Database
 	mapper *mapper
 	ghost  func(userID string) id.UserID
+	// leaving is told whose account is taken from them, before that is stored.
+	leaving func(ctx context.Context, userIDs []string) error
 
 	mu      sync.RWMutex
 	byID    map[string]database.Staff
@@ -80,6 +82,17 @@ func (d *directory) apply(ctx context.Context, users []teams.User) ([]change, er
 	d.mu.RLock()
 	rows, changes := d.decide(users)
 	d.mu.RUnlock()
+	var leaving []string
+	for _, c := range changes {
+		if c.before.MXID != "" {
+			leaving = append(leaving, c.after.UserID)
+		}
+	}
+	if len(leaving) > 0 && d.leaving != nil {
+		if err := d.leaving(ctx, leaving); err != nil {
+			return nil, err
+		}
+	}
 	if len(rows) > 0 {
 		if err := d.db.Staff.Upsert(ctx, rows...); err != nil {
 			return nil, fmt.Errorf("storing staff: %w", err)
@@ -122,9 +135,9 @@ func staffRow(u teams.User, m mapped) database.Staff {
 func (d *directory) decide(users []teams.User) (rows []database.Staff, changes []change) {
 	taken := make(map[string]string, len(users))
 	seen := make(map[string]bool, len(users))
-	for _, u := range users {
+	for _, one := range d.inTurn(users) {
+		u, m := one.user, one.mapped
 		seen[u.ID] = true
-		m := d.mapper.person(u)
 		if owner := taken[string(m.mxid)]; m.status == database.StaffMapped && owner != "" {
 			m = mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedTaken, "account", string(m.mxid), "owner", owner)}
 		}
@@ -151,6 +164,33 @@ func (d *directory) decide(users []teams.User) (rows []database.Staff, changes [
 		}
 	}
 	return rows, changes
+}
+
+// candidate is somebody with the account that the configuration gives them.
+type candidate struct {
+	user   teams.User
+	mapped mapped
+}
+
+// inTurn puts those first who have the better claim to an account that several people
+// would get: whom an exception names, and then who has it. Otherwise whoever is new,
+// and whose id happens to come first, would get somebody's account and their rooms.
+func (d *directory) inTurn(users []teams.User) []candidate {
+	out := make([]candidate, 0, len(users))
+	for _, u := range users {
+		out = append(out, candidate{u, d.mapper.person(u)})
+	}
+	turn := func(c candidate) int {
+		switch {
+		case c.mapped.exception:
+			return 0
+		case c.mapped.mxid != "" && d.byMXID[c.mapped.mxid] == c.user.ID:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return turn(a) - turn(b) })
+	return out
 }
 
 // staff returns a person of the directory.

@@ -110,3 +110,24 @@ func TestTwoPeopleNeverShareAnAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, database.StaffUnmapped, late.Status)
 }
+
+// Somebody new whose id comes first does not get the account of who has it, and with
+// it their rooms; whom an exception names does.
+func TestAnAccountStaysWithWhoHasIt(t *testing.T) {
+	d := testDirectory(t)
+	ann, other := person("b", "ann@one.example"), person("a", "ann@two.example")
+	_, err := d.apply(t.Context(), []teams.User{ann})
+	require.NoError(t, err)
+	changes, err := d.apply(t.Context(), []teams.User{ann, other})
+	require.NoError(t, err)
+	require.Empty(t, changes)
+	owner, _, _ := d.Person("@ann:hs.example")
+	require.Equal(t, "b", owner)
+
+	d.mapper.overrides["ann@two.example"] = "@ann:hs.example"
+	changes, err = d.apply(t.Context(), []teams.User{ann, other})
+	require.NoError(t, err)
+	require.Len(t, changes, 2)
+	owner, _, _ = d.Person("@ann:hs.example")
+	require.Equal(t, "a", owner)
+}

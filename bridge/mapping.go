@@ -39,6 +39,8 @@ type mapped struct {
 	mxid   id.UserID
 	status string
 	reason string
+	// exception means that an exception gives the account.
+	exception bool
 }
 
 // templateData is what mapping.template can name.
@@ -88,6 +90,10 @@ func (m *mapper) fingerprint() string {
 	return hashOf(string(data), m.domain, sum)
 }
 
+// errNobodyAllowed says that the groups are empty: rather nothing changes than that
+// everybody loses their rooms, because somebody has emptied a group by mistake.
+var errNobodyAllowed = errors.New("nobody is in the groups that mapping.members_of names, so everybody would be taken out of all rooms: name other groups, or put people into these")
+
 // listAllowed asks who is in the groups of mapping.members_of.
 func (m *mapper) listAllowed(ctx context.Context, reader teams.Reader) error {
 	if len(m.cfg.MembersOf) == 0 {
@@ -102,6 +108,9 @@ func (m *mapper) listAllowed(ctx context.Context, reader teams.Reader) error {
 		for _, userID := range members.Users {
 			allowed[userID] = true
 		}
+	}
+	if len(allowed) == 0 {
+		return errNobodyAllowed
 	}
 	m.allowed.Store(&allowed)
 	return nil
@@ -121,7 +130,7 @@ func (m *mapper) person(u teams.User) mapped {
 		case mxid == "":
 			return mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedExcluded, "where", where)}
 		}
-		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: where}
+		return mapped{mxid: id.UserID(mxid), status: database.StaffMapped, reason: where, exception: true}
 	}
 	if allowed := m.allowed.Load(); len(m.cfg.MembersOf) > 0 && (allowed == nil || !(*allowed)[u.ID]) {
 		return mapped{status: database.StaffUnmapped, reason: inEnglish(texts.MappedNoGroup)}

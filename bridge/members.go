@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,8 +12,6 @@ import (
 	"github.com/rs/zerolog"
 	"maunium.net/go/mautrix/bridgev2"
 	mxdb "maunium.net/go/mautrix/bridgev2/database"
-	"maunium.net/go/mautrix/bridgev2/networkid"
-	"maunium.net/go/mautrix/bridgev2/status"
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
@@ -55,6 +54,11 @@ const refreshedKey = mxdb.Key("teams_directory_refreshed")
 func (s *staffing) refresh(ctx context.Context, force bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return errors.Join(s.retireAll(ctx), s.list(ctx, force))
+}
+
+// list lists the directory anew where that is due.
+func (s *staffing) list(ctx context.Context, force bool) error {
 	if s.refreshedAt.IsZero() {
 		s.refreshedAt, s.refreshedHow = s.refreshedBefore(ctx)
 	}
@@ -76,13 +80,16 @@ func (s *staffing) refresh(ctx context.Context, force bool) error {
 	if err != nil {
 		return err
 	}
+	// Who is still to be retired is known, so that nobody needs to be listed again
+	// for that.
+	retired := s.retireAll(ctx)
 	if err := s.follow(ctx, changes); err != nil {
-		return err
+		return errors.Join(retired, err)
 	}
 	s.retryPuppets(ctx)
 	s.refreshedAt, s.refreshedHow = s.now(), how
 	s.br.DB.KV.Set(ctx, refreshedKey, s.refreshedAt.Format(time.RFC3339)+" "+how)
-	return nil
+	return retired
 }
 
 // refreshedBefore is when an earlier process listed people, and how they were mapped
@@ -93,24 +100,13 @@ func (s *staffing) refreshedBefore(ctx context.Context) (at time.Time, how strin
 	return at, how
 }
 
-// follow acts on people having another account, or none: the old one leaves
-// every room, and rooms are looked at again for those who have a new one.
+// follow looks at rooms again for those who have a new account: whoever is mapped
+// only now may be a member of any team.
 func (s *staffing) follow(ctx context.Context, changes []change) error {
-	var errs []error
-	fresh := false
-	for _, c := range changes {
-		if c.before.MXID != "" {
-			if err := s.retire(ctx, c.after.UserID); err != nil {
-				errs = append(errs, fmt.Errorf("retiring the login of %s: %w", c.after.UserID, err))
-			}
-		}
-		fresh = fresh || c.after.Status == database.StaffMapped
+	if slices.ContainsFunc(changes, func(c change) bool { return c.after.Status == database.StaffMapped }) {
+		return s.forgetMembers(ctx, isMirrored)
 	}
-	if fresh {
-		// Whoever is mapped only now may be a member of any team.
-		errs = append(errs, s.forgetMembers(ctx, isMirrored))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // forgetMembers makes the next sync look at the members of conversations again.
@@ -121,39 +117,6 @@ func (s *staffing) forgetMembers(ctx context.Context, which func(database.Conver
 			return err
 		}
 	}
-	return nil
-}
-
-// retire takes the login of a person away: their account leaves the rooms
-// that they were put into.
-func (s *staffing) retire(ctx context.Context, userID string) error {
-	login, err := s.br.GetExistingUserLoginByID(ctx, portal.LoginID(userID))
-	if err != nil || login == nil {
-		return err
-	}
-	rows, err := s.br.DB.UserPortal.GetAllForLogin(ctx, login.UserLogin)
-	if err != nil {
-		return fmt.Errorf("listing rooms: %w", err)
-	}
-	ghost := s.br.Matrix.GhostIntent(networkid.UserID(userID)).GetMXID()
-	for _, row := range rows {
-		p, err := s.br.GetExistingPortalByKey(ctx, row.Portal)
-		if err != nil {
-			return fmt.Errorf("looking up portal: %w", err)
-		} else if p == nil || p.MXID == "" {
-			continue
-		}
-		for _, mxid := range []id.UserID{login.UserMXID, ghost} {
-			if err := kick(ctx, s.br, p.MXID, mxid, s.texts.Say(texts.NoAccount)); err != nil {
-				return err
-			}
-		}
-	}
-	if err := s.forget(ctx, userID); err != nil {
-		return err
-	}
-	login.Delete(ctx, status.BridgeState{}, bridgev2.DeleteOpts{DontCleanupRooms: true, BlockingCleanup: true})
-	zerolog.Ctx(ctx).Info().Str("user_id", userID).Stringer("user_mxid", login.UserMXID).Int("rooms", len(rows)).Msg("Took a login away")
 	return nil
 }
 
@@ -171,6 +134,9 @@ func (s *staffing) place(ctx context.Context, members []teams.Member, room strin
 			return nil, err
 		} else if !belongs {
 			continue
+		}
+		if err := s.moveLogin(ctx, staff); err != nil {
+			return nil, err
 		}
 		if err := s.ensureLogin(ctx, staff); err != nil {
 			return nil, err

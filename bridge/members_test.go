@@ -36,6 +36,7 @@ type memberMatrix struct {
 	mu      sync.Mutex
 	members map[id.UserID]event.Membership
 	err     error // of who asks for them
+	kickErr error // of who takes somebody out
 	rooms   map[id.RoomID]*roomState
 	// asked counts the requests that bring people in.
 	asked atomic.Int64
@@ -111,6 +112,9 @@ func (i *memberIntent) EnsureJoined(_ context.Context, _ id.RoomID, _ ...bridgev
 
 func (i *memberIntent) SendState(_ context.Context, room id.RoomID, kind event.Type, key string, content *event.Content, _ time.Time) (*mautrix.RespSendEvent, error) {
 	if kind == event.StateMember {
+		if i.m.kickErr != nil {
+			return nil, i.m.kickErr
+		}
 		i.m.set(id.UserID(key), content.Parsed.(*event.MemberEventContent).Membership)
 		return &mautrix.RespSendEvent{}, nil
 	}
@@ -265,6 +269,7 @@ func newPeopleTest(t *testing.T, users ...teams.User) *peopleTest {
 	p.rooms = newMatrixRooms(p.br, c.source, 1000)
 	p.staff = &staffing{br: p.br, db: p.db, catalog: newCatalog(p.db.Conversations), dir: p.dir, reader: p.tenant, domain: portaltest.ServerName, interval: time.Hour, now: time.Now,
 		puppets: map[string]bool{portaltest.ServerName: true}, forget: func(context.Context, string) error { return nil }}
+	p.dir.leaving = p.staff.retireLater
 	require.NoError(t, p.staff.refresh(t.Context(), true))
 
 	key := portal.ChannelPortal(portaltest.Channel)

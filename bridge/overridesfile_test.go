@@ -42,10 +42,10 @@ func TestOverridesFile(t *testing.T) {
 	m, err := newMapper(cfg, "hs.example")
 	require.NoError(t, err)
 	for upn, want := range map[string]mapped{
-		"j.doe@corp.example": {"@jane:corp.example", "mapped", "mapping.overrides_file"},
-		"boss@corp.example":  {"", "unmapped", "excluded by mapping.overrides_file"},
-		"x@corp.example":     {"@x:corp.example", "mapped", "mapping.overrides"},
-		"y@corp.example":     {"@y:hs.example", "mapped", "mapping.template"},
+		"j.doe@corp.example": {"@jane:corp.example", "mapped", "mapping.overrides_file", true},
+		"boss@corp.example":  {"", "unmapped", "excluded by mapping.overrides_file", false},
+		"x@corp.example":     {"@x:corp.example", "mapped", "mapping.overrides", true},
+		"y@corp.example":     {"@y:hs.example", "mapped", "mapping.template", false},
 	} {
 		require.Equal(t, want, m.person(teams.User{ID: "1", UPN: upn, Enabled: true}), upn)
 	}

@@ -222,6 +222,7 @@ func (r *runtime) wireMirror() {
 		forget: func(ctx context.Context, userID string) error {
 			return r.writers.signedOut(ctx, accountKey(database.AccountUser, userID))
 		}}
+	r.dir.leaving = r.staff.retireLater
 	r.mirror = &mirror{
 		reader: r.graph.reader, db: r.db, catalog: r.catalog, rooms: r.rooms, people: r.staff,
 		cfg: cfg.Teams, facts: newFacts(r.graph.reader, cfg.Teams.Rules), roomsCfg: cfg.Rooms, active: r.active, history: r.readHistory, deliver: r.deliverHistory, putAside: r.putAside,

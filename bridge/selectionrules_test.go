@@ -113,4 +113,8 @@ func TestMappingByGroup(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.dir.Mapped("d"))
 	require.False(t, p.dir.Mapped("e"))
+
+	p.tenant.inGroup = nil
+	require.ErrorIs(t, p.staff.refresh(t.Context(), true), errNobodyAllowed)
+	require.True(t, p.dir.Mapped("a"), "a group that was emptied by mistake takes nobody's rooms away")
 }
