@@ -139,7 +139,9 @@ type fakeRooms struct {
 	set    map[string]roomSettings
 	log    []string
 	failOn string
-	told   []string // what rooms were told when they were detached
+	// stays is what becomes of taking somebody out of a room, by portal.
+	stays map[string]error
+	told  []string // what rooms were told when they were detached
 }
 
 func newFakeRooms() *fakeRooms {
@@ -210,6 +212,9 @@ func (f *fakeRooms) Placed(_ context.Context, key networkid.PortalKey) ([]string
 func (f *fakeRooms) Unplace(_ context.Context, key networkid.PortalKey, userID, _ string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.stays[string(key.ID)]; err != nil {
+		return err
+	}
 	f.people[string(key.ID)] = slices.DeleteFunc(f.people[string(key.ID)], func(p string) bool { return p == userID })
 	f.note("remove %s from %s", userID, key.ID)
 	return nil

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"teamsbridge/database"
 	"teamsbridge/portal"
 	"teamsbridge/teams"
@@ -59,21 +61,18 @@ func (m *mirror) runActive(ctx context.Context) error {
 		m.mu.Unlock()
 		var errs []error
 		for portalID, people := range lively {
-			if err := m.joinActive(ctx, portalID, slices.Collect(maps.Keys(people))); err != nil {
+			active := slices.Collect(maps.Keys(people))
+			if err := m.joinActive(ctx, portalID, active); err != nil {
 				errs = append(errs, err)
-				m.mu.Lock()
-				if m.lively[portalID] == nil {
-					m.lively[portalID] = map[string]bool{}
-				}
-				maps.Copy(m.lively[portalID], people)
-				m.mu.Unlock()
+				m.again(portalID, active)
 			}
 		}
 		return m.interval, errors.Join(errs...)
 	})
 }
 
-// joinStored brings in who is active by what is stored.
+// joinStored brings in who is active by what is stored. A room for which that does
+// not work is tried again and holds up no other.
 func (m *mirror) joinStored(ctx context.Context) error {
 	for _, conv := range m.catalog.all(isMirroredChannel) {
 		rules := m.rulesOf(conv)
@@ -85,10 +84,23 @@ func (m *mirror) joinStored(ctx context.Context) error {
 			return err
 		}
 		if err := m.joinActive(ctx, conv.Portal, people); err != nil {
-			return err
+			zerolog.Ctx(ctx).Warn().Err(err).Str("portal_id", conv.Portal).Msg("Who is active could not be brought in yet")
+			m.again(conv.Portal, people)
 		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// again has people brought in with the next who become active.
+func (m *mirror) again(portalID string, people []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lively[portalID] == nil {
+		m.lively[portalID] = map[string]bool{}
+	}
+	for _, userID := range people {
+		m.lively[portalID][userID] = true
+	}
 }
 
 // joinActive brings people into a conversation's room who are active there, as

@@ -70,9 +70,9 @@ func membersHash(ids []string, total int, conv *database.Conversation, rules roo
 // syncMembers removes who was put into a room, or joined it, and does not belong
 // there any more, and joins those whom the bridge can speak for; what it leaves
 // for later is inviting the others. People whom somebody invited in Matrix are
-// left alone. Leavers have left the team.
+// left alone.
 func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, key networkid.PortalKey, room string, members []teams.Member,
-	rules roomRules, leavers []string,
+	rules roomRules,
 ) (later, error) {
 	nothing := func(context.Context) error { return nil }
 	wanted, err := m.people.place(ctx, members, room)
@@ -88,7 +88,7 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 	if conv.MembersHash == hash {
 		return nothing, nil
 	}
-	if err := m.removeOthers(ctx, key, ids, leavers); err != nil {
+	if err := m.removeOthers(ctx, key, ids); err != nil {
 		return nil, err
 	}
 	who, err := m.audience(ctx, conv, ids, rules)
@@ -124,14 +124,12 @@ func (m *mirror) syncMembers(ctx context.Context, conv *database.Conversation, k
 }
 
 // removeOthers removes who is not to be in a room any more.
-func (m *mirror) removeOthers(ctx context.Context, key networkid.PortalKey, ids, leavers []string) error {
+func (m *mirror) removeOthers(ctx context.Context, key networkid.PortalKey, ids []string) error {
 	placed, err := m.rooms.Placed(ctx, key)
 	if err != nil {
 		return err
 	}
-	placed = append(placed, leavers...)
-	slices.Sort(placed)
-	for _, userID := range slices.Compact(placed) {
+	for _, userID := range placed {
 		if _, found := slices.BinarySearch(ids, userID); !found {
 			if err := m.rooms.Unplace(ctx, key, userID, m.texts.Say(texts.NotAMember)); err != nil {
 				return err
@@ -154,16 +152,4 @@ func (m *mirror) empower(ctx context.Context, key networkid.PortalKey, people []
 		return nil
 	}
 	return m.rooms.Empower(ctx, key, admins, adminLevel)
-}
-
-// leavers are those who were put into a team's space and are not of the team any
-// more. They may be in rooms that they joined from there.
-func (m *mirror) leavers(ctx context.Context, space networkid.PortalKey, members []teams.Member) ([]string, error) {
-	placed, err := m.rooms.Placed(ctx, space)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(placed, func(userID string) bool {
-		return slices.ContainsFunc(members, func(t teams.Member) bool { return t.UserID == userID })
-	}), nil
 }

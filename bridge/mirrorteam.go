@@ -56,16 +56,13 @@ func (m *mirror) syncTeam(ctx context.Context, sel *selector, listed teams.Team)
 		return fmt.Errorf("listing team members: %w", err)
 	}
 	rules := m.roomsCfg.rules(t.ID, t.DisplayName)
-	leavers, err := m.leavers(ctx, portal.TeamPortal(t.ID), members)
-	if err != nil {
-		return err
-	}
+	gone := m.letGo(ctx, t.ID, members, rules)
 	rest, err := m.syncSpace(ctx, t, members, rules)
 	if err != nil {
-		return err
+		return errors.Join(gone, err)
 	}
-	set := teamSet{Team: t, members: members, rules: rules, leavers: leavers}
-	err = errors.Join(m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, set, channels), rest(ctx))
+	set := teamSet{Team: t, members: members, rules: rules}
+	err = errors.Join(gone, m.detachMissing(ctx, t.ID, channels), m.syncChannels(ctx, sel, set, channels), rest(ctx))
 	m.changed()
 	if err != nil {
 		return err
@@ -90,13 +87,12 @@ func (m *mirror) finish(ctx context.Context, teamID string) error {
 // later is work that is left for when everything has its room.
 type later func(ctx context.Context) error
 
-// teamSet is a team as its channels need it: who is of it, what holds for its
-// rooms, and who has left it since it was looked at last.
+// teamSet is a team as its channels need it: who is of it, and what holds for its
+// rooms.
 type teamSet struct {
 	teams.Team
 	members []teams.Member
 	rules   roomRules
-	leavers []string
 }
 
 // syncChannels brings a team's channels up to date, a few at a time: one that
@@ -191,7 +187,7 @@ func (m *mirror) syncSpace(ctx context.Context, t teams.Team, members []teams.Me
 	if err != nil {
 		return nil, fmt.Errorf("space of team: %w", err)
 	}
-	return m.syncMembers(ctx, &conv, key, room, members, rules, nil)
+	return m.syncMembers(ctx, &conv, key, room, members, rules)
 }
 
 // teamPhoto fetches a team's photo once per sync. A team without one has no
@@ -304,17 +300,13 @@ func (m *mirror) syncChannel(ctx context.Context, t teamSet, c teams.Channel) (l
 			return nil, err
 		}
 	}
-	members, leavers := t.members, t.leavers
+	members := t.members
 	if c.MembershipType != teams.MembershipStandard {
-		leavers = nil // who is not of the team may be of a shared channel
 		if members, err = m.reader.ChannelMembers(ctx, c.Ref()); err != nil {
 			return nil, fmt.Errorf("listing channel members: %w", err)
 		}
 	}
-	if !t.rules.open(c.MembershipType) {
-		leavers = nil // nobody joined by themselves
-	}
-	return m.syncMembers(ctx, &conv, key, room, members, t.rules, leavers)
+	return m.syncMembers(ctx, &conv, key, room, members, t.rules)
 }
 
 // channelSettings returns what a channel's room is set to.

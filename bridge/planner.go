@@ -262,6 +262,14 @@ func (n *notedRooms) Placed(_ context.Context, key networkid.PortalKey) ([]strin
 
 // Unplace implements rooms.
 func (n *notedRooms) Unplace(_ context.Context, key networkid.PortalKey, userID, _ string) error {
+	n.mu.Lock()
+	before := n.placed[string(key.ID)]
+	after := slices.DeleteFunc(slices.Clone(before), func(placed string) bool { return placed == userID })
+	n.placed[string(key.ID)] = after
+	n.mu.Unlock()
+	if len(after) == len(before) {
+		return nil // they may have been there all the same, which only the room knows
+	}
 	n.note(string(key.ID), plan.Step{Verb: plan.Leave, Person: n.person(userID)})
 	return nil
 }
