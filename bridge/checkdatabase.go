@@ -48,6 +48,7 @@ func (c *Connector) checkDatabase(ctx context.Context, seal database.Sealer, are
 	closeIt := func() { _ = raw.Close() }
 	if dialect == dbutil.Postgres {
 		checkPostgres(ctx, raw, area)
+		checkPool(cfg.PoolConfig, area)
 	} else {
 		checkSQLite(ctx, raw, area)
 	}
@@ -120,6 +121,14 @@ func checkPostgres(ctx context.Context, db *dbutil.Database, area *check.Area) {
 	}
 	if area.OK() {
 		area.Right("server", "PostgreSQL %s", version)
+	}
+}
+
+// checkPool says where connections are closed that are needed again at once.
+func checkPool(cfg dbutil.PoolConfig, area *check.Area) {
+	if most, kept := cfg.MaxOpenConns, cfg.MaxIdleConns; kept < most {
+		area.Doubt("idle", fmt.Sprintf("database.max_idle_conns is %d and max_open_conns %d: connections are opened and closed all the time, and each costs the server a process", kept, most),
+			fmt.Sprintf("write max_idle_conns: %d (configurations of earlier versions say 1)", most))
 	}
 }
 
