@@ -28,7 +28,7 @@ var unsaid = map[string]string{
 	"GET channel messages": "an operation", "GET team messages export": "an operation", "POST channel message": "an operation",
 	"cut short": "a cause in the database", "cut short reading": "another one", "its room is there": "for the log",
 	"the team has no space that its channels could be open to": "an error of no command", "the homeserver's connector does not read state": "another one",
-	errNoLabels.Error(): "an error of no command", errNoFacts.Error(): "another one",
+	errNoLabels.Error(): "an error of no command", errNoFacts.Error(): "another one", errNotKept.Error(): "another one",
 	"this is not your account": "an error that is put into other words", "the room did not take everything": "an error of no command",
 	"listing people: Graph listed nobody, which can't be": "an error of no command", "the bridge's own login can't be loaded": "an error of the start",
 	"no such command": "an error of no command", "no room": "for the log", "not asked": "for the log", "Tenant mirror": "the name of a login that nobody sees",

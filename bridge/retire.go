@@ -25,6 +25,9 @@ import (
 // listing of people shows no change any more, so nobody else would know.
 const retiringKey = mxdb.Key("teams_directory_retiring")
 
+// errNotKept says that the framework's store has not taken it.
+var errNotKept = errors.New("who loses their account could not be stored")
+
 // retiring returns whose logins are to be taken away.
 func (s *staffing) retiring(ctx context.Context) []string {
 	return strings.Fields(s.br.DB.KV.Get(ctx, retiringKey))
@@ -41,7 +44,7 @@ func (s *staffing) keepRetiring(ctx context.Context, userIDs []string) error {
 	value := strings.Join(slices.Compact(userIDs), " ")
 	s.br.DB.KV.Set(ctx, retiringKey, value)
 	if s.br.DB.KV.Get(ctx, retiringKey) != value {
-		return errors.New("who loses their account could not be stored")
+		return errNotKept
 	}
 	return nil
 }
