@@ -4,7 +4,7 @@
 // tree is not touched: the compiler is handed the changed files as an overlay.
 //
 // A mutation is a txtar archive. Its comment says what is taken away (the first
-// line) and "test: ./package TestName". Each of its files is a source file's
+// line), "test: ./package TestName", and "always" where no run leaves it out. Each of its files is a source file's
 // path with what to replace, a line of seven equals signs, and what replaces it.
 // What is to be replaced must be there exactly once, so a mutation that the code
 // has left behind is an error and not a success.
@@ -40,6 +40,7 @@ const (
 type mutation struct {
 	name, what    string
 	pkg, test     string
+	always        bool
 	files         map[string][]byte // changed, by path
 	outcome, why  string
 	took          time.Duration
@@ -48,8 +49,12 @@ type mutation struct {
 
 func main() {
 	onlyFit := flag.Bool("fit", false, "only see whether each mutation fits the code, which takes no time, and run nothing")
+	turn := flag.String("turn", "", "K/N: only those that always run, and of the others every N-th beginning with the K-th, so that N runs with successive K run them all")
 	flag.Parse()
 	mutations, err := load(flag.Args())
+	if err == nil && *turn != "" {
+		mutations, err = inTurn(mutations, *turn)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -123,6 +128,25 @@ func load(names []string) ([]*mutation, error) {
 	return out, errors.Join(problems...)
 }
 
+// inTurn leaves those that always run and those whose turn it is.
+func inTurn(mutations []*mutation, turn string) (out []*mutation, err error) {
+	var k, n int
+	if _, err = fmt.Sscanf(turn, "%d/%d", &k, &n); err != nil || k < 0 || n < 1 {
+		return nil, fmt.Errorf("-turn %s: it must be two numbers, as in 2/5", turn)
+	}
+	others := 0
+	for _, m := range mutations {
+		if !m.always {
+			others++
+		}
+		if m.always || others%n == k%n {
+			out = append(out, m)
+		}
+	}
+	fmt.Printf("turn %d of %d: %d of %d mutations\n", k%n, n, len(out), len(mutations))
+	return out, nil
+}
+
 func read(path string) (*mutation, error) {
 	archive, err := txtar.ParseFile(path)
 	if err != nil {
@@ -133,6 +157,8 @@ func read(path string) (*mutation, error) {
 		line = strings.TrimSpace(line)
 		if test, ok := strings.CutPrefix(line, "test: "); ok {
 			m.pkg, m.test, _ = strings.Cut(test, " ")
+		} else if line == "always" {
+			m.always = true
 		} else if m.what == "" {
 			m.what = line
 		}
@@ -233,7 +259,10 @@ type testRun struct {
 }
 
 func goTest(pkg, pattern, overlay string) testRun {
-	args := []string{"test", "-tags=goolm", "-json", "-count=1", "-vet=off", "-failfast", "-ldflags=-s -w", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
+	args := []string{"test", "-json", "-count=1", "-vet=off", "-failfast", "-ldflags=-s -w", "-timeout=" + timeout, "-run=^(" + pattern + ")$"}
+	if !strings.Contains(os.Getenv("GOFLAGS"), "goolm") {
+		args = append(args, "-tags=goolm")
+	}
 	if overlay != "" {
 		args = append(args, "-overlay="+overlay)
 	}

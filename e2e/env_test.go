@@ -14,10 +14,6 @@ import (
 	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/internal/stack"
-	// The bridge that these tests build needs the Graph SDK, which compiles for
-	// minutes. As a dependency of this package it is compiled before the tests'
-	// own time begins to run.
-	_ "teamsbridge/teams/graph"
 	"teamsbridge/teams/teamstest"
 )
 
