@@ -23,6 +23,7 @@ type fakeFeed struct {
 	single   int    // answer requests for one event with it, where not 0
 	forgot   int    // tokens below are refused
 	limit    int    // of a timeline, where not 0
+	cuts     int    // so many answers to /sync have lost their events
 	page     int    // the most that /messages gives, where not 0
 	seam     string // what is lost where two pages meet: older, newer, or ""
 	room     string // the room's retention, "" for none
@@ -133,7 +134,13 @@ func (f *fakeFeed) sync(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		answer := map[string]any{"next_batch": fmt.Sprintf("s%d", len(events)), "rooms": map[string]any{}}
-		if since != "" {
+		f.mu.Lock()
+		cut := f.cuts > 0 && len(events) > at
+		if cut {
+			f.cuts--
+		}
+		f.mu.Unlock()
+		if since != "" && !cut {
 			answer["rooms"] = timeline(events, at, limit, filter)
 		}
 		_ = json.NewEncoder(w).Encode(answer)

@@ -42,6 +42,8 @@ const (
 	RedactionOfGone = "its event came redacted"
 	// RedactionOwn is one that the bridge made itself, or that repeats such a one.
 	RedactionOwn = "already redacted by the bridge"
+	// RedactionMissed is one that the homeserver had left out where it had its place.
+	RedactionMissed = "left out by the homeserver"
 	// RedactionGapLost is a gap in a room that could not be read.
 	RedactionGapLost = "gap not readable"
 )

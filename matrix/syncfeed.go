@@ -58,6 +58,7 @@ type feed struct {
 	cursor database.Cursor
 	empty  bool
 	gaps   map[string]database.Cursor // by scope: where reading goes on, and until when
+	again  again
 
 	mu    sync.Mutex
 	state RedactionState
@@ -113,6 +114,7 @@ func (f *feed) run(ctx context.Context) {
 				level = zerolog.WarnLevel
 			}
 			f.log.WithLevel(level).Err(err).Dur("pause", pause).Msg("The redaction feed is interrupted, will go on from the same place")
+			f.again.due = true
 			f.set(func(s *RedactionState) { s.LastError = err.Error() })
 			if !sleep(ctx, pause) {
 				return
@@ -132,6 +134,7 @@ func (f *feed) step(ctx context.Context) error {
 	if f.cursor.Link == "" {
 		return f.begin(ctx, nil)
 	}
+	f.again.begin(f.cursor.Link)
 	wait := longPoll
 	if !f.isReady() || len(f.gaps) > 0 {
 		wait = 0
@@ -146,6 +149,9 @@ func (f *feed) step(ctx context.Context) error {
 		return err
 	}
 	f.caughtUp()
+	if err := f.readAgain(ctx); err != nil {
+		return err
+	}
 	return f.readGap(ctx)
 }
 
@@ -162,6 +168,11 @@ func (f *feed) load(ctx context.Context) (err error) {
 	if f.cursor, err = f.db.Cursors.LoadCursor(ctx, feedScope); err != nil {
 		return err
 	}
+	before, err := f.db.Cursors.LoadCursor(ctx, againScope)
+	if err != nil {
+		return err
+	}
+	f.again.load(before.Link)
 	f.gaps, err = f.db.Cursors.ListCursors(ctx, gapScope)
 	return err
 }
@@ -223,6 +234,7 @@ func (f *feed) store(ctx context.Context, answer syncAnswer) error {
 			}
 		}
 	}
+	f.again.tell(events)
 	entries, err := f.entries(ctx, events)
 	if err != nil {
 		return err

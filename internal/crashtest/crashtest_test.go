@@ -86,15 +86,17 @@ func TestVerdict(t *testing.T) {
 func TestToldLate(t *testing.T) {
 	r := &run{order: map[id.EventID]int{}, told: map[id.EventID]int{}}
 	var entries []stack.Entry
-	for i, token := range []string{"a", "b", "c", "d", "e"} {
+	for i, token := range []string{"a", "b", "c", "d", "lost", "e"} {
 		entries = append(entries, entry(token, token, "", nil))
-		r.order[id.EventID("$"+token)] = i
+		if token != "lost" { // the client never got that
+			r.order[id.EventID("$"+token)] = i
+		}
 	}
-	for i, token := range []string{"a", "c", "b", "e"} {
+	for i, token := range []string{"a", "c", "b", "e", "lost"} {
 		r.told[id.EventID("$"+token)] = i
 	}
 	late := r.toldLate(entries)
-	for token, want := range map[string]bool{"a": false, "b": true, "c": false, "d": true, "e": false} {
+	for token, want := range map[string]bool{"a": false, "b": true, "c": false, "d": true, "lost": true, "e": false} {
 		require.Equal(t, want, late[id.EventID("$"+token)], token)
 	}
 }

@@ -39,14 +39,10 @@ func (r *run) listen() {
 // the same room, or was not told at all. r.mu is held.
 func (r *run) toldLate(entries []stack.Entry) map[id.EventID]bool {
 	late := map[id.EventID]bool{}
-	said := slices.Clone(entries)
-	slices.SortStableFunc(said, func(a, b stack.Entry) int { return cmp.Compare(r.order[a.EventID], r.order[b.EventID]) })
+	_, said := r.asSaid(entries)
 	const never = math.MaxInt
 	first := never
 	for _, e := range slices.Backward(said) {
-		if _, known := r.order[e.EventID]; !known || stack.SourceMessage(e) != "" {
-			continue
-		}
 		told, known := r.told[e.EventID]
 		if !known {
 			told = never
@@ -55,4 +51,26 @@ func (r *run) toldLate(entries []stack.Entry) map[id.EventID]bool {
 		first = min(first, told)
 	}
 	return late
+}
+
+// asSaid returns what was said in Matrix in the order in which it came down to a
+// client, and the places that it has in the room: Dendrite's pages show events of one
+// depth in another order here and there. What the client never got stays behind what
+// it follows in the room: a Dendrite that is being stopped answers /sync with success,
+// without what it could not read any more and with a position behind that. r.mu is
+// held.
+func (r *run) asSaid(entries []stack.Entry) (places []int, said []stack.Entry) {
+	ranks, rank := map[id.EventID]int{}, -1
+	for i, e := range entries {
+		if stack.SourceMessage(e) != "" {
+			continue
+		}
+		if came, known := r.order[e.EventID]; known {
+			rank = came
+		}
+		ranks[e.EventID] = rank
+		places, said = append(places, i), append(said, e)
+	}
+	slices.SortStableFunc(said, func(a, b stack.Entry) int { return cmp.Compare(ranks[a.EventID], ranks[b.EventID]) })
+	return places, said
 }

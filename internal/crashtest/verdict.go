@@ -1,7 +1,6 @@
 package crashtest
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -112,20 +111,12 @@ func (r *run) judge(at *place, channel []teamstest.MessageState, entries []stack
 	return v
 }
 
-// asTheyCame puts what was said in Matrix into the order in which it came down to
-// a client: Dendrite's pages show events of one depth in another order here and
-// there. And what two clients sent at the same time is put into the order in
-// which it is in Teams: it has none of its own, and a homeserver may tell its
-// clients another one than its bridges. r.mu is held.
+// asTheyCame puts what was said in Matrix into the order of asSaid. And what two
+// clients sent at the same time is put into the order in which it is in Teams: it has
+// none of its own, and a homeserver may tell its clients another one than its bridges.
+// r.mu is held.
 func (r *run) asTheyCame(entries []stack.Entry, channel []teamstest.MessageState) []stack.Entry {
-	var places []int
-	var said []stack.Entry
-	for i, e := range entries {
-		if _, known := r.order[e.EventID]; known && stack.SourceMessage(e) == "" {
-			places, said = append(places, i), append(said, e)
-		}
-	}
-	slices.SortStableFunc(said, func(a, b stack.Entry) int { return cmp.Compare(r.order[a.EventID], r.order[b.EventID]) })
+	places, said := r.asSaid(entries)
 	inTeams := map[string]string{}
 	for _, m := range channel {
 		inTeams[tokenPattern.FindString(m.Content)] = m.ID

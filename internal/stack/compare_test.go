@@ -119,6 +119,21 @@ func TestEditKeepsItsSource(t *testing.T) {
 	require.Equal(t, "1", SourceMessage(entries[0]))
 }
 
+// What its sender has redacted is gone, also where the homeserver shows it as it was.
+func TestWhatIsTakenBackIsGone(t *testing.T) {
+	message := func(eventID id.EventID) *event.Event {
+		return &event.Event{ID: eventID, Type: event.EventMessage, Sender: "@a:b", Content: event.Content{Raw: map[string]any{"msgtype": "m.text", "body": "one"}}}
+	}
+	entries := assemble([]*event.Event{
+		message("$a"), message("$b"),
+		{ID: "$c", Type: event.EventRedaction, Sender: "@a:b", Redacts: "$a"},
+		{ID: "$d", Type: event.EventRedaction, Sender: "@other:b", Redacts: "$b"},
+	})
+	require.Len(t, entries, 2)
+	require.True(t, entries[0].Redacted)
+	require.False(t, entries[1].Redacted, "it is for the homeserver to say whether somebody else may do that")
+}
+
 func TestMisplaced(t *testing.T) {
 	place := map[string]int{"a": 0, "b": 1, "c": 2, "d": 3}
 	require.Empty(t, misplaced([]string{"a", "b", "d"}, place))

@@ -113,9 +113,33 @@ func mergeEvents(events, again []*event.Event) []*event.Event {
 	return events
 }
 
-// assemble applies edits and reactions to the messages they belong to.
+// takenBack returns what its own sender has redacted, whatever the event looks like:
+// a Dendrite that was restarted stores some events that it had accepted behind their
+// redactions, and shows them as they were.
+func takenBack(events []*event.Event) map[id.EventID]bool {
+	by := map[id.EventID]id.UserID{}
+	for _, evt := range events {
+		if evt.Type != event.EventRedaction {
+			continue
+		}
+		target := evt.Redacts
+		if target == "" {
+			inContent, _ := evt.Content.Raw["redacts"].(string)
+			target = id.EventID(inContent)
+		}
+		by[target] = evt.Sender
+	}
+	out := map[id.EventID]bool{}
+	for _, evt := range events {
+		out[evt.ID] = by[evt.ID] == evt.Sender
+	}
+	return out
+}
+
+// assemble applies edits, reactions and redactions to the messages they belong to.
 func assemble(events []*event.Event) []Entry {
 	var entries []Entry
+	gone := takenBack(events)
 	index := map[id.EventID]int{}
 	for _, evt := range events {
 		if evt.StateKey != nil || (evt.Type != event.EventMessage && evt.Type != event.EventSticker) {
@@ -124,7 +148,7 @@ func assemble(events []*event.Event) []Entry {
 		entry := Entry{EventID: evt.ID, Sender: evt.Sender, At: time.UnixMilli(evt.Timestamp), Reactions: map[string][]id.UserID{}, Raw: evt.Content.Raw}
 		_ = evt.Content.ParseRaw(evt.Type)
 		content := evt.Content.AsMessage()
-		if evt.Unsigned.RedactedBecause != nil || len(evt.Content.Raw) == 0 {
+		if evt.Unsigned.RedactedBecause != nil || len(evt.Content.Raw) == 0 || gone[evt.ID] {
 			entry.Redacted = true
 		} else if target := content.RelatesTo.GetReplaceID(); target != "" {
 			if i, ok := index[target]; ok && content.NewContent != nil && entries[i].Sender == evt.Sender && !entries[i].Redacted {
@@ -143,7 +167,7 @@ func assemble(events []*event.Event) []Entry {
 		entries = append(entries, entry)
 	}
 	for _, evt := range events {
-		if evt.Type != event.EventReaction || evt.Unsigned.RedactedBecause != nil {
+		if evt.Type != event.EventReaction || evt.Unsigned.RedactedBecause != nil || gone[evt.ID] {
 			continue
 		}
 		_ = evt.Content.ParseRaw(evt.Type)
