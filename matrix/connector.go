@@ -27,6 +27,10 @@ type Connector struct {
 	journal *journal
 	feed    *feed // nil where redactions are pushed by decree
 
+	// delivered are the events that were shown as delivered lately.
+	deliveredMu sync.Mutex
+	delivered   *recent
+
 	alive    *alive
 	restorer *restorer
 	restored chan struct{}
@@ -150,8 +154,23 @@ func (c *Connector) SendMessageStatus(ctx context.Context, status *bridgev2.Mess
 	if c.opts.OnStatus != nil {
 		c.opts.OnStatus(ctx, &copied, info)
 	}
+	if c.isOvertaken(eventID, copied.Status) {
+		return
+	}
 	// The framework sends it beside its caller, whose context may end at once.
 	c.Connector.SendMessageStatus(context.WithoutCancel(ctx), &copied, info)
+}
+
+// isOvertaken reports whether a status says that an event waits which was shown as
+// delivered already: what is sent at once may be in Teams before its handler has said
+// that it is queued.
+func (c *Connector) isOvertaken(eventID string, status event.MessageStatus) bool {
+	c.deliveredMu.Lock()
+	defer c.deliveredMu.Unlock()
+	if status == event.MessageStatusSuccess {
+		c.delivered.add(eventID)
+	}
+	return status == event.MessageStatusPending && c.delivered.has(eventID)
 }
 
 // InTurn fails with ErrNotStored where something that was said before the event

@@ -65,9 +65,7 @@ type holding struct {
 	byFor map[string][]string // target to redactions
 	// passed are the last events that went to the framework: what is handed
 	// behind them is handled behind them.
-	passed map[string]struct{}
-	order  []string
-	oldest int
+	passed *recent
 	// behindAt is when the transactions were last known to be late. Waiting
 	// counts from there: what is late may still come.
 	behindAt time.Time
@@ -77,21 +75,7 @@ func newHolding(wait time.Duration) *holding {
 	if wait == 0 {
 		wait = defaultRedactionWait
 	}
-	return &holding{wait: wait, byID: map[string]*held{}, byFor: map[string][]string{}, passed: map[string]struct{}{}}
-}
-
-func (h *holding) pass(eventID string) {
-	if _, known := h.passed[eventID]; known || eventID == "" {
-		return
-	}
-	h.passed[eventID] = struct{}{}
-	if len(h.order) < passedSize {
-		h.order = append(h.order, eventID)
-		return
-	}
-	delete(h.passed, h.order[h.oldest])
-	h.order[h.oldest] = eventID
-	h.oldest = (h.oldest + 1) % passedSize
+	return &holding{wait: wait, byID: map[string]*held{}, byFor: map[string][]string{}, passed: newRecent(passedSize)}
 }
 
 func (h *holding) add(eventID string, r *held) {
@@ -125,7 +109,7 @@ func redactionTarget(evt gjson.Result) string {
 // knows reports whether a redaction of the event can be handled: its row is
 // there, or it went to the framework, which handles in order. handMu is held.
 func (j *journal) knows(ctx context.Context, target string) (bool, error) {
-	if _, passed := j.hold.passed[target]; passed {
+	if j.hold.passed.has(target) {
 		return true, nil
 	}
 	return j.isKnown(ctx, target)
@@ -261,7 +245,7 @@ func (j *journal) weave(ctx context.Context, events []json.RawMessage) (out []js
 		}
 	}
 	for _, raw := range out {
-		j.hold.pass(gjson.GetBytes(raw, "event_id").Str)
+		j.hold.passed.add(gjson.GetBytes(raw, "event_id").Str)
 	}
 	return out, woven
 }

@@ -102,7 +102,7 @@ func Install(m *mxmain.BridgeMain, opts Options) *Connector {
 	if opts.OnRoom == nil {
 		opts.OnRoom = func(context.Context, id.RoomID, string) (bool, error) { return false, nil }
 	}
-	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts, restored: make(chan struct{})}
+	c := &Connector{Connector: m.Matrix, db: opts.DB, opts: opts, restored: make(chan struct{}), delivered: newRecent(passedSize)}
 	as, prover := m.Matrix.AS, newProver(m.Matrix.AS.Registration.AppToken)
 	inner := as.Router
 	c.journal = &journal{

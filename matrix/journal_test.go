@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"maunium.net/go/mautrix/bridgev2"
 	"maunium.net/go/mautrix/event"
+	"maunium.net/go/mautrix/id"
 
 	"teamsbridge/database"
 )
@@ -352,6 +353,27 @@ func TestStatusOutlivesItsContext(t *testing.T) {
 	b.conn.SendMessageStatus(ctx, &bridgev2.MessageStatus{Status: event.MessageStatusSuccess},
 		&bridgev2.MessageStatusEventInfo{RoomID: portalRoom, SourceEventID: "$a", EventType: event.EventMessage})
 	b.eventually("the status event is in the room", func() bool { return len(hs.events("com.beeper.message_send_status")) == 1 })
+}
+
+// What is in Teams before its handler has said that it is queued is not shown as
+// waiting any more.
+func TestDeliveredIsNotPendingAgain(t *testing.T) {
+	hs := newHomeserver(t)
+	b := startBridge(t, hs, bridgeOptions{})
+	send := func(eventID id.EventID, status event.MessageStatus) {
+		b.conn.SendMessageStatus(context.Background(), &bridgev2.MessageStatus{Status: status},
+			&bridgev2.MessageStatusEventInfo{RoomID: portalRoom, SourceEventID: eventID, EventType: event.EventMessage})
+	}
+	send("$a", event.MessageStatusSuccess)
+	send("$a", event.MessageStatusPending)
+	send("$b", event.MessageStatusRetriable)
+	send("$b", event.MessageStatusPending) // it is tried again
+	b.eventually("all are in the room", func() bool { return len(hs.events("com.beeper.message_send_status")) == 3 })
+	for _, status := range hs.events("com.beeper.message_send_status") {
+		if of, _ := status.Content["m.relates_to"].(map[string]any); of["event_id"] == "$a" {
+			require.Equal(t, "SUCCESS", status.Content["status"])
+		}
+	}
 }
 
 func TestStateEventsGetNoStatus(t *testing.T) {

@@ -183,7 +183,8 @@ type roomRestore struct {
 	roomID id.RoomID
 	back   database.Restore
 	echoes sorted
-	// statuses are the newest that the bot has given, by event.
+	// statuses are what the bot has said last of each event. What it has once called
+	// delivered stays so: only a status that says what it became comes after that.
 	statuses map[string]gjson.Result
 	// redactions are by what they redact: some homeservers leave out in an event
 	// what redacted it.
@@ -206,7 +207,7 @@ func (f *roomRestore) sort(ctx context.Context, events []json.RawMessage) error 
 		case kind == puppetEcho:
 			f.echoes.puppetEchoes = append(f.echoes.puppetEchoes, echo)
 		case evt.Get("type").Str == eventStatus.Type && id.UserID(evt.Get("sender").Str) == bot:
-			f.statuses[evt.Get(`content.m\.relates_to.event_id`).Str] = evt
+			f.noteStatus(evt)
 		case evt.Get("origin_server_ts").Int() < begin.UnixMilli(): // the database knows what became of it
 		case kind == notEcho && journalled(evt.Get("type").Str) && !evt.Get("state_key").Exists():
 			f.said = append(f.said, raw)
@@ -218,6 +219,19 @@ func (f *roomRestore) sort(ctx context.Context, events []json.RawMessage) error 
 	}
 	f.j.reportDuplicates(duplicates)
 	return nil
+}
+
+func (f *roomRestore) noteStatus(evt gjson.Result) {
+	eventID := evt.Get(`content.m\.relates_to.event_id`).Str
+	before, told := f.statuses[eventID]
+	if told && isSuccess(before) && !(isSuccess(evt) && contentField(evt, DeliveredField).Exists()) {
+		return
+	}
+	f.statuses[eventID] = evt
+}
+
+func isSuccess(status gjson.Result) bool {
+	return event.MessageStatus(status.Get("content.status").Str) == event.MessageStatusSuccess
 }
 
 // take tells what Teams has, and takes what the database does not know as if the
@@ -294,7 +308,7 @@ func (f *roomRestore) tellDelivered(ctx context.Context, evt gjson.Result) error
 			because = f.redactions[evt.Get("event_id").Str]
 		}
 		d.Redaction, d.By = id.EventID(because.Get("event_id").Str), id.UserID(because.Get("sender").Str)
-		if event.MessageStatus(f.statuses[d.Redaction.String()].Get("content.status").Str) == event.MessageStatusSuccess {
+		if isSuccess(f.statuses[d.Redaction.String()]) {
 			d.Redaction, d.By = "", "" // Teams has that, too
 		}
 	}

@@ -42,10 +42,16 @@ func TestDatabaseThatWasSetBack(t *testing.T) {
 	for i := range 9 {
 		hs.feed.add(before.said(fmt.Sprintf("$old %d", i), 24*time.Hour))
 	}
+	again := func(status map[string]any) map[string]any {
+		status["event_id"] = fmt.Sprint(status["event_id"], " again")
+		return status
+	}
 	hs.feed.add(
 		before.said("$known", time.Minute),
 		before.said("$echo", 48*time.Hour, map[string]any{"sender": "@teams_1:example.com", "content": source}),
 		before.said("$delivered", time.Minute), before.status("$delivered", "PENDING", nil), before.status("$delivered", "SUCCESS", map[string]any{"parts": []any{}}),
+		// Two that came late, of which the second has nothing to say.
+		again(before.status("$delivered", "PENDING", nil)), again(before.status("$delivered", "SUCCESS", nil)),
 		before.said("$refused", time.Minute), before.status("$refused", "FAIL_PERMANENT", nil),
 		before.said("$doubtful", time.Minute),
 		before.said("$edit", time.Minute, map[string]any{"content": map[string]any{"msgtype": "m.text", "body": "* x", "m.new_content": map[string]any{"msgtype": "m.text", "body": "x"},

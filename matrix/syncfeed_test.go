@@ -506,15 +506,15 @@ func TestWeave(t *testing.T) {
 	}
 }
 
-func TestPassedIsBounded(t *testing.T) {
-	h := newHolding(0)
+func TestRecentIsBounded(t *testing.T) {
+	r := newRecent(passedSize)
 	for i := range 2*passedSize + 1 {
-		h.pass(fmt.Sprint(i))
+		r.add(fmt.Sprint(i))
 	}
-	require.Len(t, h.passed, passedSize)
-	require.NotContains(t, h.passed, "0")
-	require.Contains(t, h.passed, fmt.Sprint(2*passedSize))
-	require.Contains(t, h.passed, fmt.Sprint(passedSize+1))
+	require.Len(t, r.ids, passedSize)
+	require.False(t, r.has("0"))
+	require.True(t, r.has(fmt.Sprint(2*passedSize)))
+	require.True(t, r.has(fmt.Sprint(passedSize+1)))
 }
 
 // TestDecision: who pushes redactions and who has to be asked.
