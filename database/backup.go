@@ -65,9 +65,9 @@ func Backup(ctx context.Context, pool dbutil.PoolConfig, path string) error {
 	return keepFolder(filepath.Dir(path))
 }
 
-// markCopy says in a copy that it is one, and when it was begun, what came while
-// it was made is not in it: whoever starts on it has to look first at what has happened since. A copy of a version that does
-// not know of that has no place for it.
+// markCopy says in a copy that it is one, and when it was begun: what came while it
+// was made is not in it. Whoever starts on it has to look first at what has happened
+// since. A copy of a version that does not know of that has no place for it.
 func markCopy(ctx context.Context, path string, began time.Time) error {
 	raw, err := dbutil.NewFromConfig("copy", dbutil.Config{PoolConfig: dbutil.PoolConfig{
 		Type: "sqlite3-fk-wal", URI: "file:" + path + "?_txlock=immediate", MaxOpenConns: 1, MaxIdleConns: 1,

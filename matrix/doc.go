@@ -12,7 +12,8 @@
 //     /sync for them, which costs one request at a time that waits at the
 //     homeserver. Redactions come into the journal together with the position,
 //     and wait there while the event that they are for has not come by
-//     transaction (syncfeed*.go, hold.go);
+//     transaction (syncfeed*.go, hold.go); what it followed is read a second
+//     time, because answers may leave something out and not say so;
 //   - the look for what the homeserver did not tell: Synapse may lose sight of a
 //     transaction when it recovers from a failure, so after trouble the bot asks
 //     /sync what the rooms have had, and what nobody told is journalled as if it
